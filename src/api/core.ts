@@ -1,0 +1,69 @@
+// The kinds of Kubernetes itself that this program touches, reduced to the fields it uses.
+import type { Kind, KubeObject } from './kind.ts';
+
+export interface Secret extends KubeObject {
+  type?: string;
+  /** Base64 values by key. */
+  data?: Record<string, string>;
+  /** Write-only convenience: the store turns it into `data`. */
+  stringData?: Record<string, string>;
+  immutable?: boolean;
+}
+
+export type Namespace = KubeObject;
+
+export interface Event extends KubeObject {
+  type: 'Normal' | 'Warning';
+  reason: string;
+  /** One sentence for people. */
+  note: string;
+  regarding: { apiVersion: string; kind: string; name: string; namespace?: string; uid: string };
+  eventTime: string;
+  reportingController: string;
+  reportingInstance: string;
+  action: string;
+}
+
+const core = { group: '', version: 'v1', shortNames: [], statusSubresource: false, schema: undefined, rules: () => [] };
+
+export const SecretKind: Kind<Secret> = {
+  ...core,
+  kind: 'Secret',
+  plural: 'secrets',
+  singular: 'secret',
+  namespaced: true,
+  columns: [
+    { name: 'Type', jsonPath: '.type', type: 'string' },
+    { name: 'Age', jsonPath: '.metadata.creationTimestamp', type: 'date' },
+  ],
+  description: 'A Kubernetes Secret.',
+};
+
+export const NamespaceKind: Kind = {
+  ...core,
+  kind: 'Namespace',
+  plural: 'namespaces',
+  singular: 'namespace',
+  shortNames: ['ns'],
+  namespaced: false,
+  columns: [{ name: 'Age', jsonPath: '.metadata.creationTimestamp', type: 'date' }],
+  description: 'A Kubernetes Namespace.',
+};
+
+export const EventKind: Kind<Event> = {
+  ...core,
+  group: 'events.k8s.io',
+  kind: 'Event',
+  plural: 'events',
+  singular: 'event',
+  shortNames: ['ev'],
+  namespaced: true,
+  columns: [
+    { name: 'Type', jsonPath: '.type', type: 'string' },
+    { name: 'Reason', jsonPath: '.reason', type: 'string' },
+    { name: 'Object', jsonPath: '.regarding.name', type: 'string' },
+    { name: 'Message', jsonPath: '.note', type: 'string' },
+    { name: 'Age', jsonPath: '.metadata.creationTimestamp', type: 'date' },
+  ],
+  description: 'A Kubernetes Event.',
+};

@@ -1,0 +1,140 @@
+// What every kind of object has in common: its Kubernetes metadata, its schema, and the rules across fields.
+import { type Static, type TObject, type TProperties, Type } from 'typebox';
+
+/** Kubernetes object metadata, the part this program reads or writes. */
+export interface ObjectMeta {
+  name: string;
+  namespace?: string;
+  uid: string;
+  resourceVersion: string;
+  /** Advances when the spec changes, never for metadata or status. */
+  generation: number;
+  creationTimestamp: string;
+  deletionTimestamp?: string;
+  labels?: Record<string, string>;
+  annotations?: Record<string, string>;
+  finalizers?: string[];
+  ownerReferences?: OwnerReference[];
+}
+
+export interface OwnerReference {
+  apiVersion: string;
+  kind: string;
+  name: string;
+  uid: string;
+  controller?: boolean;
+}
+
+export interface KubeObject {
+  apiVersion: string;
+  kind: string;
+  metadata: ObjectMeta;
+}
+
+/** An object before the API server has seen it: metadata may lack what the server fills in. */
+export type NewObject<T extends KubeObject> = Omit<T, 'metadata' | 'apiVersion' | 'kind'> & {
+  metadata: Partial<ObjectMeta> & { name: string };
+};
+
+/** One broken field: `path` as users write it (`spec.backend.ca.secretRef.name`), `message` says what would be accepted. */
+export interface FieldError {
+  path: string;
+  message: string;
+}
+
+/** A column of `kubectl get` / `countersign get`; `wide` columns show with `-o wide` (priority 1). */
+export interface PrinterColumn {
+  name: string;
+  /** JSONPath without `$`, for example `.status.serial`. */
+  jsonPath: string;
+  type: 'string' | 'integer' | 'date' | 'boolean';
+  wide?: boolean;
+}
+
+/** A kind: how it is named on the wire, its schema, and its rules. `T` is the object's type. */
+export interface Kind<T extends KubeObject = KubeObject> {
+  group: string;
+  version: string;
+  kind: string;
+  plural: string;
+  singular: string;
+  shortNames: readonly string[];
+  namespaced: boolean;
+  /** With a status subresource, `replace` leaves status alone and `replaceStatus` leaves all else alone. */
+  statusSubresource: boolean;
+  /** Schema of everything but apiVersion, kind and metadata; `undefined` for core kinds, which are stored as given. */
+  schema: TObject | undefined;
+  columns: readonly PrinterColumn[];
+  /** What `kubectl explain` and the reference say of the kind. */
+  description: string;
+  /** Rules across fields; `old` is given on updates. Pure. CEL in the CRD mirrors them. */
+  rules: (object: T, old?: T) => FieldError[];
+}
+
+export function apiVersion(kind: Pick<Kind, 'group' | 'version'>): string {
+  return kind.group === '' ? kind.version : `${kind.group}/${kind.version}`;
+}
+
+export const GROUP = 'countersign.dev';
+export const ACME_GROUP = 'acme.countersign.dev';
+export const VERSION = 'v1alpha1';
+
+/** An object schema that refuses unknown fields. */
+export function Closed<P extends TProperties>(properties: P, description?: string): TObject<P> {
+  return Type.Object(properties, { additionalProperties: false, ...(description ? { description } : {}) });
+}
+
+/** A Go-style duration of hours, minutes and seconds: `2160h`, `90m`, `1h30m`. */
+export const Duration = (description: string) =>
+  Type.String({ pattern: '^([0-9]{1,7}h)?([0-9]{1,7}m)?([0-9]{1,7}s)?$', minLength: 2, maxLength: 24, description });
+
+export const Name = (description: string) =>
+  Type.String({ pattern: '^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$', minLength: 1, maxLength: 253, description });
+
+export const Text = (description: string, maxLength = 1024) => Type.String({ minLength: 1, maxLength, description });
+
+/** A list of at least one entry: an absent member means "no limit", an empty list is a mistake. */
+export const List = <S extends Parameters<typeof Type.Array>[0]>(item: S, description: string, maxItems = 256) =>
+  Type.Array(item, { minItems: 1, maxItems, description });
+
+export const Cidr = Type.String({
+  minLength: 2,
+  maxLength: 49,
+  pattern: '^[0-9a-fA-F:.]+(/[0-9]{1,3})?$',
+  description: 'An IPv4 or IPv6 network such as 10.0.0.0/8, or one address.',
+});
+
+export const SecretRef = Closed(
+  { name: Name('Name of the Secret.') },
+  'A Secret in the namespace the kind prescribes.',
+);
+
+export const SecretKeyRef = Closed({
+  name: Name('Name of the Secret.'),
+  key: Text('Key in the Secret.', 253),
+});
+
+export const IssuerRef = Closed(
+  {
+    kind: Type.Enum(['ClusterCAIssuer'], { description: 'Kind of the issuer.' }),
+    name: Name('Name of the issuer.'),
+  },
+  'The issuer that signs.',
+);
+export type IssuerRef = Static<typeof IssuerRef>;
+
+/** metav1.Condition. */
+export const Condition = Closed({
+  type: Text('Name of the condition, an adjective or past participle.', 316),
+  status: Type.Enum(['True', 'False', 'Unknown'], { description: 'Whether the condition holds.' }),
+  reason: Text('CamelCase word for programs.', 1024),
+  message: Type.String({ maxLength: 32_768, description: 'Sentence for people.' }),
+  lastTransitionTime: Type.String({ format: 'date-time', description: 'When status last changed.' }),
+  observedGeneration: Type.Optional(Type.Integer({ minimum: 0, description: 'metadata.generation judged.' })),
+});
+export type Condition = Static<typeof Condition>;
+
+export const Conditions = Type.Array(Condition, { maxItems: 16, description: 'Conditions, one a type.' });
+
+export const Usage = Type.Enum(['server auth', 'client auth'], { description: 'An extended key usage.' });
+export type Usage = Static<typeof Usage>;

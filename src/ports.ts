@@ -1,0 +1,250 @@
+// What the program needs of the world: interfaces with their contracts, no code.
+// Every method that waits takes an AbortSignal or is bound in time by its adapter, and rejects promptly once aborted.
+import type { CAIssuerSpec, ClusterCAIssuer } from './api/ca-issuer.ts';
+import type { Kind, KubeObject, NewObject } from './api/kind.ts';
+import type { CertificateModel } from './domain/certificate-model.ts';
+import type { ChallengeType } from './domain/challenge.ts';
+import type { Identifier } from './domain/identifier.ts';
+import type { Problem } from './domain/problem.ts';
+
+export interface Clock {
+  now(): Date;
+  /** Milliseconds that only ever grow, whatever the wall clock does. */
+  monotonic(): number;
+  /** Resolves after `ms`, which may exceed 24.8 days; rejects with the signal's reason once aborted. Does not keep the process alive. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+export interface Random {
+  bytes(length: number): Buffer;
+}
+
+// ---- Cluster ------------------------------------------------------------------------------------------------------
+
+export interface ObjectRef {
+  namespace?: string;
+  name: string;
+}
+
+export interface ListOptions {
+  namespace?: string;
+  /** Equality terms, all of which must hold. */
+  labels?: Readonly<Record<string, string>>;
+  limit?: number;
+  /** Token of the page before; Expired when it has grown too old. */
+  continue?: string;
+}
+
+export interface ObjectList<T> {
+  items: T[];
+  /** Where a watch may start to see all that happened after this list. */
+  resourceVersion: string;
+  continue?: string;
+}
+
+export interface WatchOptions {
+  namespace?: string;
+  /** As of a list or a bookmark; Expired when it has grown too old. */
+  resourceVersion: string;
+  signal: AbortSignal;
+}
+
+export type WatchEvent<T> =
+  | { type: 'ADDED' | 'MODIFIED' | 'DELETED'; object: T }
+  /** Nothing happened up to this version: resume here. */
+  | { type: 'BOOKMARK'; resourceVersion: string };
+
+/**
+ * The Kubernetes API as this program uses it. Errors are ClusterError with the API's own reasons. Objects handed out are the
+ * caller's to keep and must not be changed in place (adapters may freeze them); objects taken in are copied.
+ */
+export interface Cluster {
+  /** The object, or undefined. Always a live read. */
+  get<T extends KubeObject>(kind: Kind<T>, ref: ObjectRef): Promise<T | undefined>;
+  /** All objects of the kind in one namespace or everywhere, sorted by namespace and name. Always a live read. */
+  list<T extends KubeObject>(kind: Kind<T>, options?: ListOptions): Promise<ObjectList<T>>;
+  /** Events after `resourceVersion`, in order, until the signal aborts (then it returns). Ends by throwing; resume from the last version seen. */
+  watch<T extends KubeObject>(kind: Kind<T>, options: WatchOptions): AsyncIterable<WatchEvent<T>>;
+  /** Atomic: of two creates of one name, one gets AlreadyExists. Fills uid, resourceVersion, generation, creationTimestamp. */
+  create<T extends KubeObject>(kind: Kind<T>, object: NewObject<T>): Promise<T>;
+  /** Replaces all but status (for kinds with a status subresource). Conflict unless metadata.resourceVersion is the current one. */
+  replace<T extends KubeObject>(kind: Kind<T>, object: T): Promise<T>;
+  /** Replaces status alone. Conflict as above. */
+  replaceStatus<T extends KubeObject>(kind: Kind<T>, object: T): Promise<T>;
+  /** True if the object existed. Conflict if it is not the one of the precondition. */
+  delete(kind: Kind, ref: ObjectRef, precondition?: { uid?: string; resourceVersion?: string }): Promise<boolean>;
+  /**
+   * Creates the object or makes the given fields so, owned by `fieldManager`: fields it owned before and leaves out now are
+   * removed, fields of others stay. Maps merge by key; lists are replaced whole.
+   */
+  apply<T extends KubeObject>(kind: Kind<T>, object: NewObject<T>, options: { fieldManager: string }): Promise<T>;
+}
+
+/** A watched copy of all objects of a kind. Reads are synchronous and may lag the API; a negative answer proves nothing. */
+export interface Cache<T extends KubeObject> {
+  get(ref: ObjectRef): T | undefined;
+  list(): readonly T[];
+  /** Objects whose index function gave `value`. Throws for an index that was not declared. */
+  byIndex(index: string, value: string): readonly T[];
+  hasSynced(): boolean;
+  /** Called after each change with the object as it is now (or was, when deleted). Returns an unsubscribe function. */
+  onChange(listener: (object: T, type: 'ADDED' | 'MODIFIED' | 'DELETED') => void): () => void;
+}
+
+// ---- Validation ---------------------------------------------------------------------------------------------------
+
+/** An answer of the DNS. `absent` is NXDOMAIN or no data; `failed` (SERVFAIL, time-out, refused, malformed) proves nothing. */
+export type DnsAnswer<T> =
+  | { state: 'found'; records: readonly T[] }
+  | { state: 'absent' }
+  | { state: 'failed'; reason: string };
+
+export interface CaaRecord {
+  critical: boolean;
+  tag: string;
+  value: string;
+}
+
+/** The only DNS in the program. Names are A-labels without trailing dot. Never throws but for abort. */
+export interface Resolver {
+  /** IPv4 and IPv6 addresses; `failed` only when neither family answered. */
+  addresses(name: string, signal: AbortSignal): Promise<DnsAnswer<string>>;
+  /** Character-strings of a record joined; CNAMEs followed. */
+  txt(name: string, signal: AbortSignal): Promise<DnsAnswer<string>>;
+  /** The records at exactly this name; climbing is the caller's (RFC 8659 section 3). */
+  caa(name: string, signal: AbortSignal): Promise<DnsAnswer<CaaRecord>>;
+  /** Names an address points to, lower case. */
+  pointers(address: string, signal: AbortSignal): Promise<DnsAnswer<string>>;
+}
+
+export interface ValidationTarget {
+  /** Without the wildcard label. */
+  identifier: Identifier;
+  token: string;
+  keyAuthorization: string;
+}
+
+export interface ValidationOptions {
+  resolver: Resolver;
+  /** HTTP redirects followed by http-01. */
+  redirects: number;
+  /**
+   * Asked once the addresses of a host are known and before any is dialled, again for each redirect hop, and by dns-01 with the
+   * addresses of the name (none where it has none). A problem ends the attempt for good.
+   */
+  judge: (host: string, addresses: readonly string[]) => Promise<Problem | undefined>;
+}
+
+/** `retryable` marks what another attempt may mend: DNS failure, refused or timed-out connection, an HTTP status other than 200. */
+export type ValidationResult =
+  | { valid: true; addresses: readonly string[] }
+  | { valid: false; problem: Problem; retryable: boolean; addresses: readonly string[] };
+
+/** One attempt at one challenge, bound to 10 s. Never throws for anything the client's side did; throws only when aborted. */
+export interface Validator {
+  validate(target: ValidationTarget, options: ValidationOptions, signal: AbortSignal): Promise<ValidationResult>;
+}
+
+export type Validators = Readonly<Record<ChallengeType, Validator>>;
+
+// ---- Signing ------------------------------------------------------------------------------------------------------
+
+export interface SigningRequest {
+  /** Idempotency key: the record's name. */
+  id: string;
+  csr: Buffer;
+  model: CertificateModel;
+}
+
+export type SigningOutcome =
+  /** DER, leaf first, each certificate issued by the next, up to and including the root where known. */
+  | { kind: 'issued'; chain: readonly Buffer[] }
+  | { kind: 'pending'; retryAfterMs: number; handle: string }
+  /** For good: the CA will not sign this. `problem` is safe to show. */
+  | { kind: 'refused'; problem: Problem };
+
+export interface BackendHealth {
+  ready: boolean;
+  /** CamelCase, for the Ready condition. */
+  reason: string;
+  message: string;
+  /** The issuing certificate and every chain above a leaf (DER, issuing CA first, root last), the default first. */
+  ca?: { certificate: Buffer; chains: readonly (readonly Buffer[])[] };
+}
+
+export interface RevokedEntry {
+  serial: string;
+  revokedAt: Date;
+  /** CRLReason; 0 = left out. */
+  reason: number;
+}
+
+/** Reaches a CA. A throw is transient: the caller backs off and asks again with the same id. */
+export interface Backend {
+  /** What the CA takes from the model rather than from the CSR. Where false, CSR and model must agree. */
+  readonly controls: { subject: boolean; validity: boolean; extensions: boolean };
+  /** Whether signing is local and cheap: then the record is created after signing, without a reservation. */
+  readonly local: boolean;
+  sign(request: SigningRequest, signal: AbortSignal): Promise<SigningOutcome>;
+  /** Limits of the CA itself (name constraints, own notAfter, key types): the reason it could not sign the model, if any. */
+  limits(model: CertificateModel): Promise<Problem | undefined>;
+  /** Latest notAfter the CA can give, undefined where unknown. */
+  notAfterLimit(): Promise<Date | undefined>;
+  check(signal: AbortSignal): Promise<BackendHealth>;
+  /** Signs a CRL (DER) with this number over the given entries; undefined where the CA keeps its own. */
+  signCrl?(entries: readonly RevokedEntry[], number: bigint, thisUpdate: Date): Promise<Buffer>;
+}
+
+/** A Secret as backends read it: live, in the operator's namespace. Values are bytes by key. */
+export interface SecretReader {
+  read(name: string): Promise<Readonly<Record<string, Buffer>> | undefined>;
+  /** Creates it; false, writing nothing, where it exists already. */
+  create(name: string, type: string, data: Readonly<Record<string, Buffer>>): Promise<boolean>;
+}
+
+export interface BackendDeps {
+  secrets: SecretReader;
+  clock: Clock;
+  random: Random;
+  /** Where the CRL and issuer certificate of this issuer are served over plain HTTP. */
+  urls: { crl: string; issuerCertificate: string };
+}
+
+export interface BackendFactory {
+  create(deps: BackendDeps, issuer: ClusterCAIssuer, spec: NonNullable<CAIssuerSpec['backend']>): Backend;
+}
+
+/** The live backend of an issuer, remade when its spec changes. */
+export interface Backends {
+  of(issuer: ClusterCAIssuer): Backend;
+}
+
+// ---- Telemetry ----------------------------------------------------------------------------------------------------
+
+export type Fields = Readonly<Record<string, unknown>>;
+
+/** Structured log: a constant message, variable parts as fields. */
+export interface Log {
+  debug(fields: Fields, message: string): void;
+  info(fields: Fields, message: string): void;
+  warn(fields: Fields, message: string): void;
+  error(fields: Fields, message: string): void;
+}
+
+/** One line per decision and per issuance, revocation and validation; `id` ties them together. */
+export interface Audit {
+  record(event: string, fields: Fields): void;
+}
+
+export interface Counter {
+  inc(labels?: Readonly<Record<string, string>>, by?: number): void;
+}
+
+export interface Histogram {
+  observe(labels: Readonly<Record<string, string>>, value: number): void;
+}
+
+/** Records Events about objects, aggregated; never fails the caller. */
+export interface EventRecorder {
+  event(regarding: KubeObject, type: 'Normal' | 'Warning', reason: string, note: string): void;
+}
