@@ -206,8 +206,8 @@ export interface BackendDeps {
   secrets: SecretReader;
   clock: Clock;
   random: Random;
-  /** Where the CRL and issuer certificate of this issuer are served over plain HTTP. */
-  urls: { crl: string; issuerCertificate: string };
+  /** Where the CRL and issuer certificate of this issuer are served over plain HTTP; undefined where they are not. */
+  urls: { crl: string; issuerCertificate: string } | undefined;
 }
 
 export interface BackendFactory {

@@ -1,9 +1,8 @@
 // Account and Authorization: what the ACME server must remember. Written by the operator only; each carries a MAC.
 import { type Static, Type } from 'typebox';
 import { ChallengeType } from './ca-issuer.ts';
-import { ACME_GROUP, Closed, type Kind, type KubeObject, Text, VERSION } from './kind.ts';
+import { ACME_GROUP, Closed, Instant, type Kind, type KubeObject, Text, VERSION } from './kind.ts';
 
-const Instant = (description: string) => Type.String({ format: 'date-time', description });
 const Mac = Text(
   'HMAC-SHA-256 over the rest of the spec and the name, base64url. An object without a good one is ignored.',
   128,
@@ -12,9 +11,16 @@ const Mac = Text(
 const AccountSpec = Closed({
   issuerUID: Text('metadata.uid of the issuer.', 64),
   thumbprint: Text('RFC 7638 thumbprint of the current key.', 64),
+  spkiHash: Text('SHA-256 of the SubjectPublicKeyInfo, base64url.', 64),
   jwk: Type.Record(Type.String({ maxLength: 16 }), Type.String({ maxLength: 2048 }), {
     description: 'The current public key.',
   }),
+  retired: Type.Optional(
+    Type.Array(Type.String({ maxLength: 64 }), {
+      maxItems: 64,
+      description: 'Thumbprints of former keys, refused for good.',
+    }),
+  ),
   /** An alias holds the thumbprint of a later or retired key and names the account. */
   aliasOf: Type.Optional(Text('Account this thumbprint leads to; an alias has nothing else of its own.', 253)),
   contact: Type.Optional(Type.Array(Type.String({ maxLength: 260 }), { maxItems: 16, description: 'Contact URLs.' })),

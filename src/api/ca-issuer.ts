@@ -1,12 +1,13 @@
 // ClusterCAIssuer: a backend and how it is offered. One ACME directory each.
 import { type Static, Type } from 'typebox';
-import { issuerRules } from './ca-issuer-rules.ts';
+import { ISSUER_RULES, issuerRules } from './ca-issuer-rules.ts';
 import {
   Cidr,
   Closed,
   Conditions,
   Duration,
   GROUP,
+  Instant,
   type Kind,
   type KubeObject,
   List,
@@ -96,7 +97,7 @@ const ExternalAccountBinding = Closed(
         }),
         secretRef: SecretKeyRef,
       }),
-      'MAC keys, each base64url text of at least 16 bytes in a Secret.',
+      'MAC keys, each base64url text of at least 32 bytes in a Secret in the namespace of the operator.',
     ),
   },
   'External account binding, RFC 8555 section 7.3.4.',
@@ -179,7 +180,7 @@ const Spec = Closed({
     Closed(
       {
         trimRoot: Type.Optional(
-          Type.Boolean({ description: 'Leave a self-signed root out of the chain; true when absent.' }),
+          Type.Boolean({ description: 'Leave a self-signed root out of the chain; when absent, it is left out unless it is itself the issuing CA.' }),
         ),
         preferred: Type.Optional(
           List(Text('CN or SHA-256 fingerprint (hex) of a root.', 256), 'Roots by preference.', 8),
@@ -212,10 +213,7 @@ const Spec = Closed({
     ),
   ),
   reissueBefore: Type.Optional(
-    Type.String({
-      format: 'date-time',
-      description: 'Certificates issued before this instant are due for renewal now (ARI and claims).',
-    }),
+    Instant('Certificates issued before this instant are due for renewal now (ARI and claims).'),
   ),
   recordGrace: Type.Optional(Duration('How long a record outlives its certificate; 168h when absent.')),
   suspend: Type.Optional(
@@ -234,7 +232,7 @@ const Status = Closed({
   ca: Type.Optional(
     Closed({
       subject: Text('Subject of the issuing certificate.', 1024),
-      notAfter: Type.String({ format: 'date-time', description: 'Its expiry.' }),
+      notAfter: Instant('Its expiry.'),
       fingerprint: Text('SHA-256 of it, hex.', 64),
     }),
   ),
@@ -269,4 +267,5 @@ export const ClusterCAIssuerKind: Kind<ClusterCAIssuer> = {
   description:
     'A certificate authority backend and how it is offered: one ACME directory each. Its Secrets live in the namespace of the operator.',
   rules: issuerRules,
+  cel: ISSUER_RULES,
 };

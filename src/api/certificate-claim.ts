@@ -1,12 +1,13 @@
 // CertificateClaim: "keep me a certificate for these names in this Secret".
 import { type Static, Type } from 'typebox';
-import { claimRules } from './certificate-claim-rules.ts';
+import { CLAIM_RULES, claimRules } from './certificate-claim-rules.ts';
 import { KeyParameters } from './ca-issuer.ts';
 import {
   Closed,
   Conditions,
   Duration,
   GROUP,
+  Instant,
   IssuerRef,
   type Kind,
   type KubeObject,
@@ -54,15 +55,13 @@ const Status = Closed({
   revision: Type.Optional(Type.Integer({ minimum: 0, description: 'Counts certificates issued for this claim.' })),
   serial: Type.Optional(Text('Serial number of the current certificate, hex.', 64)),
   record: Type.Optional(Text('Name of its IssuedCertificate.', 253)),
-  notBefore: Type.Optional(Type.String({ format: 'date-time', description: 'Start of its validity.' })),
-  notAfter: Type.Optional(Type.String({ format: 'date-time', description: 'End of its validity.' })),
-  renewalTime: Type.Optional(Type.String({ format: 'date-time', description: 'When it will be renewed.' })),
+  notBefore: Type.Optional(Instant('Start of its validity.')),
+  notAfter: Type.Optional(Instant('End of its validity.')),
+  renewalTime: Type.Optional(Instant('When it will be renewed.')),
   failures: Type.Optional(
     Type.Integer({ minimum: 0, description: 'Failed attempts since the last success or change of the spec.' }),
   ),
-  nextAttempt: Type.Optional(
-    Type.String({ format: 'date-time', description: 'When the next attempt is due after a failure.' }),
-  ),
+  nextAttempt: Type.Optional(Instant('When the next attempt is due after a failure.')),
 });
 
 const Schema = Closed({ spec: Spec, status: Type.Optional(Status) });
@@ -90,4 +89,5 @@ export const CertificateClaimKind: Kind<CertificateClaim> = {
   ],
   description: 'Keep me a certificate for these names in this Secret: key, issuance, renewal.',
   rules: claimRules,
+  cel: CLAIM_RULES,
 };

@@ -18,7 +18,10 @@ import {
 export const Door = Type.Enum(['ACME', 'CertificateClaim'], { description: 'A way in which requests arrive.' });
 export type Door = Static<typeof Door>;
 
-const Pattern = Text('Pattern: * is one label, ** any depth, {{namespace}} the namespace of the requester.', 253);
+const Pattern = Text(
+  'Pattern over whole labels (DNS names, domains of e-mail addresses) or path segments (URIs): * is any one, ** one or more (once in a pattern), {{namespace}} the namespace of the requester, which matches nothing where it is not known.',
+  253,
+);
 
 const Cidrs = Closed({
   cidrs: Type.Optional(List(Cidr, 'Networks inside which an address must lie.')),
@@ -77,7 +80,10 @@ const Allowed = Closed(
   {
     commonName: Type.Optional(
       Closed({
-        value: Text('Pattern of the common name.', 253),
+        value: Text(
+          'Pattern of the common name, which is judged by it even where it repeats a DNS name. Without this member the common name, if there is one, must repeat one of the names.',
+          253,
+        ),
         required: Type.Optional(Type.Boolean({ description: 'Whether there must be one.' })),
       }),
     ),
@@ -85,7 +91,12 @@ const Allowed = Closed(
       Closed({
         values: List(Pattern, 'Patterns of allowed DNS names.'),
         except: Type.Optional(List(Pattern, 'Patterns of refused DNS names; wins over values.')),
-        wildcards: Type.Optional(Type.Boolean({ description: 'Allow wildcard certificates (*.x) for the names.' })),
+        wildcards: Type.Optional(
+          Type.Boolean({
+            description:
+              'Allow wildcard certificates; false when absent. *.x is then allowed where every name directly under x is: a value has * or ** in the place of the wildcard (*.x or **.x, never www.x), and no exception matches any such name.',
+          }),
+        ),
       }),
     ),
     ipAddresses: Type.Optional(Cidrs),
@@ -108,7 +119,10 @@ const Allowed = Closed(
     validations: Type.Optional(
       List(
         Closed({
-          rule: Text('CEL over self (one name), door, namespace, account and names; must be true for each name.', 1024),
+          rule: Text(
+            'CEL that must be true for each name. Variables: self (the name), names (all of them), door, account, and __namespace__ (namespace is a reserved word of CEL). Offered: comparison, in, + and -, logic, ?:, size, startsWith, endsWith, contains, indexOf, lastIndexOf, substring, split, all, exists, exists_one, filter.',
+            1024,
+          ),
           message: Type.Optional(Text('Said when the rule is false.', 256)),
         }),
         'Rules in CEL, bound in cost.',

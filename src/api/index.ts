@@ -8,14 +8,14 @@ import { IssuedCertificateKind } from './issued-certificate.ts';
 import type { Kind } from './kind.ts';
 
 /** Kinds this project defines; each has a CRD. */
-export const OWN_KINDS = [
+export const OWN_KINDS: readonly Kind[] = [
   ClusterCAIssuerKind,
   CertificateRequestPolicyKind,
   CertificateClaimKind,
   IssuedCertificateKind,
   AccountKind,
   AuthorizationKind,
-] as unknown as readonly Kind[];
+];
 
 /** Every kind the embedded store holds. */
-export const ALL_KINDS = [...OWN_KINDS, SecretKind, NamespaceKind, EventKind] as unknown as readonly Kind[];
+export const ALL_KINDS: readonly Kind[] = [...OWN_KINDS, SecretKind, NamespaceKind, EventKind];

@@ -1,10 +1,8 @@
 // IssuedCertificate: the record of one issuance through any door. Written by the operator only; a finished record is one create.
 import { type Static, Type } from 'typebox';
 import { Door } from './certificate-request-policy.ts';
-import { recordRules } from './issued-certificate-rules.ts';
-import { Closed, GROUP, IssuerRef, type Kind, type KubeObject, Name, Text, VERSION } from './kind.ts';
-
-const Instant = (description: string) => Type.String({ format: 'date-time', description });
+import { RECORD_RULES, recordRules } from './issued-certificate-rules.ts';
+import { Closed, GROUP, Instant, IssuerRef, type Kind, type KubeObject, Name, Text, VERSION } from './kind.ts';
 
 const Requester = Closed(
   {
@@ -46,6 +44,7 @@ const Spec = Closed({
   policy: Name('CertificateRequestPolicy that allowed it.'),
   decisionID: Text('Identifier of the decision in the audit log.', 64),
   replaces: Type.Optional(Text('Record that this certificate replaces (ARI).', 253)),
+  order: Type.Optional(Text('ACME order as sealed into its URL.', 8192)),
   orderExpires: Type.Optional(Instant('Expiry of the ACME order.')),
   revocation: Type.Optional(Revocation),
 });
@@ -105,4 +104,5 @@ export const IssuedCertificateKind: Kind<IssuedCertificate> = {
   description:
     'The record of one issuance: request, decision, certificate, lineage, revocation. Written by the operator only.',
   rules: recordRules,
+  cel: RECORD_RULES,
 };

@@ -1,5 +1,6 @@
 // What every kind of object has in common: its Kubernetes metadata, its schema, and the rules across fields.
 import { type Static, type TObject, type TProperties, Type } from 'typebox';
+import type { CelRule } from './rule.ts';
 
 /** Kubernetes object metadata, the part this program reads or writes. */
 export interface ObjectMeta {
@@ -67,8 +68,13 @@ export interface Kind<T extends KubeObject = KubeObject> {
   columns: readonly PrinterColumn[];
   /** What `kubectl explain` and the reference say of the kind. */
   description: string;
-  /** Rules across fields; `old` is given on updates. Pure. CEL in the CRD mirrors them. */
-  rules: (object: T, old?: T) => FieldError[];
+  /**
+   * Rules across fields; `old` is given on updates. Pure. CEL in the CRD mirrors them. A method, so that each kind is also a
+   * Kind of any object: the stores only ever hand it objects of its own.
+   */
+  rules(object: T, old?: T): FieldError[];
+  /** The rules that the API server judges too, for the CRD. */
+  cel?: readonly CelRule[];
 }
 
 export function apiVersion(kind: Pick<Kind, 'group' | 'version'>): string {
@@ -84,12 +90,37 @@ export function Closed<P extends TProperties>(properties: P, description?: strin
   return Type.Object(properties, { additionalProperties: false, ...(description ? { description } : {}) });
 }
 
+// `accepts` ends the sentence "must be …" in messages about a broken field; it is no part of the published schema.
+
 /** A Go-style duration of hours, minutes and seconds: `2160h`, `90m`, `1h30m`. */
 export const Duration = (description: string) =>
-  Type.String({ pattern: '^([0-9]{1,7}h)?([0-9]{1,7}m)?([0-9]{1,7}s)?$', minLength: 2, maxLength: 24, description });
+  Type.String({
+    pattern: '^([0-9]{1,7}h)?([0-9]{1,7}m)?([0-9]{1,7}s)?$',
+    minLength: 2,
+    maxLength: 24,
+    accepts: 'a duration such as 2160h, 90m or 1h30m',
+    description,
+  });
+
+/** An RFC 3339 date-time. The pattern alone leaves days beyond the end of their month, which the format refuses. */
+export const Instant = (description: string) =>
+  Type.String({
+    format: 'date-time',
+    pattern:
+      '^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$',
+    maxLength: 35,
+    accepts: 'an instant such as 2030-01-31T12:00:00Z',
+    description,
+  });
 
 export const Name = (description: string) =>
-  Type.String({ pattern: '^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$', minLength: 1, maxLength: 253, description });
+  Type.String({
+    pattern: '^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$',
+    minLength: 1,
+    maxLength: 253,
+    accepts: 'the name of an object: lower-case letters, digits, inner hyphens and dots',
+    description,
+  });
 
 export const Text = (description: string, maxLength = 1024) => Type.String({ minLength: 1, maxLength, description });
 
@@ -101,6 +132,7 @@ export const Cidr = Type.String({
   minLength: 2,
   maxLength: 49,
   pattern: '^[0-9a-fA-F:.]+(/[0-9]{1,3})?$',
+  accepts: 'a network such as 10.0.0.0/8 or one address',
   description: 'An IPv4 or IPv6 network such as 10.0.0.0/8, or one address.',
 });
 
@@ -129,7 +161,7 @@ export const Condition = Closed({
   status: Type.Enum(['True', 'False', 'Unknown'], { description: 'Whether the condition holds.' }),
   reason: Text('CamelCase word for programs.', 1024),
   message: Type.String({ maxLength: 32_768, description: 'Sentence for people.' }),
-  lastTransitionTime: Type.String({ format: 'date-time', description: 'When status last changed.' }),
+  lastTransitionTime: Instant('When status last changed.'),
   observedGeneration: Type.Optional(Type.Integer({ minimum: 0, description: 'metadata.generation judged.' })),
 });
 export type Condition = Static<typeof Condition>;

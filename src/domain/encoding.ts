@@ -1,5 +1,5 @@
 // Byte encodings, strict where Node's are lenient: one byte string has one text, and any other text is refused.
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 const BASE64URL = /^[A-Za-z0-9_-]*$/;
 
@@ -15,7 +15,7 @@ export function parseBase64url(text: string): Buffer | undefined {
 }
 
 export function sha256(bytes: Buffer | string): Buffer {
-  return createHash('sha256').update(bytes).digest();
+  return hash('sha256', bytes, 'buffer');
 }
 
 const BASE32 = 'abcdefghijklmnopqrstuvwxyz234567';

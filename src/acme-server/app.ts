@@ -1,0 +1,224 @@
+// The route table of the ACME server (RFC 8555 section 7.1) and the frame around every answer.
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type FastifyServerOptions } from 'fastify';
+import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import { fold, parseExact, renderAddress } from '../domain/address.ts';
+import { isClusterError } from '../domain/cluster-error.ts';
+import { Problem } from '../domain/problem.ts';
+import type { Cache, Counter, Log, Random } from '../ports.ts';
+import type { Authenticator, SignedRequest } from './authenticate.ts';
+import type { Authenticated, Exchange, Reply, Signed } from './exchange.ts';
+import type { Nonces } from './nonces.ts';
+import { createUrls, type Urls } from './urls.ts';
+
+/** Largest request body, bytes. */
+const BODY_LIMIT = 65_536;
+
+export interface Handlers {
+  directory(exchange: Exchange): Reply;
+  renewalInfo(exchange: Exchange): Promise<Reply>;
+  newAccount(exchange: Signed): Promise<Reply>;
+  account(exchange: Authenticated): Promise<Reply>;
+  orders(exchange: Authenticated): Promise<Reply>;
+  keyChange(exchange: Authenticated): Promise<Reply>;
+  newOrder(exchange: Authenticated): Promise<Reply>;
+  order(exchange: Authenticated): Promise<Reply>;
+  finalize(exchange: Authenticated): Promise<Reply>;
+  authorization(exchange: Authenticated): Promise<Reply>;
+  challenge(exchange: Authenticated): Promise<Reply>;
+  certificate(exchange: Authenticated): Promise<Reply>;
+  revokeCert(exchange: Signed | Authenticated): Promise<Reply>;
+}
+
+export interface AppDeps {
+  handlers: Handlers;
+  authenticator: Authenticator;
+  nonces: Nonces;
+  issuers: Cache<ClusterCAIssuer>;
+  /** Without trailing slash, the canonical one first. */
+  externalURLs: readonly string[];
+  random: Random;
+  log: Log;
+  requests: Counter;
+  /** TLS and HTTP settings of the listener. */
+  server: FastifyServerOptions;
+}
+
+type Method = 'GET' | 'HEAD' | 'POST';
+type Handle = (exchange: Exchange, request: FastifyRequest) => Promise<Reply> | Reply;
+type Route = Partial<Record<Method, Handle>>;
+
+const ALL_METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
+
+function routes({ handlers: h, authenticator }: Pick<AppDeps, 'handlers' | 'authenticator'>, signedOf: (request: FastifyRequest) => SignedRequest): Record<string, Route> {
+  const account = (handle: (exchange: Authenticated) => Promise<Reply> | Reply): Handle => async (exchange, request) =>
+    handle(await authenticator.withAccount(exchange, signedOf(request)));
+  const key = (handle: (exchange: Signed) => Promise<Reply>): Handle => (exchange, request) => handle(authenticator.withKey(exchange, signedOf(request)));
+  const either = (handle: (exchange: Signed) => Promise<Reply>): Handle => async (exchange, request) =>
+    handle(await authenticator.withEither(exchange, signedOf(request)));
+  const nonce = (status: number) => (): Reply => ({ status, headers: { 'Cache-Control': 'no-store' } });
+  return {
+    '/directory': { GET: h.directory, HEAD: h.directory, POST: account(h.directory) },
+    '/new-nonce': { GET: nonce(204), HEAD: nonce(200), POST: account(nonce(204)) },
+    '/new-account': { POST: key(h.newAccount) },
+    '/new-order': { POST: account(h.newOrder) },
+    '/revoke-cert': { POST: either(h.revokeCert) },
+    '/key-change': { POST: account(h.keyChange) },
+    '/renewal-info/:certid': { GET: h.renewalInfo, POST: account(h.renewalInfo) },
+    '/account/:account': { POST: account(h.account) },
+    '/account/:account/orders': { POST: account(h.orders) },
+    '/order/:sealed': { POST: account(h.order) },
+    '/order/:sealed/finalize': { POST: account(h.finalize) },
+    '/authz/:sealed': { POST: account(h.authorization) },
+    '/challenge/:sealed/:type': { POST: account(h.challenge) },
+    '/certificate/:record': { POST: account(h.certificate) },
+    '/certificate/:record/:n': { POST: account(h.certificate) },
+  };
+}
+
+export function createAcmeApp(deps: AppDeps): FastifyInstance {
+  const app = fastify({
+    ...deps.server,
+    bodyLimit: BODY_LIMIT,
+    routerOptions: { maxParamLength: 8192, caseSensitive: true, ignoreTrailingSlash: false },
+    exposeHeadRoutes: false,
+    logger: false,
+  });
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  const frame = createFrame(deps);
+  const table = routes(deps, (request) => signedRequest(request, deps.externalURLs));
+  for (const [path, route] of Object.entries(table)) mount(app, frame, { path: `/acme/:issuer${path}`, route });
+  app.options('/*', (_request, reply) => frame.options(reply));
+  app.setNotFoundHandler((request, reply) => frame.fail(request, reply, new Problem('malformed', 'no such resource', { status: 404 })));
+  app.setErrorHandler((error, request, reply) => frame.fail(request, reply, error));
+  return app;
+}
+
+function mount(app: FastifyInstance, frame: Frame, { path, route }: { path: string; route: Route }): void {
+  const allowed = (Object.keys(route) as Method[]).sort();
+  for (const method of allowed) {
+    app.route({ method, url: path, handler: (request, reply) => frame.serve(request, reply, route[method] as Handle) });
+  }
+  const refused = ALL_METHODS.filter((method) => !route[method as Method]);
+  const problem = new Problem('malformed', `this resource answers ${allowed.join(', ')} only`, { status: 405, headers: { Allow: allowed.join(', ') } });
+  app.route({ method: [...refused], url: path, handler: (request, reply) => frame.fail(request, reply, problem) });
+}
+
+/** RFC 8555 section 6.2: the media type is compared by us, parameters aside; encoded bodies are refused undecoded. */
+function signedRequest(request: FastifyRequest, externalURLs: readonly string[]): SignedRequest {
+  const type = request.headers['content-type']?.split(';')[0]?.trim().toLowerCase();
+  if (type !== 'application/jose+json') throw new Problem('malformed', 'send Content-Type: application/jose+json', { status: 415 });
+  if (request.headers['content-encoding'] !== undefined) throw new Problem('malformed', 'send the body without Content-Encoding', { status: 415 });
+  if (!Buffer.isBuffer(request.body)) throw new Problem('malformed', 'the request has no body');
+  const path = request.raw.url ?? '';
+  return { body: request.body, urls: externalURLs.map((base) => base + path) };
+}
+
+interface Frame {
+  serve(request: FastifyRequest, reply: FastifyReply, handle: Handle): Promise<FastifyReply>;
+  fail(request: FastifyRequest, reply: FastifyReply, error: unknown): FastifyReply;
+  options(reply: FastifyReply): FastifyReply;
+}
+
+function createFrame(deps: AppDeps): Frame {
+  const urlsByIssuer = new Map<string, Urls>();
+
+  function urlsOf(name: string): Urls {
+    const urls = urlsByIssuer.get(name) ?? createUrls(deps.externalURLs[0] ?? '', name);
+    urlsByIssuer.set(name, urls);
+    return urls;
+  }
+
+  function exchangeOf(request: FastifyRequest): Exchange {
+    const params = request.params as Record<string, string>;
+    const issuer = deps.issuers.get({ name: params.issuer ?? '' });
+    if (!issuer) throw new Problem('malformed', 'no such issuer', { status: 404 });
+    const cursor = /^\d{1,9}$/.exec((request.query as { cursor?: string }).cursor ?? '')?.[0];
+    return {
+      issuer,
+      urls: urlsOf(issuer.metadata.name),
+      params: cursor === undefined ? params : { ...params, cursor },
+      source: addressOf(request.ip),
+      userAgent: request.headers['user-agent'] ?? '',
+    };
+  }
+
+  function send(request: FastifyRequest, reply: FastifyReply, answer: Reply): FastifyReply {
+    const route = request.routeOptions.url ?? '';
+    const isDirectory = route.endsWith('/directory') && answer.status === 200;
+    const issuer = (request.params as { issuer?: string } | undefined)?.issuer;
+    const known = issuer !== undefined && deps.issuers.get({ name: issuer }) !== undefined;
+    const index = known && !isDirectory ? [`<${urlsOf(issuer).directory}>;rel="index"`] : [];
+    const { Link: own = [], ...headers } = answer.headers ?? {};
+    const links = [...index, ...(Array.isArray(own) ? own : [own])];
+    deps.requests.inc({ route, status: String(answer.status) });
+    reply.code(answer.status).headers({
+      'Access-Control-Allow-Origin': '*',
+      'Access-Control-Expose-Headers': 'Link, Location, Replay-Nonce, Retry-After',
+      'Replay-Nonce': deps.nonces.issue(),
+      'Cache-Control': 'no-store',
+      ...headers,
+      ...(links.length > 0 ? { Link: links } : {}),
+    });
+    if (answer.body === undefined) return reply.send();
+    const raw = typeof answer.body === 'string' || Buffer.isBuffer(answer.body);
+    reply.type(answer.contentType ?? (raw ? 'text/plain' : 'application/json'));
+    return reply.send(raw ? answer.body : JSON.stringify(answer.body));
+  }
+
+  function fail(request: FastifyRequest, reply: FastifyReply, error: unknown): FastifyReply {
+    const problem = problemOf(deps, request, error);
+    const { headers } = problem.options;
+    return send(request, reply, {
+      status: problem.status,
+      contentType: 'application/problem+json',
+      ...(headers ? { headers: { ...headers } } : {}),
+      body: problem.toJSON(),
+    });
+  }
+
+  return {
+    fail,
+    serve: async (request, reply, handle) => {
+      try {
+        return send(request, reply, await handle(exchangeOf(request), request));
+      } catch (error) {
+        return fail(request, reply, error);
+      }
+    },
+    options: (reply) =>
+      reply
+        .code(204)
+        .headers({
+          'Access-Control-Allow-Origin': '*',
+          'Access-Control-Allow-Methods': 'GET, HEAD, POST',
+          'Access-Control-Allow-Headers': 'Content-Type',
+          'Access-Control-Expose-Headers': 'Link, Location, Replay-Nonce, Retry-After',
+          'Access-Control-Max-Age': '86400',
+        })
+        .send(),
+  };
+}
+
+function addressOf(ip: string): string {
+  const bytes = parseExact(ip);
+  return bytes ? renderAddress(fold(bytes)) : ip;
+}
+
+/** What the client may know of an error. Anything that is not a Problem becomes a correlation id in the log. */
+function problemOf(deps: Pick<AppDeps, 'log' | 'random'>, request: FastifyRequest, error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  const { statusCode } = error as { statusCode?: number };
+  if (statusCode === 413) return new Problem('malformed', `a request has at most ${BODY_LIMIT} bytes`, { status: 413 });
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
+    return new Problem('malformed', 'the request is not valid HTTP for this server', { status: statusCode });
+  }
+  const id = deps.random.bytes(6).toString('hex');
+  const transient = isClusterError(error, 'Unavailable', 'Conflict', 'AlreadyExists');
+  const unavailable = transient || (error as { name?: string }).name === 'TimeoutError';
+  deps.log.error({ error, correlation: id, route: request.routeOptions.url }, 'request failed');
+  return new Problem('serverInternal', `the server cannot answer this now (correlation ${id})`, {
+    status: unavailable ? 503 : 500,
+    headers: { 'Retry-After': unavailable ? '5' : '30' },
+  });
+}

@@ -1,0 +1,107 @@
+// The checks every signed request passes, in the order of RFC 8555 section 6: form, nonce, URL, key, signature.
+import { type AccountKey, importJwk } from '../domain/jwk.ts';
+import { type Jws, parseJws, verifyJws } from '../domain/jws.ts';
+import { Problem } from '../domain/problem.ts';
+import type { Account } from '../api/acme.ts';
+import type { Counter } from '../ports.ts';
+import type { Authenticated, Exchange, Signed } from './exchange.ts';
+import type { Nonces } from './nonces.ts';
+import type { AcmeObjects } from './objects.ts';
+
+/** Imported account keys kept; an import costs as much as a verification. */
+const KEY_CACHE = 10_000;
+
+export interface Authenticator {
+  /** For new-account: signed by the key it carries. */
+  withKey(exchange: Exchange, request: SignedRequest): Signed;
+  /** Signed by a valid account. */
+  withAccount(exchange: Exchange, request: SignedRequest): Promise<Authenticated>;
+  /** For revoke-cert: either. */
+  withEither(exchange: Exchange, request: SignedRequest): Promise<Signed | Authenticated>;
+}
+
+export interface SignedRequest {
+  body: Buffer;
+  /** The URLs by which this resource may be named in the header; the first is the canonical one. */
+  urls: readonly string[];
+}
+
+export function createAuthenticator(deps: { nonces: Nonces; objects: Pick<AcmeObjects, 'account' | 'liveAccount'>; nonceOutcomes: Counter }): Authenticator {
+  const keys = new Map<string, AccountKey>();
+
+  /** Everything that needs no key. The nonce is spent whatever happens after. */
+  function open({ body, urls }: SignedRequest): Jws {
+    const jws = parseJws(body);
+    spendNonce(jws.header.nonce);
+    if (jws.header.url === undefined) throw new Problem('malformed', 'the protected header must have "url" (RFC 8555 section 6.4)');
+    if (!urls.includes(jws.header.url)) {
+      throw new Problem('unauthorized', 'the "url" in the protected header is not the URL of this resource', { status: 401 });
+    }
+    return jws;
+  }
+
+  function spendNonce(nonce: string | undefined): void {
+    const outcome = nonce === undefined ? 'missing' : deps.nonces.redeem(nonce);
+    deps.nonceOutcomes.inc({ outcome });
+    if (outcome === 'accepted') return;
+    if (outcome === 'malformed') throw new Problem('malformed', 'the nonce is not base64url (RFC 8555 section 6.5.2)');
+    throw new Problem('badNonce', 'the nonce is missing, used, too old or not ours; this response carries a fresh one');
+  }
+
+  function signedByKey(exchange: Exchange, jws: Jws): Signed {
+    const key = importJwk(jws.header.jwk);
+    verifyJws(jws, key);
+    return { ...exchange, header: jws.header, payload: jws.payload, key };
+  }
+
+  function accountKey(account: Account): AccountKey {
+    const { thumbprint, jwk } = account.spec;
+    const cached = keys.get(thumbprint);
+    if (cached) return cached;
+    const key = importJwk(jwk);
+    if (keys.size >= KEY_CACHE) keys.delete(keys.keys().next().value as string);
+    keys.set(thumbprint, key);
+    return key;
+  }
+
+  async function signedByAccount(exchange: Exchange, jws: Jws): Promise<Authenticated> {
+    const name = exchange.urls.accountOf(jws.header.kid as string);
+    const known = name === undefined ? undefined : await deps.objects.account(name);
+    if (!known || known.spec.aliasOf !== undefined || known.spec.issuerUID !== exchange.issuer.metadata.uid) {
+      throw new Problem('accountDoesNotExist', 'the "kid" is not the URL of an account of this issuer');
+    }
+    const account = await verified(jws, known);
+    if (account.spec.deactivated) throw new Problem('unauthorized', 'the account is deactivated', { status: 401 });
+    return { ...exchange, header: jws.header, payload: jws.payload, key: accountKey(account), account };
+  }
+
+  /** A cached account may be one key change behind: a refusal is given only after a live read. */
+  async function verified(jws: Jws, known: Account): Promise<Account> {
+    try {
+      verifyJws(jws, accountKey(known));
+      return known;
+    } catch (error) {
+      const live = await deps.objects.liveAccount(known.metadata.name);
+      if (!live || live.spec.thumbprint === known.spec.thumbprint) throw error;
+      verifyJws(jws, accountKey(live));
+      return live;
+    }
+  }
+
+  return {
+    withKey: (exchange, request) => {
+      const jws = open(request);
+      if (jws.header.jwk === undefined) throw new Problem('malformed', 'this resource needs "jwk" in the protected header');
+      return signedByKey(exchange, jws);
+    },
+    withAccount: async (exchange, request) => {
+      const jws = open(request);
+      if (jws.header.kid === undefined) throw new Problem('malformed', 'this resource needs "kid" in the protected header');
+      return signedByAccount(exchange, jws);
+    },
+    withEither: async (exchange, request) => {
+      const jws = open(request);
+      return jws.header.kid === undefined ? signedByKey(exchange, jws) : signedByAccount(exchange, jws);
+    },
+  };
+}

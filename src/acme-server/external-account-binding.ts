@@ -1,0 +1,66 @@
+// External account binding, RFC 8555 section 7.3.4.
+import { timingSafeEqual } from 'node:crypto';
+import type { Account, AccountSpec } from '../api/acme.ts';
+import { parseBase64url } from '../domain/encoding.ts';
+import { parseJson } from '../domain/json.ts';
+import { importJwk } from '../domain/jwk.ts';
+import { parseBindingJws, verifyBinding } from '../domain/jws.ts';
+import { Problem } from '../domain/problem.ts';
+import type { Cache, SecretReader } from '../ports.ts';
+import type { Signed } from './exchange.ts';
+
+type Binding = NonNullable<AccountSpec['externalAccountBinding']>;
+
+/** Index of the account cache. */
+export const EAB_INDEX = 'eab';
+
+export const eabKey = (issuerUID: string, keyID: string) => `${issuerUID}|${keyID}`;
+
+export interface ExternalAccountBindings {
+  /** The binding of a newAccount request, checked; undefined where there is none and none is needed. */
+  verify(exchange: Signed, binding: unknown): Promise<Binding | undefined>;
+}
+
+export function createExternalAccountBindings(deps: { secrets: SecretReader; accounts: Cache<Account> }): ExternalAccountBindings {
+  return {
+    verify: async (exchange, binding) => {
+      const settings = exchange.issuer.spec.acme?.externalAccountBinding;
+      if (binding === undefined) {
+        if (settings?.mode !== 'Required') return undefined;
+        throw new Problem('externalAccountRequired', 'this issuer needs an external account binding: ask its operator for a key');
+      }
+      // An issuer without keys cannot verify a binding, so it is not kept (RFC 8555 section 7.3.4).
+      if (!settings) return undefined;
+      const jws = parseBindingJws(binding);
+      if (jws.header.url !== exchange.urls.newAccount) throw new Problem('malformed', 'the "url" of the binding differs from that of the request');
+      const secret = settings.keys.find((key) => key.keyID === jws.header.kid)?.secretRef;
+      const mac = secret && (await macKey(deps.secrets, secret));
+      if (!mac) throw new Problem('unauthorized', 'the key identifier of the binding is not known');
+      verifyBinding(jws, mac);
+      requireSameKey(exchange, jws.payload);
+      if (settings.reuse === 'Never') refuseReuse(deps.accounts, exchange, jws.header.kid);
+      return { keyID: jws.header.kid, jws: JSON.stringify(binding) };
+    },
+  };
+}
+
+async function macKey(secrets: SecretReader, ref: { name: string; key: string }): Promise<Buffer | undefined> {
+  const text = (await secrets.read(ref.name))?.[ref.key]?.toString('latin1').trim();
+  const bytes = text === undefined ? undefined : parseBase64url(text.replace(/=+$/, ''));
+  // RFC 7518 section 3.2: a key is at least as long as the hash.
+  return bytes && bytes.length >= 32 ? bytes : undefined;
+}
+
+function requireSameKey(exchange: Signed, payload: Buffer): void {
+  const bound = Buffer.from(importJwk(parseJson(payload)).thumbprint);
+  if (!timingSafeEqual(bound, Buffer.from(exchange.key.thumbprint))) {
+    throw new Problem('malformed', 'the binding is for another account key');
+  }
+}
+
+function refuseReuse(accounts: Cache<Account>, exchange: Signed, keyID: string): void {
+  const bound = accounts.byIndex(EAB_INDEX, eabKey(exchange.issuer.metadata.uid, keyID));
+  if (bound.some((account) => account.spec.thumbprint !== exchange.key.thumbprint)) {
+    throw new Problem('unauthorized', 'this external account binding key is bound to another account');
+  }
+}

@@ -1,0 +1,127 @@
+// Finalizing an order (RFC 8555 section 7.4): hands it to the engine, once at a time, and waits a while for the certificate.
+import { createHash } from 'node:crypto';
+import type { IssuedCertificate } from '../api/issued-certificate.ts';
+import { parseDuration } from '../domain/duration.ts';
+import { parseBase64url } from '../domain/encoding.ts';
+import { baseIdentifier, isWildcard } from '../domain/identifier.ts';
+import { encodeOrder, type Order } from '../domain/order.ts';
+import { Problem } from '../domain/problem.ts';
+import type { IssuanceRequest, Issue } from '../issuance/types.ts';
+import type { Clock } from '../ports.ts';
+import type { CaaChecks } from './caa-checks.ts';
+import { type Authenticated, readPayload } from './exchange.ts';
+import { requireOpen } from './new-order.ts';
+import type { OrderFacts } from './order.ts';
+import { doneWithin } from './hold.ts';
+import { requesterOf } from './requester.ts';
+
+const HOLD_MS = 10_000;
+/** cert-manager gives a finalize one of its five workers: M section 1e. */
+const CERT_MANAGER_HOLD_MS = 2000;
+/** Issuance may go on this long after the client was told "processing". */
+const SIGNING_MS = 60_000;
+
+interface Running {
+  csrHash: string;
+  /** Settles when the engine does. */
+  outcome: Promise<void>;
+}
+
+export interface Finalizations {
+  /** Whether this replica is signing for the order right now. */
+  running(orderID: string): boolean;
+  /** Returns once the certificate is recorded or the hold is over; throws where the client must be told no. */
+  finalize(exchange: Authenticated, order: Order, facts: OrderFacts): Promise<void>;
+}
+
+export function createFinalizations(deps: { issue: Issue; caa: CaaChecks; clock: Clock }): Finalizations {
+  const active = new Map<string, Running>();
+
+  async function finalize(exchange: Authenticated, order: Order, facts: OrderFacts): Promise<void> {
+    const csr = readCsr(exchange);
+    const csrHash = createHash('sha256').update(csr).digest('base64url');
+    if (facts.record) {
+      requireSameCsr(facts.record, csr);
+      return;
+    }
+    const running = active.get(order.id);
+    if (running && running.csrHash !== csrHash) throw notReady('processing');
+    if (!running && facts.status !== 'ready') throw notReady(facts.status);
+    await held(exchange, running ?? start(exchange, order, { facts, csr, csrHash }));
+  }
+
+  function start(exchange: Authenticated, order: Order, work: { facts: OrderFacts; csr: Buffer; csrHash: string }): Running {
+    requireOpen(exchange.issuer);
+    const running: Running = { csrHash: work.csrHash, outcome: run(exchange, order, work).finally(() => active.delete(order.id)) };
+    // Whoever waits sees the failure; when nobody waits any longer, the next finalize tries again.
+    running.outcome.catch(() => undefined);
+    active.set(order.id, running);
+    return running;
+  }
+
+  async function run(exchange: Authenticated, order: Order, { facts, csr }: { facts: OrderFacts; csr: Buffer }): Promise<void> {
+    const signal = AbortSignal.timeout(SIGNING_MS);
+    await checkCaa(exchange, order, { facts, signal });
+    const outcome = await deps.issue(issuanceRequest(exchange, order, csr), signal);
+    if (outcome.kind === 'refused') throw outcome.problem;
+    if (outcome.kind === 'pending') throw unavailable(Math.ceil(outcome.retryAfterMs / 1000));
+    requireSameCsr(outcome.record, csr);
+  }
+
+  /** RFC 8659 section 4: as of issuance, for each name by the method that validated it. */
+  async function checkCaa(exchange: Authenticated, order: Order, { facts, signal }: { facts: OrderFacts; signal: AbortSignal }): Promise<void> {
+    if (!exchange.issuer.spec.acme?.caa?.enforce) return;
+    for (const [index, identifier] of order.identifiers.entries()) {
+      const challenge = facts.found[index]?.spec.challenge ?? 'http-01';
+      const result = await deps.caa.check({ ...exchange, identifier: baseIdentifier(identifier), wildcard: isWildcard(identifier), challenge, signal });
+      if (!result.permitted) throw result.problem;
+    }
+  }
+
+  async function held(exchange: Authenticated, running: Running): Promise<void> {
+    const forCertManager = exchange.userAgent.startsWith('cert-manager');
+    const own = exchange.issuer.spec.acme?.finalizeTimeout;
+    const hold = forCertManager ? CERT_MANAGER_HOLD_MS : own === undefined ? HOLD_MS : parseDuration(own);
+    const done = await doneWithin(running.outcome, hold, deps.clock);
+    if (!done && forCertManager) throw unavailable(5);
+  }
+
+  return { running: (orderID) => active.has(orderID), finalize };
+}
+
+function readCsr(exchange: Authenticated): Buffer {
+  const { csr } = readPayload(exchange);
+  const der = typeof csr === 'string' ? parseBase64url(csr) : undefined;
+  if (!der) throw new Problem('malformed', '"csr" must be the base64url text of a PKCS#10 request in DER, without padding');
+  return der;
+}
+
+function requireSameCsr(record: IssuedCertificate, csr: Buffer): void {
+  if (record.spec.csr !== csr.toString('base64')) throw notReady('valid');
+}
+
+function notReady(status: string): Problem {
+  return new Problem('orderNotReady', `the order is ${status}, not ready`);
+}
+
+function unavailable(seconds: number): Problem {
+  return new Problem('serverInternal', 'the certificate is not there yet: finalize again', { status: 503, headers: { 'Retry-After': String(seconds) } });
+}
+
+function issuanceRequest(exchange: Authenticated, order: Order, csr: Buffer): IssuanceRequest {
+  return {
+    id: order.id,
+    door: 'ACME',
+    issuer: exchange.issuer,
+    requester: requesterOf(exchange),
+    identifiers: order.identifiers,
+    csr,
+    wanted: {
+      ...(order.notBefore ? { notBefore: order.notBefore } : {}),
+      ...(order.notAfter ? { notAfter: order.notAfter } : {}),
+      ...(order.profile === undefined ? {} : { profile: order.profile }),
+    },
+    ...(order.replaces ? { replaces: order.replaces.record } : {}),
+    order: { sealed: encodeOrder(order), expires: order.expires },
+  };
+}

@@ -1,0 +1,92 @@
+// Keys shared by all replicas, and what is made with them: deterministic authenticated encryption for URLs, MACs for objects.
+import { createCipheriv, createDecipheriv, createHmac, createSecretKey, hkdfSync, type KeyObject, timingSafeEqual } from 'node:crypto';
+import { parseBase64url } from '../domain/encoding.ts';
+
+/** One root key; `id` names it inside everything sealed with it. */
+export interface RootKey {
+  /** 1 to 255. */
+  id: number;
+  /** 32 bytes. */
+  secret: Buffer;
+}
+
+interface DerivedKeys {
+  id: number;
+  /** Makes the synthetic IV. */
+  iv: KeyObject;
+  encrypt: KeyObject;
+  mac: KeyObject;
+}
+
+/** What `open` says of text that is not ours: `unknown-key` may become readable once the replica has read newer keys. */
+export type Opened = { state: 'open'; plaintext: string } | { state: 'invalid' } | { state: 'unknown-key' };
+
+export interface Keyring {
+  /** base64url text, the same for the same purpose and plaintext. */
+  seal(purpose: string, plaintext: string): string;
+  open(purpose: string, text: string): Opened;
+  /** base64url HMAC-SHA-256 over the purpose and the parts, with the current key. */
+  mac(purpose: string, parts: readonly string[]): string;
+  /** Constant-time check against every key still known. */
+  verifyMac(purpose: string, parts: readonly string[], mac: string): boolean;
+}
+
+const IV_LENGTH = 12;
+const TAG_LENGTH = 16;
+
+function derive(root: RootKey): DerivedKeys {
+  const key = (label: string) => createSecretKey(Buffer.from(hkdfSync('sha256', root.secret, Buffer.alloc(0), `countersign ${label} v1`, 32)));
+  return { id: root.id, iv: key('iv'), encrypt: key('encrypt'), mac: key('mac') };
+}
+
+function joined(purpose: string, parts: readonly string[]): string {
+  // Lengths make the concatenation unambiguous whatever the parts contain.
+  return [purpose, ...parts].map((part) => `${part.length}:${part}`).join('');
+}
+
+/** `keys`: the current one first, then those still accepted. The first byte of sealed text is the key's id. */
+export function createKeyring(keys: readonly RootKey[]): Keyring {
+  const derived = keys.map(derive);
+  const current = derived[0];
+  if (!current) throw new Error('a keyring needs a key');
+  const byId = new Map(derived.map((key) => [key.id, key]));
+  const digest = (key: KeyObject, text: string) => createHmac('sha256', key).update(text).digest();
+
+  function seal(purpose: string, plaintext: string): string {
+    const key = current as DerivedKeys;
+    const iv = digest(key.iv, joined(purpose, [plaintext])).subarray(0, IV_LENGTH);
+    const cipher = createCipheriv('aes-256-gcm', key.encrypt, iv, { authTagLength: TAG_LENGTH });
+    cipher.setAAD(Buffer.from(purpose));
+    const body = cipher.update(plaintext, 'utf8');
+    cipher.final();
+    return Buffer.concat([Buffer.of(key.id), iv, body, cipher.getAuthTag()]).toString('base64url');
+  }
+
+  function open(purpose: string, text: string): Opened {
+    const bytes = parseBase64url(text);
+    if (!bytes || bytes.length < 1 + IV_LENGTH + TAG_LENGTH) return { state: 'invalid' };
+    const key = byId.get(bytes[0] as number);
+    if (!key) return { state: 'unknown-key' };
+    const decipher = createDecipheriv('aes-256-gcm', key.encrypt, bytes.subarray(1, 1 + IV_LENGTH), { authTagLength: TAG_LENGTH });
+    decipher.setAAD(Buffer.from(purpose));
+    decipher.setAuthTag(bytes.subarray(-TAG_LENGTH));
+    try {
+      const plaintext = decipher.update(bytes.subarray(1 + IV_LENGTH, -TAG_LENGTH), undefined, 'utf8') + decipher.final('utf8');
+      return { state: 'open', plaintext };
+    } catch {
+      return { state: 'invalid' };
+    }
+  }
+
+  return {
+    seal,
+    open,
+    mac: (purpose, parts) => digest(current.mac, joined(purpose, parts)).toString('base64url'),
+    verifyMac: (purpose, parts, mac) => {
+      const given = parseBase64url(mac);
+      if (given?.length !== 32) return false;
+      const text = joined(purpose, parts);
+      return derived.some((key) => timingSafeEqual(digest(key.mac, text), given));
+    },
+  };
+}

@@ -1,0 +1,148 @@
+// new-order, RFC 8555 section 7.4. Nothing is written: an abandoned order costs nothing.
+import type { Authorization } from '../api/acme.ts';
+import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import { challengeTypesFor } from '../domain/challenge.ts';
+import { parseDuration } from '../domain/duration.ts';
+import { baseIdentifier, identifierKey, isWildcard } from '../domain/identifier.ts';
+import { encodeOrder, MAX_SEALED, type Order, parseOrderIdentifiers, type Reuse } from '../domain/order.ts';
+import { Problem } from '../domain/problem.ts';
+import type { Judge } from '../issuance/judge.ts';
+import type { Clock, Random } from '../ports.ts';
+import { termsNotAgreed } from './account.ts';
+import { type Authenticated, readPayload, readTime, type Reply } from './exchange.ts';
+import type { AcmeObjects } from './objects.ts';
+import type { OrderView } from './order.ts';
+import type { RateLimits } from './rate-limits.ts';
+import type { Replacements } from './renewal-info.ts';
+import { requesterOf } from './requester.ts';
+
+/** Most names an order may have. */
+const MAX_IDENTIFIERS = 100;
+const ORDER_MS = 24 * 3600_000;
+/** A valid authorization is reused only while it has this much of the order's life left, at most an hour. */
+const REUSE_MARGIN_MS = 3600_000;
+
+export interface NewOrderDeps {
+  objects: AcmeObjects;
+  judge: Judge;
+  limits: RateLimits;
+  view: OrderView;
+  replacements: Replacements;
+  clock: Clock;
+  random: Random;
+}
+
+export function createNewOrderHandler(deps: NewOrderDeps) {
+  return async function newOrder(exchange: Authenticated): Promise<Reply> {
+    deps.limits.take('newOrder', exchange.account.metadata.name);
+    requireTerms(exchange);
+    requireOpen(exchange.issuer);
+    const order = await parseOrder(deps, exchange);
+    for (const identifier of order.identifiers) {
+      deps.limits.check('failedValidation', `${order.account}|${identifierKey(baseIdentifier(identifier))}`);
+    }
+    const refusal = await deps.judge.atNewOrder({
+      issuer: exchange.issuer,
+      requester: requesterOf(exchange),
+      identifiers: order.identifiers,
+      profile: order.profile,
+      duration: wantedDuration(order),
+    });
+    if (refusal) throw refusal;
+    const reply = await deps.view.render(exchange, withReuse(deps, exchange.issuer, order));
+    return { ...reply, status: 201 };
+  };
+}
+
+/** RFC 8555 section 7.3.3: terms that changed since must be agreed to again. */
+function requireTerms({ issuer, account }: Authenticated): void {
+  const terms = issuer.spec.acme?.termsOfService;
+  if (terms !== undefined && account.spec.termsOfServiceAgreed !== terms) throw termsNotAgreed(terms);
+}
+
+/** A suspended issuer takes up nothing new. */
+export function requireOpen(issuer: ClusterCAIssuer): void {
+  if (!issuer.spec.suspend) return;
+  throw new Problem('serverInternal', 'this issuer is suspended by its operator: try again later', { status: 503, headers: { 'Retry-After': '300' } });
+}
+
+async function parseOrder(deps: NewOrderDeps, exchange: Authenticated): Promise<Order> {
+  const payload = readPayload(exchange);
+  const identifiers = parseOrderIdentifiers(payload.identifiers, MAX_IDENTIFIERS);
+  for (const identifier of identifiers) requireChallenge(exchange.issuer, identifier);
+  const now = deps.clock.now();
+  const validity = parseValidity(payload, now);
+  const profile = parseProfile(exchange.issuer, payload.profile);
+  const replaces = await deps.replacements.parse(exchange, payload.replaces, identifiers);
+  const life = exchange.issuer.spec.acme?.orderDuration;
+  return {
+    id: deps.random.bytes(16).toString('base64url'),
+    account: exchange.account.metadata.name,
+    issuerUID: exchange.issuer.metadata.uid,
+    created: now,
+    expires: new Date(now.getTime() + (life === undefined ? ORDER_MS : parseDuration(life))),
+    identifiers,
+    ...validity,
+    ...(profile === undefined ? {} : { profile }),
+    ...(replaces ? { replaces } : {}),
+    reused: new Map(),
+  };
+}
+
+/** A name that no offered challenge fits could never be authorised. */
+function requireChallenge(issuer: ClusterCAIssuer, identifier: Order['identifiers'][number]): void {
+  const offered = issuer.spec.acme?.challenges;
+  const fitting = challengeTypesFor(baseIdentifier(identifier), isWildcard(identifier));
+  if (!offered || fitting.some((type) => offered.includes(type))) return;
+  throw new Problem('rejectedIdentifier', `${identifier.value} needs one of ${fitting.join(', ')}, which this issuer does not offer`, {
+    subproblems: [{ type: 'rejectedIdentifier', detail: 'no challenge type offered fits this identifier', identifier }],
+  });
+}
+
+function parseValidity(payload: Readonly<Record<string, unknown>>, now: Date): Pick<Order, 'notBefore' | 'notAfter'> {
+  const notBefore = readTime(payload, 'notBefore');
+  const notAfter = readTime(payload, 'notAfter');
+  if (notAfter && notAfter <= (notBefore ?? now)) throw new Problem('malformed', 'notAfter must be later than notBefore and than now');
+  if (notBefore && (notBefore.getUTCFullYear() < 1950 || notBefore.getUTCFullYear() > 9999)) throw new Problem('malformed', 'notBefore is out of range');
+  return { ...(notBefore ? { notBefore } : {}), ...(notAfter ? { notAfter } : {}) };
+}
+
+/** The profile asked for, or the default one; undefined where the issuer has none. */
+function parseProfile(issuer: ClusterCAIssuer, asked: unknown): string | undefined {
+  const profiles = issuer.spec.profiles ?? [];
+  if (asked === undefined) return profiles.find((profile) => profile.default)?.name;
+  if (typeof asked !== 'string') throw new Problem('malformed', 'profile must be text');
+  if (!profiles.some((profile) => profile.name === asked)) {
+    throw new Problem('invalidProfile', `this issuer offers ${profiles.length === 0 ? 'no profiles' : profiles.map(({ name }) => name).join(', ')}`);
+  }
+  return asked;
+}
+
+/** Judged from now, so that a start in the future does not stretch it. */
+function wantedDuration({ created, notBefore, notAfter }: Order): { ms: number; explicit: true } | undefined {
+  if (!notAfter) return undefined;
+  const from = notBefore && notBefore < created ? notBefore : created;
+  return { ms: notAfter.getTime() - from.getTime(), explicit: true };
+}
+
+function withReuse(deps: NewOrderDeps, issuer: ClusterCAIssuer, order: Order): Order {
+  const margin = Math.min(REUSE_MARGIN_MS, (order.expires.getTime() - order.created.getTime()) / 2);
+  const reused = new Map<number, Reuse>();
+  for (const index of order.identifiers.keys()) {
+    const found = reusable(deps, issuer, { order, index, lastsUntil: order.created.getTime() + margin });
+    if (found) reused.set(index, { orderID: found.spec.orderID, index: found.spec.index });
+  }
+  const next = { ...order, reused };
+  // Reuse is a convenience: where naming the reused authorizations does not fit into the URL, all are validated anew.
+  return Math.ceil((encodeOrder(next).length + 29) / 3) * 4 > MAX_SEALED ? order : next;
+}
+
+function reusable(deps: NewOrderDeps, issuer: ClusterCAIssuer, want: { order: Order; index: number; lastsUntil: number }): Authorization | undefined {
+  const { order, index, lastsUntil } = want;
+  const identifier = order.identifiers[index] as Order['identifiers'][number];
+  const offered = issuer.spec.acme?.challenges;
+  return deps.objects
+    .reusable({ issuerUID: order.issuerUID, account: order.account, identifier: baseIdentifier(identifier), wildcard: isWildcard(identifier) })
+    .filter(({ spec }) => Date.parse(spec.expires) > lastsUntil && (!offered || (spec.challenge && offered.includes(spec.challenge))))
+    .reduce<Authorization | undefined>((best, one) => (best && best.spec.expires >= one.spec.expires ? best : one), undefined);
+}

@@ -1,0 +1,99 @@
+// Orders: what they look like, and finalize (RFC 8555 sections 7.1.3, 7.4).
+import type { Authorization } from '../api/acme.ts';
+import type { IssuedCertificate } from '../api/issued-certificate.ts';
+import { authorizationRef, authorizationStatus, type AuthorizationStatus, type Order, type OrderStatus, orderStatus } from '../domain/order.ts';
+import { parseProblem, Problem, type Subproblem } from '../domain/problem.ts';
+import { type Records, recordName } from '../issuance/records.ts';
+import type { Clock } from '../ports.ts';
+import { type Authenticated, type Reply, requireEmptyPayload } from './exchange.ts';
+import type { Finalizations } from './finalize.ts';
+import type { AcmeObjects } from './objects.ts';
+import type { Sealed } from './sealed.ts';
+
+export const RETRY_AFTER_SECONDS = 3;
+
+export interface OrderFacts {
+  record: IssuedCertificate | undefined;
+  /** By position; undefined = nothing stored. */
+  found: readonly (Authorization | undefined)[];
+  authorizations: readonly AuthorizationStatus[];
+  status: OrderStatus;
+}
+
+export interface OrderView {
+  facts(order: Order): Promise<OrderFacts>;
+  /** 200 with the order object and its URL as Location. `sealed`: the order as sealed, where the caller has it. */
+  render(exchange: Authenticated, order: Order, sealed?: string): Promise<Reply>;
+}
+
+export interface OrderViewDeps {
+  objects: Pick<AcmeObjects, 'authorization'>;
+  records: Records;
+  finalizations: Pick<Finalizations, 'running'>;
+  sealed: Sealed;
+  clock: Clock;
+}
+
+export function createOrderView(deps: OrderViewDeps): OrderView {
+  async function facts(order: Order): Promise<OrderFacts> {
+    const record = await deps.records.get(recordName('ACME', order.id));
+    const refs = order.identifiers.map((_, index) => authorizationRef(order, index));
+    const found = await Promise.all(refs.map((ref) => deps.objects.authorization(ref)));
+    const now = deps.clock.now();
+    const authorizations = refs.map((ref, i) => authorizationStatus(ref, found[i], now));
+    const signing = deps.finalizations.running(order.id);
+    return { record, found, authorizations, status: orderStatus(order, { authorizations, record, signing }, now) };
+  }
+
+  async function render(exchange: Authenticated, order: Order, sealed = deps.sealed.sealOrder(order)): Promise<Reply> {
+    const { record, found, status } = await facts(order);
+    const { urls } = exchange;
+    const body = {
+      status,
+      expires: order.expires.toISOString(),
+      identifiers: order.identifiers,
+      ...(order.notBefore ? { notBefore: order.notBefore.toISOString() } : {}),
+      ...(order.notAfter ? { notAfter: order.notAfter.toISOString() } : {}),
+      ...(order.profile === undefined ? {} : { profile: order.profile }),
+      ...(order.replaces ? { replaces: order.replaces.certID } : {}),
+      authorizations: order.identifiers.map((_, index) => urls.authorization(deps.sealed.sealAuthorization(authorizationRef(order, index)))),
+      finalize: urls.finalize(sealed),
+      ...(record ? { certificate: urls.certificate(record.metadata.name) } : {}),
+      ...(status === 'invalid' ? { error: orderError(order, found, deps.clock.now()).toJSON() } : {}),
+    };
+    const waiting = status === 'processing' ? { 'Retry-After': String(RETRY_AFTER_SECONDS) } : {};
+    return { status: 200, headers: { Location: urls.order(sealed), ...waiting }, body };
+  }
+
+  return { facts, render };
+}
+
+/** Why the order is invalid: its expiry, or every authorization that failed. */
+function orderError(order: Order, found: readonly (Authorization | undefined)[], now: Date): Problem {
+  if (order.expires <= now) return new Problem('malformed', 'the order has expired: make a new one');
+  const subproblems = order.identifiers.flatMap((identifier, index): Subproblem[] => {
+    const authorization = found[index];
+    if (!authorization || authorization.spec.outcome === 'valid') return [];
+    const problem = authorization.spec.problem === undefined ? undefined : parseProblem(authorization.spec.problem);
+    return [{ type: problem?.type ?? 'unauthorized', detail: problem?.detail ?? 'the authorization was deactivated', identifier }];
+  });
+  const [first] = subproblems;
+  if (!first) return new Problem('unauthorized', 'an authorization of the order has expired: make a new order');
+  return new Problem(first.type, `${first.identifier.value}: ${first.detail}`, { subproblems: subproblems.length > 1 ? subproblems : [] });
+}
+
+
+export function createOrderHandlers(deps: { view: OrderView; sealed: Sealed; finalizations: Finalizations }) {
+  async function read(exchange: Authenticated): Promise<Reply> {
+    requireEmptyPayload(exchange);
+    return deps.view.render(exchange, deps.sealed.openOrder(exchange), exchange.params.sealed);
+  }
+
+  async function finalize(exchange: Authenticated): Promise<Reply> {
+    const order = deps.sealed.openOrder(exchange);
+    await deps.finalizations.finalize(exchange, order, await deps.view.facts(order));
+    return deps.view.render(exchange, order, exchange.params.sealed);
+  }
+
+  return { read, finalize };
+}

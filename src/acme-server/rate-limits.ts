@@ -1,0 +1,77 @@
+// Token buckets in memory, RFC 8555 section 6.6: what one source or account may ask of this replica.
+import { Problem } from '../domain/problem.ts';
+import type { Clock, Counter } from '../ports.ts';
+
+export interface Bucket {
+  /** Requests at once. */
+  burst: number;
+  /** Requests a second in the long run. */
+  perSecond: number;
+}
+
+export const DEFAULT_LIMITS = {
+  /** By source address. */
+  newAccount: { burst: 300, perSecond: 2 },
+  /** By account. */
+  newOrder: { burst: 2000, perSecond: 100 },
+  /** By account: starts and restarts of validations. */
+  challenge: { burst: 4000, perSecond: 200 },
+  /** By account and identifier: validations that failed. */
+  failedValidation: { burst: 20, perSecond: 1 / 180 },
+} as const satisfies Record<string, Bucket>;
+
+export type Limit = keyof typeof DEFAULT_LIMITS;
+
+/** Keys remembered; beyond it the longest untouched are forgotten. */
+const MAX_KEYS = 20_000;
+
+export interface RateLimits {
+  /** Counts one; throws rateLimited with Retry-After where nothing is left. */
+  take(limit: Limit, key: string): void;
+  /** Throws as `take` would, without counting. */
+  check(limit: Limit, key: string): void;
+  /** Counts one without ever throwing. */
+  count(limit: Limit, key: string): void;
+}
+
+export function createRateLimits(deps: { clock: Clock; limited: Counter; limits?: Readonly<Record<Limit, Bucket>> }): RateLimits {
+  const limits = deps.limits ?? DEFAULT_LIMITS;
+  const levels = new Map<string, { tokens: number; at: number }>();
+
+  function level(limit: Limit, key: string) {
+    const id = `${limit}|${key}`;
+    const bucket = limits[limit];
+    const now = deps.clock.monotonic();
+    const old = levels.get(id);
+    const tokens = old ? Math.min(bucket.burst, old.tokens + ((now - old.at) / 1000) * bucket.perSecond) : bucket.burst;
+    return { id, bucket, tokens, now };
+  }
+
+  function store(id: string, tokens: number, at: number): void {
+    levels.delete(id);
+    levels.set(id, { tokens, at });
+    if (levels.size > MAX_KEYS) levels.delete(levels.keys().next().value as string);
+  }
+
+  function refuse(limit: Limit, bucket: Bucket, tokens: number): never {
+    deps.limited.inc({ limit });
+    const seconds = Math.max(1, Math.ceil((1 - tokens) / bucket.perSecond));
+    throw new Problem('rateLimited', `too many requests (${limit}): try again in ${seconds} s`, { headers: { 'Retry-After': String(seconds) } });
+  }
+
+  return {
+    take: (limit, key) => {
+      const { id, bucket, tokens, now } = level(limit, key);
+      if (tokens < 1) refuse(limit, bucket, tokens);
+      store(id, tokens - 1, now);
+    },
+    check: (limit, key) => {
+      const { bucket, tokens } = level(limit, key);
+      if (tokens < 1) refuse(limit, bucket, tokens);
+    },
+    count: (limit, key) => {
+      const { id, tokens, now } = level(limit, key);
+      store(id, Math.max(0, tokens - 1), now);
+    },
+  };
+}

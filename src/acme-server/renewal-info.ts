@@ -1,0 +1,79 @@
+// ACME Renewal Information, RFC 9773: when to renew, and which certificate an order replaces.
+import type { IssuedCertificate } from '../api/issued-certificate.ts';
+import { parseBase64url } from '../domain/encoding.ts';
+import { type Identifier, identifierKey } from '../domain/identifier.ts';
+import type { Order } from '../domain/order.ts';
+import { Problem } from '../domain/problem.ts';
+import { suggestedWindow } from '../domain/renewal.ts';
+import type { Records } from '../issuance/records.ts';
+import type { Clock } from '../ports.ts';
+import type { Authenticated, Exchange, Reply } from './exchange.ts';
+import { notFound } from './sealed.ts';
+
+/** How often a client should ask, RFC 9773 section 4.2. */
+const POLL_SECONDS = 6 * 3600;
+
+export interface CertID {
+  authorityKeyID: string;
+  serial: string;
+}
+
+/** base64url of the AKI, a dot, base64url of the serial number's content octets (RFC 9773 section 4.1). Throws malformed. */
+export function parseCertID(text: string): CertID {
+  const [aki, serial, ...rest] = text.split('.').map(parseBase64url);
+  if (!aki?.length || !serial?.length || rest.length > 0) {
+    throw new Problem('malformed', 'a certID is two base64url texts joined by a dot: authority key identifier and serial number');
+  }
+  const magnitude = serial[0] === 0 && serial.length > 1 ? serial.subarray(1) : serial;
+  return { authorityKeyID: aki.toString('hex'), serial: magnitude.toString('hex') };
+}
+
+export interface Replacements {
+  /** What the `replaces` of a new order names, checked against RFC 9773 section 5. */
+  parse(exchange: Authenticated, value: unknown, identifiers: readonly Identifier[]): Promise<Order['replaces']>;
+}
+
+export function createRenewalInfo(deps: { records: Records; clock: Clock }) {
+  const find = (exchange: Exchange, certID: CertID): IssuedCertificate | undefined =>
+    deps.records.bySerial(certID.authorityKeyID, certID.serial).find(({ spec }) => spec.issuerUID === exchange.issuer.metadata.uid);
+
+  async function renewalInfo(exchange: Exchange): Promise<Reply> {
+    const record = find(exchange, parseCertID(exchange.params.certid ?? ''));
+    if (!record) throw notFound();
+    const { reissueBefore } = exchange.issuer.spec;
+    const window = suggestedWindow(
+      { notBefore: new Date(record.status.notBefore), notAfter: new Date(record.status.notAfter), issuedAt: new Date(record.status.issuedAt) },
+      {
+        name: record.metadata.name,
+        revoked: record.spec.revocation !== undefined,
+        reissueBefore: reissueBefore === undefined ? undefined : new Date(reissueBefore),
+        now: deps.clock.now(),
+      },
+    );
+    return {
+      status: 200,
+      headers: { 'Retry-After': String(POLL_SECONDS) },
+      body: { suggestedWindow: { start: window.start.toISOString(), end: window.end.toISOString() } },
+    };
+  }
+
+  async function parse(exchange: Authenticated, value: unknown, identifiers: readonly Identifier[]): Promise<Order['replaces']> {
+    if (value === undefined) return undefined;
+    if (typeof value !== 'string') throw new Problem('malformed', '"replaces" must be a certID');
+    const record = find(exchange, parseCertID(value));
+    if (!record) throw new Problem('malformed', '"replaces" names no certificate of this issuer', { status: 404 });
+    if (record.spec.requester.account !== exchange.account.metadata.name) {
+      throw new Problem('unauthorized', '"replaces" names a certificate of another account');
+    }
+    const names = new Set(record.spec.names);
+    if (!identifiers.some((identifier) => names.has(identifierKey(identifier)))) {
+      throw new Problem('malformed', 'the order shares no name with the certificate it replaces');
+    }
+    if (deps.records.replacing(record.metadata.name).length > 0) {
+      throw new Problem('alreadyReplaced', 'a certificate that replaces this one was issued already');
+    }
+    return { record: record.metadata.name, certID: value };
+  }
+
+  return { renewalInfo, parse };
+}

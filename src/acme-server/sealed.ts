@@ -1,0 +1,45 @@
+// Orders and authorizations in URLs: sealed, and opened only for the account and issuer they belong to.
+import { Problem } from '../domain/problem.ts';
+import { type AuthorizationRef, decodeAuthorizationRef, decodeOrder, encodeAuthorizationRef, encodeOrder, MAX_SEALED, type Order } from '../domain/order.ts';
+import type { Authenticated } from './exchange.ts';
+import type { Keyring } from './keyring.ts';
+
+export interface Sealed {
+  sealOrder(order: Order): string;
+  /** The order of the URL. Throws 404 for what is not ours, 403 for another account's, each with one constant text. */
+  openOrder(exchange: Authenticated): Order;
+  sealAuthorization(ref: AuthorizationRef): string;
+  openAuthorization(exchange: Authenticated): AuthorizationRef;
+}
+
+export function notFound(): Problem {
+  return new Problem('malformed', 'no such resource', { status: 404 });
+}
+
+export function notYours(): Problem {
+  return new Problem('unauthorized', 'this resource belongs to another account');
+}
+
+export function createSealed(keyring: Keyring): Sealed {
+  function open<T extends { account: string; issuerUID: string }>(purpose: string, decode: (text: string) => T, exchange: Authenticated): T {
+    const opened = keyring.open(purpose, exchange.params.sealed ?? '');
+    if (opened.state === 'unknown-key') {
+      throw new Problem('serverInternal', 'this replica does not know the key of this URL yet', { status: 503, headers: { 'Retry-After': '5' } });
+    }
+    const value = opened.state === 'open' ? decode(opened.plaintext) : undefined;
+    if (!value || value.issuerUID !== exchange.issuer.metadata.uid) throw notFound();
+    if (value.account !== exchange.account.metadata.name) throw notYours();
+    return value;
+  }
+
+  return {
+    sealOrder: (order) => {
+      const sealed = keyring.seal('order', encodeOrder(order));
+      if (sealed.length > MAX_SEALED) throw new Problem('malformed', `the order does not fit into its URL of ${MAX_SEALED} characters: ask for fewer names`);
+      return sealed;
+    },
+    openOrder: (exchange) => open('order', decodeOrder, exchange),
+    sealAuthorization: (ref) => keyring.seal('authorization', encodeAuthorizationRef(ref)),
+    openAuthorization: (exchange) => open('authorization', decodeAuthorizationRef, exchange),
+  };
+}

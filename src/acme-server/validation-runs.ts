@@ -1,0 +1,180 @@
+// Validation off the request: attempts at a challenge, repeated where another may succeed, ended by one stored outcome.
+import type { Authorization } from '../api/acme.ts';
+import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import { type ChallengeType, keyAuthorization } from '../domain/challenge.ts';
+import { parseDuration } from '../domain/duration.ts';
+import { identifierKey } from '../domain/identifier.ts';
+import { type AuthorizationRef, authorizationName } from '../domain/order.ts';
+import { Problem } from '../domain/problem.ts';
+import type { Judge } from '../issuance/judge.ts';
+import type { Audit, Clock, Counter, Log, Resolver, ValidationResult, Validators } from '../ports.ts';
+import type { CaaChecks } from './caa-checks.ts';
+import type { Authenticated } from './exchange.ts';
+import type { AcmeObjects } from './objects.ts';
+import type { RateLimits } from './rate-limits.ts';
+import { requesterOf } from './requester.ts';
+
+/** DESIGN section 11: after these many seconds another attempt, where one may help. */
+const RETRY_SECONDS = [1, 3, 7, 15, 30];
+const AUTHORIZATION_MS = 24 * 3600_000;
+/** Attempts under way for one account, and at one name or address. */
+const MAX_PER_ACCOUNT = 500;
+const MAX_PER_TARGET = 50;
+
+export interface Run {
+  type: ChallengeType;
+  /** Problems of the attempts so far, oldest first. */
+  problems: readonly Problem[];
+  /** The stored outcome; rejects only if it could not be stored. */
+  outcome: Promise<Authorization>;
+}
+
+export interface ValidationRuns {
+  find(ref: AuthorizationRef, type: ChallengeType): Run | undefined;
+  /** The run under way, else a new one. Throws rateLimited at the caps. */
+  start(exchange: Authenticated, ref: AuthorizationRef, challenge: { type: ChallengeType; token: string }): Run;
+  /** Ends all runs and waits for them. */
+  stop(): Promise<void>;
+}
+
+export interface ValidationRunsDeps {
+  objects: AcmeObjects;
+  validators: Validators;
+  resolverOf: (issuer: ClusterCAIssuer) => Resolver;
+  judge: Judge;
+  caa: CaaChecks;
+  limits: RateLimits;
+  clock: Clock;
+  audit: Audit;
+  log: Log;
+  validations: Counter;
+}
+
+interface Work {
+  exchange: Authenticated;
+  ref: AuthorizationRef;
+  type: ChallengeType;
+  token: string;
+}
+
+export function createValidationRuns(deps: ValidationRunsDeps): ValidationRuns {
+  const active = new Map<string, Run>();
+  const load = new Map<string, number>();
+  const stopping = new AbortController();
+  const idOf = (ref: AuthorizationRef, type: ChallengeType) => `${authorizationName(ref)}|${type}`;
+
+  function occupy(key: string, most: number): () => void {
+    const now = load.get(key) ?? 0;
+    if (now >= most) throw new Problem('rateLimited', 'too many validations at once: try again soon', { headers: { 'Retry-After': '10' } });
+    load.set(key, now + 1);
+    return () => {
+      const left = (load.get(key) ?? 1) - 1;
+      if (left > 0) load.set(key, left);
+      else load.delete(key);
+    };
+  }
+
+  function start(exchange: Authenticated, ref: AuthorizationRef, { type, token }: { type: ChallengeType; token: string }): Run {
+    const id = idOf(ref, type);
+    const under = active.get(id);
+    if (under) return under;
+    deps.limits.take('challenge', ref.account);
+    const releases = [occupy(`account|${ref.account}`, MAX_PER_ACCOUNT)];
+    try {
+      releases.push(occupy(`target|${identifierKey(ref.identifier)}`, MAX_PER_TARGET));
+    } catch (error) {
+      releases[0]?.();
+      throw error;
+    }
+    const problems: Problem[] = [];
+    const outcome = attempts({ exchange, ref, type, token }, problems).finally(() => {
+      active.delete(id);
+      for (const release of releases) release();
+    });
+    outcome.catch((error: unknown) => deps.log.warn({ error, authorization: authorizationName(ref) }, 'validation ended without an outcome'));
+    const run = { type, problems, outcome };
+    active.set(id, run);
+    return run;
+  }
+
+  async function attempts(work: Work, problems: Problem[]): Promise<Authorization> {
+    for (const pause of [...RETRY_SECONDS, 0]) {
+      const result = await attempt(work);
+      if (result.valid || !result.retryable || pause === 0) return store(work, result, problems);
+      problems.push(result.problem);
+      await deps.clock.sleep(pause * 1000, stopping.signal);
+    }
+    throw new Error('unreachable: the last pause is 0');
+  }
+
+  async function attempt({ exchange, ref, type, token }: Work): Promise<ValidationResult> {
+    // The key may have been rolled over between attempts (RFC 8555 section 8.1).
+    const account = (await deps.objects.account(ref.account)) ?? exchange.account;
+    const { issuer } = exchange;
+    const requester = requesterOf(exchange);
+    const signal = stopping.signal;
+    const target = { identifier: ref.identifier, token, keyAuthorization: keyAuthorization(token, account.spec.thumbprint) };
+    const result = await deps.validators[type].validate(
+      target,
+      {
+        resolver: deps.resolverOf(issuer),
+        redirects: issuer.spec.acme?.validation?.redirects ?? 0,
+        judge: (_host, addresses) => deps.judge.atValidation({ issuer, requester, identifier: ref.identifier, addresses, signal }),
+      },
+      signal,
+    );
+    if (!result.valid) return result;
+    const caa = await deps.caa.check({ ...exchange, identifier: ref.identifier, wildcard: ref.wildcard, challenge: type, signal });
+    return caa.permitted ? result : { valid: false, problem: caa.problem, retryable: caa.retryable, addresses: result.addresses };
+  }
+
+  async function store({ exchange, ref, type }: Work, result: ValidationResult, problems: Problem[]): Promise<Authorization> {
+    const now = deps.clock.now();
+    const life = exchange.issuer.spec.acme?.authorizationDuration;
+    const validUntil = new Date(now.getTime() + (life === undefined ? AUTHORIZATION_MS : parseDuration(life)));
+    const addresses = result.addresses.slice(0, 64);
+    const stored = await deps.objects.createAuthorization({
+      orderID: ref.orderID,
+      index: ref.index,
+      account: ref.account,
+      issuerUID: ref.issuerUID,
+      identifier: { type: ref.identifier.type, value: ref.identifier.value },
+      wildcard: ref.wildcard,
+      outcome: result.valid ? 'valid' : 'invalid',
+      challenge: type,
+      ...(result.valid ? {} : { problem: storedProblem(result.problem, problems.length) }),
+      ...(addresses.length > 0 ? { addresses } : {}),
+      validated: now.toISOString(),
+      expires: (result.valid ? validUntil : ref.expires).toISOString(),
+    });
+    if (!result.valid) deps.limits.count('failedValidation', `${ref.account}|${identifierKey(ref.identifier)}`);
+    deps.validations.inc({ challenge: type, outcome: stored.spec.outcome });
+    deps.audit.record('validation', {
+      issuer: exchange.issuer.metadata.name,
+      account: ref.account,
+      identifier: identifierKey(ref.identifier),
+      wildcard: ref.wildcard,
+      challenge: type,
+      outcome: stored.spec.outcome,
+      addresses,
+      attempts: problems.length + 1,
+      ...(result.valid ? {} : { problem: result.problem.type, detail: result.problem.detail }),
+    });
+    return stored;
+  }
+
+  return {
+    find: (ref, type) => active.get(idOf(ref, type)),
+    start,
+    stop: async () => {
+      stopping.abort(new Error('the server is stopping'));
+      await Promise.allSettled([...active.values()].map((run) => run.outcome));
+    },
+  };
+}
+
+/** The part of a problem that is kept: how often it was tried is part of what the user sees. */
+function storedProblem(problem: Problem, earlier: number): string {
+  const detail = problem.detail.slice(0, 2000) + (earlier > 0 ? ` (after ${earlier + 1} attempts)` : '');
+  return JSON.stringify(new Problem(problem.type, detail, { status: problem.status }));
+}

@@ -1,0 +1,59 @@
+// Rules that hold at one place of an object and that the Kubernetes API server can judge too: each is one function, one CEL
+// expression and one message, so that both refuse the same things in the same words.
+import type { FieldError } from './kind.ts';
+
+/** As the CRD carries it. */
+export interface CelRule {
+  /** Place in the schema: `spec.profiles[].duration`; '' is the whole object. */
+  at: string;
+  /** CEL over `self`, and `oldSelf` in a transition rule; true when the rule holds. */
+  cel: string;
+  message: string;
+}
+
+export interface PlaceRule extends CelRule {
+  /** As the CEL. `old` is undefined where the place did not exist before; a rule that names `oldSelf` is asked only when it did. */
+  holds(self: unknown, old: unknown): boolean;
+}
+
+/** A rule over values of type S; `holds` is the same statement as `cel`. */
+export function placeRule<S>(rule: CelRule & { holds: (self: S, old: S) => boolean }): PlaceRule {
+  return rule as PlaceRule;
+}
+
+/** Errors of all rules at all their places, in the order of the rules. */
+export function placeErrors(rules: readonly PlaceRule[], object: unknown, old?: unknown): FieldError[] {
+  return rules.flatMap((rule) =>
+    placesOf(rule.at, object, old)
+      .filter((place) => !rule.cel.includes('oldSelf') || place.old !== undefined)
+      .filter((place) => !rule.holds(place.self, place.old))
+      .map(({ path }) => ({ path, message: rule.message })),
+  );
+}
+
+interface Place {
+  path: string;
+  self: unknown;
+  old: unknown;
+}
+
+/** The values that exist at a place. Entries of lists have no former self: nothing says which was which. */
+function placesOf(at: string, object: unknown, old: unknown): Place[] {
+  let places: Place[] = [{ path: '', self: object, old }];
+  for (const step of at === '' ? [] : at.split('.')) {
+    const name = step.replace(/\[\]$/, '');
+    places = places.flatMap((place) => member(place, name));
+    if (name !== step) places = places.flatMap(entries);
+  }
+  return places;
+}
+
+function member({ path, self, old }: Place, name: string): Place[] {
+  const value = (self as Record<string, unknown>)[name];
+  const former = (old as Record<string, unknown> | undefined)?.[name];
+  return value === undefined ? [] : [{ path: path === '' ? name : `${path}.${name}`, self: value, old: former }];
+}
+
+function entries({ path, self }: Place): Place[] {
+  return (self as unknown[]).map((entry, i) => ({ path: `${path}[${i}]`, self: entry, old: undefined }));
+}

@@ -1,0 +1,39 @@
+// Validation of a whole object: metadata, schema, then the rules across fields. Every mistake at once, each with its path.
+import { Compile } from 'typebox/compile';
+import type { FieldError, Kind, KubeObject } from './kind.ts';
+import { metadataErrors, sizeErrors } from './metadata.ts';
+import { schemaErrors } from './schema-errors.ts';
+
+type Schema = NonNullable<Kind['schema']>;
+type Checker = (value: unknown) => boolean;
+
+/** A memo of a pure function: the checker of each schema, compiled when first needed. */
+const checkers = new WeakMap<Schema, Checker>();
+
+function checkerOf(schema: Schema): Checker {
+  const known = checkers.get(schema);
+  if (known) return known;
+  const validator = Compile(schema);
+  const checker = (value: unknown): boolean => validator.Check(value);
+  checkers.set(schema, checker);
+  return checker;
+}
+
+/**
+ * Why an object may not be stored; empty when it may. `old` is what it replaces. Rules across fields are asked only once the
+ * schema holds, because they rely on it. `object` must be plain JSON without undefined members.
+ */
+export function validateObject<T extends KubeObject>(kind: Kind<T>, object: T, old?: T): FieldError[] {
+  const errors = metadataErrors(kind, object.metadata);
+  if (kind.schema) errors.push(...bodyErrors(kind.schema, object));
+  errors.push(...sizeErrors(object));
+  return errors.length > 0 ? errors : kind.rules(object, old);
+}
+
+function bodyErrors(schema: Schema, object: KubeObject): FieldError[] {
+  const { apiVersion: _apiVersion, kind: _kind, metadata: _metadata, ...body } = object;
+  if (checkerOf(schema)(body)) return [];
+  const errors = schemaErrors(schema, body);
+  // The checker has the last word even where the explanation does not follow it.
+  return errors.length > 0 ? errors : [{ path: '', message: 'does not follow the schema' }];
+}

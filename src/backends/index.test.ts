@@ -1,0 +1,59 @@
+import { expect, test } from 'vitest';
+import { anIssuer, createAuthority, createMemorySecrets } from '../../test/contract/authorities.ts';
+import { aSigningRequest } from '../../test/contract/models.ts';
+import { createFakeClock } from '../../test/fakes/clock.ts';
+import { createFakeRandom } from '../../test/fakes/random.ts';
+import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import { createBackends } from './index.ts';
+
+function setUp() {
+  const ca = createAuthority();
+  const secrets = createMemorySecrets({
+    one: { 'tls.key': ca.key, 'tls.crt': ca.pem },
+    two: { 'tls.key': ca.key, 'tls.crt': ca.pem },
+  });
+  const urls = ({ metadata }: ClusterCAIssuer) => ({
+    crl: `http://pki.test/crl/${metadata.name}.crl`,
+    issuerCertificate: `http://pki.test/ca/${metadata.name}.cer`,
+  });
+  return createBackends({ secrets, clock: createFakeClock(new Date()), random: createFakeRandom(), urls });
+}
+
+const issuer = (generation: number, name = 'one') => anIssuer({ ca: { secretRef: { name } } }, generation);
+
+test('an issuer has one backend until its spec changes', () => {
+  const backends = setUp();
+  const first = backends.of(issuer(1));
+  expect(backends.of(issuer(1))).toBe(first);
+  const second = backends.of(issuer(2, 'two'));
+  expect(second).not.toBe(first);
+  expect(backends.of(issuer(2, 'two'))).toBe(second);
+});
+
+test('issuers of one name and generation but another uid are others', () => {
+  const backends = setUp();
+  const again = issuer(1);
+  expect(backends.of({ ...again, metadata: { ...again.metadata, uid: 'another' } })).not.toBe(backends.of(again));
+});
+
+test('leaves name the URLs of their issuer', async () => {
+  const outcome = await setUp().of(issuer(1)).sign(aSigningRequest(), new AbortController().signal);
+  expect(outcome.kind === 'issued' && outcome.chain[0]?.toString('latin1')).toContain(
+    'http://pki.test/crl/corporate.crl',
+  );
+});
+
+test('a backend this program does not have is an error that names the issuer', () => {
+  const strange = anIssuer({ vault: {} } as never);
+  expect(() => setUp().of(strange)).toThrow(/issuer corporate has no backend/);
+});
+
+test('far more issuers than anyone has are not all kept', () => {
+  const backends = setUp();
+  const numbered = (n: number) => ({ ...issuer(1), metadata: { ...issuer(1).metadata, uid: `uid-${n}` } });
+  const first = backends.of(numbered(0));
+  for (let n = 1; n < 1024; n++) backends.of(numbered(n));
+  expect(backends.of(numbered(0))).toBe(first);
+  backends.of(numbered(1024));
+  expect(backends.of(numbered(0))).not.toBe(first);
+});

@@ -1,0 +1,196 @@
+// ClusterCAIssuer: whether its backend answers and its CA certificate is good, where its ACME directory is, and the chains of its
+// certificates. Writes the status when that changes, and an Event when people should know.
+import { type CAIssuerStatus, type ClusterCAIssuer, ClusterCAIssuerKind } from '../api/ca-issuer.ts';
+import type { Condition, KubeObject } from '../api/kind.ts';
+import { type CertificateFacts, parseCertificate } from '../domain/certificate.ts';
+import { chainFingerprint, preferredChain } from '../domain/chain.ts';
+import { findCondition, type NewCondition, setCondition } from '../domain/conditions.ts';
+import { renderName } from '../domain/distinguished-name.ts';
+import { renderPem } from '../domain/encoding.ts';
+import { MAX_CHAINS } from '../issuance/chains.ts';
+import type { BackendHealth, Backends, Cache, Clock, Cluster, EventRecorder, Log, ObjectRef } from '../ports.ts';
+import type { Reconciler, Requeue } from '../runtime/controller.ts';
+import { onEach } from '../runtime/reflector.ts';
+import { instant, writeStatus } from './status.ts';
+
+export interface CaIssuerDeps {
+  cluster: Pick<Cluster, 'replaceStatus'>;
+  issuers: Cache<ClusterCAIssuer>;
+  /** Those of the operator's namespace at least; metadata is enough. */
+  secrets: Cache<KubeObject>;
+  /** The operator's. */
+  namespace: string;
+  backends: Backends;
+  directoryURL: (issuer: ClusterCAIssuer) => string;
+  clock: Clock;
+  events: EventRecorder;
+  log: Log;
+}
+
+/** How often a backend is asked how it is: while it works, and while it does not. */
+const CHECK_MS = 600_000;
+const RETRY_MS = 15_000;
+/** CA certificates take people time to replace. */
+const WARN_MS = 30 * 24 * 3_600_000;
+
+export function createCaIssuerReconciler(deps: CaIssuerDeps): Reconciler {
+  async function reconcile({ name }: ObjectRef, signal: AbortSignal): Promise<Requeue | undefined> {
+    const issuer = deps.issuers.get({ name });
+    if (!issuer) return undefined;
+    const health = await check(deps, issuer, signal);
+    const now = deps.clock.now();
+    const judged = { issuer, health, validity: judgeValidity(health.ca, now), now };
+    const conditions = judgeConditions(judged);
+    const written = await writeStatus(deps.cluster, ClusterCAIssuerKind, issuer, {
+      conditions: [...conditions],
+      acme: { directoryURL: deps.directoryURL(issuer) },
+      ...certificateStatus(issuer, health.ca),
+    });
+    if (written) announce(deps, issuer, conditions);
+    const ready = findCondition(conditions, 'Ready')?.status === 'True';
+    return { requeueAfterMs: ready ? nextLook(judged.validity, now) : RETRY_MS };
+  }
+
+  return {
+    reconcile,
+    watch(enqueue) {
+      const stopIssuers = onEach(deps.issuers, ({ metadata }, type) => {
+        if (type !== 'DELETED') enqueue(metadata);
+      });
+      const stopSecrets = deps.secrets.onChange(({ metadata }) => {
+        if (metadata.namespace !== deps.namespace) return;
+        for (const issuer of deps.issuers.list())
+          if (secretsOf(issuer).includes(metadata.name)) enqueue(issuer.metadata);
+      });
+      return () => {
+        stopIssuers();
+        stopSecrets();
+      };
+    },
+  };
+}
+
+function secretsOf({ spec }: ClusterCAIssuer): string[] {
+  const { secretRef, passphraseSecretRef, alternateChains = [] } = spec.backend.ca;
+  return [secretRef, passphraseSecretRef, ...alternateChains].flatMap((ref) => (ref ? [ref.name] : []));
+}
+
+async function check(deps: CaIssuerDeps, issuer: ClusterCAIssuer, signal: AbortSignal): Promise<BackendHealth> {
+  try {
+    return await deps.backends.of(issuer).check(signal);
+  } catch (error) {
+    if (signal.aborted) throw error;
+    deps.log.warn({ issuer: issuer.metadata.name, error }, 'a backend could not be checked');
+    // What it threw is for the log: it may name hosts or paths.
+    return {
+      ready: false,
+      reason: 'CheckFailed',
+      message: 'the backend did not answer; the log of the operator says more',
+    };
+  }
+}
+
+interface Validity extends Pick<NewCondition, 'status' | 'reason' | 'message'> {
+  /** The first expiry among the CA certificate and those above it. */
+  notAfter?: Date;
+}
+
+function judgeValidity(ca: BackendHealth['ca'], now: Date): Validity {
+  if (!ca) return { status: 'Unknown', reason: 'NotKnown', message: 'the backend has not shown its CA certificate' };
+  const chain = [ca.certificate, ...(ca.chains[0] ?? [])].map(parseCertificate);
+  const notAfter = new Date(Math.min(...chain.map((certificate) => certificate.notAfter.getTime())));
+  const early = chain.find((certificate) => certificate.notBefore > now);
+  if (early)
+    return {
+      status: 'False',
+      reason: 'NotYetValid',
+      message: `${about(early)} is not valid before ${instant(early.notBefore)}`,
+    };
+  const late = chain.find((certificate) => certificate.notAfter <= now);
+  if (late)
+    return {
+      status: 'False',
+      reason: 'Expired',
+      message: `${about(late)} expired at ${instant(late.notAfter)}`,
+      notAfter,
+    };
+  const soon = notAfter.getTime() - now.getTime() <= WARN_MS;
+  const message = `the CA certificate and those above it are valid until ${instant(notAfter)}`;
+  return { status: 'True', reason: soon ? 'ExpiringSoon' : 'Valid', message, notAfter };
+}
+
+const about = ({ subject }: CertificateFacts) => `the certificate of ${renderName(subject)}`;
+
+function judgeConditions(judged: {
+  issuer: ClusterCAIssuer;
+  health: BackendHealth;
+  validity: Validity;
+  now: Date;
+}): readonly Condition[] {
+  const { issuer, health, validity, now } = judged;
+  const observedGeneration = issuer.metadata.generation;
+  const { status, reason, message } = validity;
+  const reachable = {
+    status: health.ready ? ('True' as const) : ('False' as const),
+    reason: health.reason,
+    message: health.message,
+  };
+  const faults = [
+    ...(issuer.spec.suspend ? [{ reason: 'Suspended', message: 'the issuer is suspended: its spec says so' }] : []),
+    ...(health.ready ? [] : [reachable]),
+    ...(status === 'False' ? [{ reason: `CA${reason}`, message }] : []),
+  ];
+  const ready = faults[0]
+    ? { status: 'False' as const, reason: faults[0].reason, message: faults[0].message }
+    : { status: 'True' as const, reason: 'Ready', message: 'the issuer signs' };
+  return [
+    { type: 'Ready', ...ready, observedGeneration },
+    { type: 'BackendReachable', ...reachable, observedGeneration },
+    { type: 'CAValid', status, reason, message, observedGeneration },
+  ].reduce<readonly Condition[]>(
+    (all, condition) => setCondition(all, condition, now),
+    issuer.status?.conditions ?? [],
+  );
+}
+
+/**
+ * The CA and its chains, the preferred one first. Earlier chains stay behind them, because live certificates were handed out with them;
+ * what the backend cannot tell just now stays as it was.
+ */
+function certificateStatus(issuer: ClusterCAIssuer, ca: BackendHealth['ca']): Pick<CAIssuerStatus, 'ca' | 'chains'> {
+  const { ca: knownCA, chains: known = [] } = issuer.status ?? {};
+  if (!ca) return { ...(knownCA ? { ca: knownCA } : {}), ...(known.length > 0 ? { chains: known } : {}) };
+  const facts = parseCertificate(ca.certificate);
+  const first = preferredChain(
+    ca.chains.map((chain) => chain.map(parseCertificate)),
+    issuer.spec.chain?.preferred ?? [],
+  );
+  const ordered = [...ca.chains.slice(first, first + 1), ...ca.chains.filter((_, i) => i !== first)];
+  const current = ordered.map((chain) => ({
+    fingerprint: chainFingerprint(chain),
+    pem: chain.map((der) => renderPem('CERTIFICATE', der)).join(''),
+  }));
+  const earlier = known.filter(({ fingerprint }) => !current.some((chain) => chain.fingerprint === fingerprint));
+  return {
+    ca: { subject: renderName(facts.subject), notAfter: instant(facts.notAfter), fingerprint: facts.fingerprint },
+    chains: [...current, ...earlier].slice(0, MAX_CHAINS),
+  };
+}
+
+/** Events for what people must know: readiness that came or went, a CA certificate that runs out. */
+function announce({ events }: CaIssuerDeps, issuer: ClusterCAIssuer, conditions: readonly Condition[]): void {
+  const before = (type: string) => findCondition(issuer.status?.conditions, type);
+  const ready = findCondition(conditions, 'Ready');
+  if (ready && (before('Ready')?.status !== ready.status || before('Ready')?.reason !== ready.reason))
+    events.event(issuer, ready.status === 'True' ? 'Normal' : 'Warning', ready.reason, ready.message);
+  const valid = findCondition(conditions, 'CAValid');
+  if (valid?.reason === 'ExpiringSoon' && before('CAValid')?.reason !== 'ExpiringSoon')
+    events.event(issuer, 'Warning', 'CAExpiringSoon', valid.message);
+}
+
+/** The next check, or earlier: when the CA certificate starts to run out or has run out. */
+function nextLook({ notAfter }: Validity, now: Date): number {
+  const turns = notAfter ? [notAfter.getTime() - WARN_MS, notAfter.getTime()] : [];
+  const waits = turns.map((turn) => turn - now.getTime()).filter((ms) => ms > 0);
+  return Math.min(CHECK_MS, ...waits);
+}

@@ -1,0 +1,44 @@
+// CertificateRequestPolicy: says in the status whether the policy can be used. A broken one is skipped when requests are judged.
+import { type CertificateRequestPolicy, CertificateRequestPolicyKind } from '../api/certificate-request-policy.ts';
+import { setCondition } from '../domain/conditions.ts';
+import type { Cache, Clock, Cluster, EventRecorder } from '../ports.ts';
+import type { Reconciler } from '../runtime/controller.ts';
+import { onEach } from '../runtime/reflector.ts';
+import { writeStatus } from './status.ts';
+
+export interface PolicyDeps {
+  cluster: Pick<Cluster, 'replaceStatus'>;
+  policies: Cache<CertificateRequestPolicy>;
+  /** Why the policy cannot be used, if it cannot: an expression that does not compile, for example. */
+  faultOf: (policy: CertificateRequestPolicy) => string | undefined;
+  clock: Clock;
+  events: EventRecorder;
+}
+
+export function createPolicyReconciler(deps: PolicyDeps): Reconciler {
+  return {
+    async reconcile({ name }) {
+      const policy = deps.policies.get({ name });
+      if (!policy) return undefined;
+      const fault = deps.faultOf(policy);
+      const verdict =
+        fault === undefined
+          ? { status: 'True' as const, reason: 'Valid', message: 'the policy is in force' }
+          : { status: 'False' as const, reason: 'Broken', message: `the policy is skipped: ${fault}` };
+      const conditions = setCondition(
+        policy.status?.conditions ?? [],
+        { type: 'Ready', ...verdict, observedGeneration: policy.metadata.generation },
+        deps.clock.now(),
+      );
+      const written = await writeStatus(deps.cluster, CertificateRequestPolicyKind, policy, {
+        conditions: [...conditions],
+      });
+      if (written && fault !== undefined) deps.events.event(policy, 'Warning', verdict.reason, verdict.message);
+      return undefined;
+    },
+    watch: (enqueue) =>
+      onEach(deps.policies, ({ metadata }, type) => {
+        if (type !== 'DELETED') enqueue(metadata);
+      }),
+  };
+}

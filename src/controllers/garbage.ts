@@ -1,0 +1,158 @@
+// Deletes what has served its time: records, authorizations, accounts that never came to a certificate, Events where nobody else
+// lets them expire. Candidates come from the caches; before each deletion the object is read again, live, and judged again, and the
+// deletion holds only for the version that was judged.
+import { type Account, AccountKind, type Authorization, AuthorizationKind } from '../api/acme.ts';
+import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import { type IssuedCertificate, IssuedCertificateKind, RecordLabel } from '../api/issued-certificate.ts';
+import type { Kind, KubeObject } from '../api/kind.ts';
+import { isClusterError } from '../domain/cluster-error.ts';
+import { parseDuration } from '../domain/duration.ts';
+import type { Cache, Clock, Cluster, Counter, Log, Random } from '../ports.ts';
+import { fraction } from '../runtime/back-off.ts';
+
+export interface GarbageDeps {
+  cluster: Cluster;
+  /** The operator's. */
+  namespace: string;
+  issuers: Cache<ClusterCAIssuer>;
+  records: Cache<IssuedCertificate>;
+  accounts: Cache<Account>;
+  authorizations: Cache<Authorization>;
+  clock: Clock;
+  random: Random;
+  log: Log;
+  collected: Counter;
+}
+
+export interface Garbage {
+  /** Deletes all that is due now; returns how many objects. Stops early once the signal aborts. */
+  sweep(signal: AbortSignal): Promise<number>;
+  /** Sweeps every ten minutes or so until the signal aborts. Never rejects. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+const SWEEP_MS = 600_000;
+const HOUR_MS = 3_600_000;
+const RECORD_GRACE_MS = 168 * HOUR_MS;
+const ORDER_MS = 24 * HOUR_MS;
+const IDLE_ACCOUNT_MS = 30 * 24 * HOUR_MS;
+
+export function createGarbage(deps: GarbageDeps): Garbage {
+  async function sweep(signal: AbortSignal): Promise<number> {
+    const issuerOf = issuersByUID(deps.issuers);
+    const now = deps.clock.now().getTime();
+    const dueRecord = (record: IssuedCertificate) => recordEnd(record, issuerOf(record.spec.issuerUID)) < now;
+    const dueAuthorization = (it: Authorization) => authorizationEnd(it, issuerOf(it.spec.issuerUID)) < now;
+    const dueAccount = (account: Account) => accountEnd(account) < now;
+    const each = { signal, collect: createCollector(deps) };
+    return (
+      (await sweepKind(IssuedCertificateKind, deps.records, { ...each, due: async (record) => dueRecord(record) })) +
+      (await sweepKind(AuthorizationKind, deps.authorizations, { ...each, due: async (it) => dueAuthorization(it) })) +
+      (await sweepKind(AccountKind, deps.accounts, {
+        ...each,
+        // Looked up only for accounts old enough.
+        due: async (account, live) => dueAccount(account) && (!live || (await isUnused(deps, account))),
+      }))
+    );
+  }
+
+  return { sweep, run: (signal) => sweepRegularly(deps, sweep, signal) };
+}
+
+/** Calls `sweep` every ten minutes, at a time of its own for each process. */
+export async function sweepRegularly(
+  { clock, random, log }: Pick<GarbageDeps, 'clock' | 'random' | 'log'>,
+  sweep: (signal: AbortSignal) => Promise<number>,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await clock.sleep(SWEEP_MS * (0.9 + fraction(random) / 5), signal);
+      const count = await sweep(signal);
+      if (count > 0) log.info({ count }, 'expired objects deleted');
+    } catch (error) {
+      if (!signal.aborted) log.warn({ error }, 'a sweep of expired objects failed');
+    }
+  }
+}
+
+type Collect = <T extends KubeObject>(kind: Kind<T>, object: T, due: (live: T) => Promise<boolean>) => Promise<boolean>;
+
+/** Deletes one object if it is still there, still due, and unchanged in between. Returns whether it did. */
+function createCollector({ cluster, collected }: Pick<GarbageDeps, 'cluster' | 'collected'>): Collect {
+  return async (kind, object, due) => {
+    const live = await cluster.get(kind, object.metadata);
+    if (!live || live.metadata.uid !== object.metadata.uid || !(await due(live))) return false;
+    const { uid, resourceVersion } = live.metadata;
+    try {
+      const deleted = await cluster.delete(kind, live.metadata, { uid, resourceVersion });
+      if (deleted) collected.inc({ kind: kind.kind });
+      return deleted;
+    } catch (error) {
+      // Somebody uses it: the next sweep judges it anew.
+      if (isClusterError(error, 'Conflict', 'NotFound')) return false;
+      throw error;
+    }
+  };
+}
+
+/** `due` is asked twice: of the cached object, cheaply, and of the live one, thoroughly. */
+async function sweepKind<T extends KubeObject>(
+  kind: Kind<T>,
+  cache: Cache<T>,
+  {
+    signal,
+    collect,
+    due,
+  }: { signal: AbortSignal; collect: Collect; due: (object: T, live: boolean) => Promise<boolean> },
+): Promise<number> {
+  let count = 0;
+  for (const object of cache.list()) {
+    if (signal.aborted) break;
+    if ((await due(object, false)) && (await collect(kind, object, (live) => due(live, true)))) count++;
+  }
+  return count;
+}
+
+function issuersByUID(issuers: Cache<ClusterCAIssuer>): (uid: string) => ClusterCAIssuer | undefined {
+  const byUID = new Map(issuers.list().map((issuer) => [issuer.metadata.uid, issuer]));
+  return (uid) => byUID.get(uid);
+}
+
+const duration = (text: string | undefined, otherwise: number) =>
+  text === undefined ? otherwise : parseDuration(text);
+
+/** Until then a record may be asked for: by its certificate, its order, a CRL. Epoch milliseconds. */
+function recordEnd({ spec, status }: IssuedCertificate, issuer: ClusterCAIssuer | undefined): number {
+  const ends = [status.notAfter, ...(spec.orderExpires === undefined ? [] : [spec.orderExpires])];
+  const grace = duration(issuer?.spec.recordGrace, RECORD_GRACE_MS);
+  return Math.max(...ends.map((end) => new Date(end).getTime())) + grace;
+}
+
+/** An order that counts on an authorization may be as old as an order can get. */
+function authorizationEnd({ spec }: Authorization, issuer: ClusterCAIssuer | undefined): number {
+  return new Date(spec.expires).getTime() + duration(issuer?.spec.acme?.orderDuration, ORDER_MS);
+}
+
+/**
+ * Accounts bound to an external account stay: their number is limited by those keys, and a key that binds once must not bind
+ * again because its account is gone.
+ */
+function accountEnd({ metadata, spec }: Account): number {
+  if (spec.externalAccountBinding) return Infinity;
+  return new Date(metadata.creationTimestamp).getTime() + IDLE_ACCOUNT_MS;
+}
+
+/** No certificate and no authorization of the account; for an alias, no account that it leads to. */
+async function isUnused({ cluster, namespace, authorizations }: GarbageDeps, account: Account): Promise<boolean> {
+  const { name } = account.metadata;
+  if (account.spec.aliasOf !== undefined)
+    return !(await cluster.get(AccountKind, { namespace, name: account.spec.aliasOf }));
+  if (authorizations.list().some(({ spec }) => spec.account === name)) return false;
+  const { items } = await cluster.list(IssuedCertificateKind, {
+    namespace,
+    labels: { [RecordLabel.account]: name },
+    limit: 1,
+  });
+  return items.length === 0;
+}

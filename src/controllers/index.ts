@@ -1,0 +1,132 @@
+// All controllers of a process: made from what they need, started once the caches are filled.
+import type { Account, Authorization } from '../api/acme.ts';
+import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { CertificateClaim } from '../api/certificate-claim.ts';
+import type { CertificateRequestPolicy } from '../api/certificate-request-policy.ts';
+import type { Namespace, Secret } from '../api/core.ts';
+import type { IssuedCertificate } from '../api/issued-certificate.ts';
+import type { Records } from '../issuance/records.ts';
+import type { Issue } from '../issuance/types.ts';
+import type {
+  Audit,
+  Backends,
+  Cache,
+  Clock,
+  Cluster,
+  Counter,
+  EventRecorder,
+  Histogram,
+  Log,
+  ObjectRef,
+  Random,
+} from '../ports.ts';
+import { type Controller, createController, type Reconciler } from '../runtime/controller.ts';
+import { createCaIssuerReconciler } from './ca-issuer.ts';
+import { createClaimReconciler } from './certificate-claim.ts';
+import { createPolicyReconciler } from './certificate-request-policy.ts';
+import type { Marks } from './claim-secret.ts';
+import { watchClaims } from './claim-triggers.ts';
+import { createGarbage } from './garbage.ts';
+
+export interface ControllersDeps {
+  cluster: Cluster;
+  /** The operator's. */
+  namespace: string;
+  /** `claims` with CLAIM_INDEXES; of `secrets` the metadata is enough (withoutValues). */
+  caches: {
+    issuers: Cache<ClusterCAIssuer>;
+    policies: Cache<CertificateRequestPolicy>;
+    claims: Cache<CertificateClaim>;
+    secrets: Cache<Secret>;
+    namespaces: Cache<Namespace>;
+    accounts: Cache<Account>;
+    authorizations: Cache<Authorization>;
+    records: Cache<IssuedCertificate>;
+  };
+  issue: Issue;
+  records: Records;
+  backends: Backends;
+  marks: Marks;
+  directoryURL: (issuer: ClusterCAIssuer) => string;
+  /** Why a policy cannot be used, if it cannot. */
+  policyFault: (policy: CertificateRequestPolicy) => string | undefined;
+  events: EventRecorder;
+  clock: Clock;
+  random: Random;
+  log: Log;
+  audit: Audit;
+  durations: Histogram;
+  collected: Counter;
+}
+
+export interface Controllers {
+  all: readonly Controller[];
+  /** Waits for `filled`, then works until the signal aborts and all reconciles have ended. Never rejects. */
+  run(filled: Promise<void>, signal: AbortSignal): Promise<void>;
+  /** Resolves when no controller has anything to do but wait for time to pass, and what they wrote has come back to them. */
+  idle(): Promise<void>;
+}
+
+/** Everything is looked at again this often, in case a change went by unseen. */
+const RESYNC_MS = 10 * 3_600_000;
+
+/** Transform for a cache of Secrets: who they are, nothing of what is in them. */
+export function withoutValues({ apiVersion, kind, metadata, type }: Secret): Secret {
+  return { apiVersion, kind, metadata, ...(type === undefined ? {} : { type }) };
+}
+
+export function createControllers(deps: ControllersDeps): Controllers {
+  const { caches } = deps;
+  const made = [
+    { name: 'ca-issuer', reconciler: createCaIssuerReconciler({ ...deps, ...caches }), cache: caches.issuers },
+    {
+      name: 'certificate-request-policy',
+      reconciler: createPolicyReconciler({ ...deps, ...caches, faultOf: deps.policyFault }),
+      cache: caches.policies,
+    },
+    { name: 'certificate-claim', reconciler: claimReconciler(deps), cache: caches.claims },
+  ].map(({ name, reconciler, cache }) => ({
+    reconciler,
+    controller: createController({
+      ...deps,
+      name,
+      reconcile: reconciler.reconcile,
+      resync: { everyMs: RESYNC_MS, keys: () => cache.list().map(({ metadata }): ObjectRef => metadata) },
+    }),
+  }));
+  const garbage = createGarbage({ ...deps, ...caches });
+
+  return {
+    all: made.map(({ controller }) => controller),
+    async run(filled, signal) {
+      await filled.catch(() => undefined);
+      if (signal.aborted) return;
+      const stops = made.map(({ reconciler, controller }) => reconciler.watch(controller.enqueue));
+      await Promise.all([...made.map(({ controller }) => controller.run(signal)), garbage.run(signal)]);
+      for (const stop of stops) stop();
+    },
+    idle: () => idle(made.map(({ controller }) => controller)),
+  };
+}
+
+function claimReconciler(deps: ControllersDeps): Reconciler {
+  const { caches } = deps;
+  const claims = createClaimReconciler({ ...deps, claims: caches.claims, issuers: caches.issuers });
+  return {
+    reconcile: claims.reconcile,
+    watch: (enqueue) =>
+      watchClaims(caches, { enqueue, nudge: (uid) => claims.nudge(uid), forget: (uid) => claims.forget(uid) }),
+  };
+}
+
+/** Turns of the event loop without work after which what was written has come back through the watches, in one process. */
+const QUIET_TURNS = 20;
+
+async function idle(controllers: readonly Controller[]): Promise<void> {
+  for (let quiet = 0; quiet < QUIET_TURNS; quiet++) {
+    const busy = controllers.filter((controller) => controller.busy());
+    if (busy.length > 0) quiet = 0;
+    await Promise.all(busy.map((controller) => controller.idle()));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}

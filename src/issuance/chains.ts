@@ -1,0 +1,111 @@
+// Chains above leaves, kept once per issuer in its status, so that a record holds the leaf alone.
+import { type ClusterCAIssuer, ClusterCAIssuerKind } from '../api/ca-issuer.ts';
+import type { IssuedCertificate } from '../api/issued-certificate.ts';
+import { type CertificateFacts, parseCertificate } from '../domain/certificate.ts';
+import { chainFingerprint, isRoot, parsePemCertificates, preferredChain } from '../domain/chain.ts';
+import { isClusterError } from '../domain/cluster-error.ts';
+import { renderPem } from '../domain/encoding.ts';
+import type { Cluster } from '../ports.ts';
+
+/** A chain as handed out. */
+interface Offered {
+  fingerprint: string;
+  /** DER, issuing CA first; without the root where the issuer trims it. */
+  certificates: readonly Buffer[];
+  root: Buffer | undefined;
+  whole: readonly CertificateFacts[];
+  pem: string;
+  /** Subject key identifier of the issuing CA, hex. */
+  issuingKey: string;
+}
+
+export interface ChainStore {
+  /** Makes sure the chain is in the issuer's status; returns its fingerprint. */
+  keep(issuer: ClusterCAIssuer, chain: readonly Buffer[]): Promise<string>;
+  /** Leaf and chain of a record in DER, with the root where known. */
+  handedOut(issuer: ClusterCAIssuer, record: IssuedCertificate): { chain: readonly Buffer[]; root?: Buffer };
+  /** PEM above the leaf: the preferred chain of the same CA key first, then the alternates. Empty if none is known. */
+  pemsOf(issuer: ClusterCAIssuer, record: IssuedCertificate): readonly string[];
+}
+
+/** Chains an issuer's status holds at most; the oldest beyond the current ones go. */
+export const MAX_CHAINS = 16;
+
+export function createChainStore(deps: { cluster: Cluster }): ChainStore {
+  const parsed = new WeakMap<object, readonly Offered[]>();
+  /** Chains just stored, until the watched issuer shows them. */
+  const recent = new Map<string, Buffer[]>();
+
+  function offered(issuer: ClusterCAIssuer): readonly Offered[] {
+    const chains = issuer.status?.chains ?? [];
+    const known = parsed.get(chains);
+    if (known) return known;
+    const made = chains.map(({ fingerprint, pem }) => offer(issuer, fingerprint, parsePemCertificates(pem)));
+    const whole = made.map((chain) => chain.whole);
+    const first = preferredChain(whole, issuer.spec.chain?.preferred ?? []);
+    const ordered = [...made.slice(first, first + 1), ...made.filter((_, i) => i !== first)];
+    parsed.set(chains, ordered);
+    return ordered;
+  }
+
+  async function keep(issuer: ClusterCAIssuer, chain: readonly Buffer[]): Promise<string> {
+    const fingerprint = chainFingerprint(chain);
+    if (recent.has(fingerprint) || offered(issuer).some((known) => known.fingerprint === fingerprint)) return fingerprint;
+    await store(issuer.metadata.name, fingerprint, chain);
+    recent.set(fingerprint, [...chain]);
+    return fingerprint;
+  }
+
+  async function store(name: string, fingerprint: string, chain: readonly Buffer[]): Promise<void> {
+    const pem = chain.map((der) => renderPem('CERTIFICATE', der)).join('');
+    for (;;) {
+      const live = await deps.cluster.get(ClusterCAIssuerKind, { name });
+      if (!live) throw new Error('the issuer is gone');
+      const chains = live.status?.chains ?? [];
+      if (chains.some((known) => known.fingerprint === fingerprint)) return;
+      try {
+        await deps.cluster.replaceStatus(ClusterCAIssuerKind, { ...live, status: { ...live.status, chains: [{ fingerprint, pem }, ...chains].slice(0, MAX_CHAINS) } });
+        return;
+      } catch (error) {
+        if (!isClusterError(error, 'Conflict')) throw error;
+      }
+    }
+  }
+
+  /** The preferred chain of the CA key that signed the record, then the others of that key. */
+  function ofRecord(issuer: ClusterCAIssuer, record: IssuedCertificate): readonly Offered[] {
+    const all = offered(issuer);
+    const just = recent.get(record.status.chain);
+    const own = all.find((chain) => chain.fingerprint === record.status.chain) ?? (just && offer(issuer, record.status.chain, just));
+    if (!own) return [];
+    const same = all.filter((chain) => chain.issuingKey === own.issuingKey);
+    return same.length > 0 ? same : [own];
+  }
+
+  return {
+    keep,
+    handedOut: (issuer, record) => {
+      const [first] = ofRecord(issuer, record);
+      const leaf = Buffer.from(record.status.certificate, 'base64');
+      return { chain: [leaf, ...(first?.certificates ?? [])], ...(first?.root ? { root: first.root } : {}) };
+    },
+    pemsOf: (issuer, record) => ofRecord(issuer, record).map((chain) => chain.pem),
+  };
+}
+
+function offer(issuer: ClusterCAIssuer, fingerprint: string, chain: readonly Buffer[]): Offered {
+  const whole = chain.map(parseCertificate);
+  const last = whole.at(-1);
+  const root = last && isRoot(last) ? last.der : undefined;
+  // A root that is itself the issuing CA stays unless trimming is asked for: certbot refuses a chain of the leaf alone.
+  const trim = root && (chain.length > 1 ? issuer.spec.chain?.trimRoot !== false : issuer.spec.chain?.trimRoot === true);
+  const certificates = trim ? chain.slice(0, -1) : chain;
+  return {
+    fingerprint,
+    certificates,
+    root,
+    whole,
+    pem: certificates.map((der) => renderPem('CERTIFICATE', der)).join(''),
+    issuingKey: whole[0]?.subjectKeyIdentifier?.toString('hex') ?? '',
+  };
+}

@@ -1,0 +1,146 @@
+// The one way to a certificate, whatever the door: parse, match, judge, sign, verify, record (DESIGN section 4).
+// For a local backend the create of the record is the commit: nothing is released before it, and of several attempts one wins.
+import { type IssuedCertificate, IssuedCertificateKind } from '../api/issued-certificate.ts';
+import type { CertificateModel, CertificateSigningRequest } from '../domain/certificate-model.ts';
+import { isClusterError } from '../domain/cluster-error.ts';
+import { parseCsr } from '../domain/csr.ts';
+import { base32, sha256 } from '../domain/encoding.ts';
+import { Problem } from '../domain/problem.ts';
+import type { Audit, Backend, Backends, Clock, Cluster, Counter, Log } from '../ports.ts';
+import type { ChainStore } from './chains.ts';
+import type { Judge } from './judge.ts';
+import { judgedRequest, matchRequest } from './match.ts';
+import { buildModel, wantedValidity } from './model.ts';
+import { buildRecord } from './record.ts';
+import { type Records, recordName } from './records.ts';
+import type { IssuanceOutcome, IssuanceRequest, Issue } from './types.ts';
+import { verifyIssued } from './verify.ts';
+
+export interface IssuanceDeps {
+  cluster: Cluster;
+  /** The operator's namespace. */
+  namespace: string;
+  backends: Backends;
+  judge: Judge;
+  records: Records;
+  chains: ChainStore;
+  /** Why this key must not be certified: it is the key of an account or of the CA (RFC 8555 section 11.1). */
+  refuseKey: (issuerUID: string, csr: CertificateSigningRequest) => Problem | undefined;
+  clock: Clock;
+  audit: Audit;
+  log: Log;
+  issued: Counter;
+  refused: Counter;
+}
+
+interface Approved {
+  csr: CertificateSigningRequest;
+  model: CertificateModel;
+  policy: string;
+  decisionID: string;
+}
+
+export function createIssue(deps: IssuanceDeps): Issue {
+  return async (request, signal) => {
+    try {
+      const backend = deps.backends.of(request.issuer);
+      const approved = await approve(deps, request, { backend, signal });
+      return await sign(deps, request, { backend, approved, signal });
+    } catch (error) {
+      if (!(error instanceof Problem) || error.status >= 500) throw error;
+      deps.refused.inc({ issuer: request.issuer.metadata.name, door: request.door, reason: error.type });
+      deps.audit.record('refusal', {
+        id: request.id,
+        door: request.door,
+        issuer: request.issuer.metadata.name,
+        requester: request.requester,
+        problem: error.type,
+        detail: error.detail,
+      });
+      return { kind: 'refused', problem: error };
+    }
+  };
+}
+
+/** Parse, match, judge. Throws the problem of a refusal; writes nothing. */
+async function approve(deps: IssuanceDeps, request: IssuanceRequest, { backend, signal }: { backend: Backend; signal: AbortSignal }): Promise<Approved> {
+  const csr = parseCsr(request.csr);
+  const names = matchRequest(request, csr);
+  const forbidden = deps.refuseKey(request.issuer.metadata.uid, csr);
+  if (forbidden) throw forbidden;
+  const now = deps.clock.now();
+  const validity = wantedValidity(request, now);
+  const draft = buildModel(request, { csr, names, validity, now, notAfterLimit: undefined, maxDurationMs: undefined });
+  const verdict = await deps.judge.atFinalize({
+    issuer: request.issuer,
+    requester: request.requester,
+    id: request.id,
+    judged: judgedRequest(request, { csr, model: draft, validity }),
+    keyInUse: () => keyInUse(deps.records, request, { csr, now }),
+    signal,
+  });
+  if (!verdict.allowed) throw verdict.problem;
+  const notAfterLimit = await backend.notAfterLimit();
+  const model = buildModel(request, { csr, names, validity, now, notAfterLimit, maxDurationMs: verdict.maxDurationMs });
+  const limit = await backend.limits(model);
+  if (limit) throw limit;
+  return { csr, model, policy: verdict.policy, decisionID: verdict.decisionID };
+}
+
+/** Another live certificate of the issuer with this key, other than the one being renewed by its own claim. */
+function keyInUse(records: Records, request: IssuanceRequest, { csr, now }: { csr: CertificateSigningRequest; now: Date }): boolean {
+  const own = recordName(request.door, request.id);
+  return records
+    .ofPublicKey(base32(sha256(csr.publicKey.spki)))
+    .some(
+      ({ metadata, spec, status }) =>
+        metadata.name !== own && spec.issuerUID === request.issuer.metadata.uid && !spec.revocation && new Date(status.notAfter) > now,
+    );
+}
+
+async function sign(
+  deps: IssuanceDeps,
+  request: IssuanceRequest,
+  { backend, approved, signal }: { backend: Backend; approved: Approved; signal: AbortSignal },
+): Promise<IssuanceOutcome> {
+  const name = recordName(request.door, request.id);
+  const outcome = await backend.sign({ id: name, csr: request.csr, model: approved.model }, signal);
+  if (outcome.kind === 'pending') return { kind: 'pending', retryAfterMs: outcome.retryAfterMs };
+  if (outcome.kind === 'refused') throw outcome.problem;
+  const leaf = verifyIssued(outcome.chain, approved.model, backend.controls);
+  const chain = await deps.chains.keep(request.issuer, outcome.chain.slice(1));
+  const record = buildRecord(request, { ...approved, name, namespace: deps.namespace, leaf, chain, now: deps.clock.now() });
+  const { stored, created } = await commit(deps, record);
+  if (created) report(deps, request, stored);
+  return { kind: 'issued', record: stored, ...deps.chains.handedOut(request.issuer, stored) };
+}
+
+/** The commit. Another attempt that was faster wins, and ours is discarded unseen. */
+async function commit(deps: IssuanceDeps, record: ReturnType<typeof buildRecord>): Promise<{ stored: IssuedCertificate; created: boolean }> {
+  try {
+    return { stored: await deps.cluster.create(IssuedCertificateKind, record), created: true };
+  } catch (error) {
+    if (!isClusterError(error, 'AlreadyExists')) throw error;
+    const stored = await deps.cluster.get(IssuedCertificateKind, { namespace: deps.namespace, name: record.metadata.name });
+    if (!stored) throw error;
+    return { stored, created: false };
+  }
+}
+
+function report(deps: IssuanceDeps, request: IssuanceRequest, { metadata, spec, status }: IssuedCertificate): void {
+  deps.issued.inc({ issuer: request.issuer.metadata.name, door: request.door });
+  deps.audit.record('issuance', {
+    record: metadata.name,
+    id: request.id,
+    door: request.door,
+    issuer: spec.issuerRef.name,
+    requester: request.requester,
+    names: spec.names,
+    profile: spec.profile,
+    policy: spec.policy,
+    decisionID: spec.decisionID,
+    serial: status.serial,
+    notBefore: status.notBefore,
+    notAfter: status.notAfter,
+  });
+}

@@ -1,0 +1,67 @@
+// Finding records: by name live, by everything else through the labels that all replicas index.
+import { type IssuedCertificate, IssuedCertificateKind, RecordLabel, type Revocation } from '../api/issued-certificate.ts';
+import { isClusterError } from '../domain/cluster-error.ts';
+import { hashName } from '../domain/encoding.ts';
+import type { Cache, Cluster } from '../ports.ts';
+
+export interface Records {
+  /** From the cache if it is there, else live. */
+  get(name: string): Promise<IssuedCertificate | undefined>;
+  bySerial(authorityKeyID: string, serial: string): readonly IssuedCertificate[];
+  ofAccount(account: string): readonly IssuedCertificate[];
+  /** Records that hold this key (SHA-256 of the SubjectPublicKeyInfo as base32). */
+  ofPublicKey(spkiHash: string): readonly IssuedCertificate[];
+  /** Records made to replace this one. */
+  replacing(record: string): readonly IssuedCertificate[];
+  /** Marks the record revoked, once: the first revocation stands. Returns whether this call was the one. */
+  revoke(record: IssuedCertificate, revocation: Revocation): Promise<boolean>;
+}
+
+/** Indexes the record cache must have, each over one label. */
+export const RECORD_INDEXES = Object.fromEntries(
+  (['serial', 'account', 'publicKey', 'replaces'] as const).map((index) => [
+    index,
+    (record: IssuedCertificate) => {
+      const value = record.metadata.labels?.[RecordLabel[index]];
+      return value === undefined ? [] : [value];
+    },
+  ]),
+);
+
+/** A record's name derives from door and request, so that one request has one record. */
+export function recordName(door: string, id: string): string {
+  return `ic-${hashName(door, id)}`;
+}
+
+export function createRecords(deps: { cluster: Cluster; cache: Cache<IssuedCertificate>; namespace: string }): Records {
+  const { cluster, cache, namespace } = deps;
+
+  async function revoke(record: IssuedCertificate, revocation: Revocation): Promise<boolean> {
+    for (let current: IssuedCertificate | undefined = record; current; ) {
+      if (current.spec.revocation) return false;
+      const labels = { ...current.metadata.labels, [RecordLabel.revoked]: 'true' };
+      try {
+        await cluster.replace(IssuedCertificateKind, {
+          ...current,
+          metadata: { ...current.metadata, labels },
+          spec: { ...current.spec, revocation },
+        });
+        return true;
+      } catch (error) {
+        if (!isClusterError(error, 'Conflict')) throw error;
+        current = await cluster.get(IssuedCertificateKind, { namespace, name: record.metadata.name });
+      }
+    }
+    return false;
+  }
+
+  return {
+    get: async (name) => cache.get({ namespace, name }) ?? cluster.get(IssuedCertificateKind, { namespace, name }),
+    bySerial: (authorityKeyID, serial) =>
+      cache.byIndex('serial', serial).filter((record) => record.metadata.labels?.[RecordLabel.authorityKeyID] === authorityKeyID),
+    ofAccount: (account) => cache.byIndex('account', account),
+    ofPublicKey: (spkiHash) => cache.byIndex('publicKey', spkiHash),
+    replacing: (record) => cache.byIndex('replaces', record),
+    revoke,
+  };
+}

@@ -1,0 +1,57 @@
+// What a door hands to the engine and what it gets back.
+import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Door } from '../api/certificate-request-policy.ts';
+import type { IssuedCertificate } from '../api/issued-certificate.ts';
+import type { Usage } from '../api/kind.ts';
+import type { Identifier } from '../domain/identifier.ts';
+import type { Problem } from '../domain/problem.ts';
+
+/** Evidence about who asks, gathered by the door for this request. Absent = unknown. */
+export interface Requester {
+  /** Name of the Account. */
+  account?: string;
+  eabKeyID?: string;
+  namespace?: string;
+  namespaceLabels?: Readonly<Record<string, string>>;
+  /** Name of the CertificateClaim. */
+  claim?: string;
+  /** Address of the peer. */
+  source?: string;
+}
+
+export interface IssuanceRequest {
+  /** Unique within the door; the record's name derives from both, so one id yields one certificate. */
+  id: string;
+  door: Door;
+  issuer: ClusterCAIssuer;
+  requester: Requester;
+  /** Exactly the DNS names and addresses the certificate must have. */
+  identifiers: readonly Identifier[];
+  uris?: readonly string[];
+  emailAddresses?: readonly string[];
+  /** PKCS#10, DER. */
+  csr: Buffer;
+  wanted: {
+    notBefore?: Date;
+    /** Explicit end: honoured exactly or refused. */
+    notAfter?: Date;
+    /** Length asked for: clamped to what is allowed. */
+    durationMs?: number;
+    usages?: readonly Usage[];
+    profile?: string;
+  };
+  /** Name of the record this certificate replaces. */
+  replaces?: string;
+  /** ACME: the order as sealed into its URL, and its expiry. */
+  order?: { sealed: string; expires: Date };
+}
+
+export type IssuanceOutcome =
+  /** The certificate is recorded. `chain` is DER, leaf first, as handed out; `root` the trust anchor where known. */
+  | { kind: 'issued'; record: IssuedCertificate; chain: readonly Buffer[]; root?: Buffer }
+  | { kind: 'pending'; retryAfterMs: number }
+  /** Nothing was written. */
+  | { kind: 'refused'; problem: Problem };
+
+/** The only path to a backend. Rejects when cluster or backend cannot answer now: try again later with the same id. */
+export type Issue = (request: IssuanceRequest, signal: AbortSignal) => Promise<IssuanceOutcome>;

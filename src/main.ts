@@ -1,0 +1,50 @@
+#!/usr/bin/env node
+// The program: one command each, wired in commands/.
+import { readFileSync } from 'node:fs';
+
+const HELP = `Usage: countersign <command> [flags]
+
+  dev     run the ACME server here, on an embedded store and a folder of manifests
+  get     list what a dev store holds: countersign get icert -o wide
+
+countersign <command> --help says more. countersign --version prints the version.
+`;
+
+const getIO = {
+  out: (text: string) => void process.stdout.write(text),
+  err: (text: string) => void process.stderr.write(text),
+  now: () => new Date(),
+};
+
+/** Node below this decodes Brotli unsafely (CVE-2026-111497); this program never decodes, but says so. */
+const SAFE_NODE = [24, 22, 1] as const;
+
+async function main([command, ...args]: readonly string[]): Promise<number> {
+  checkNode();
+  if (command === undefined || command === 'help' || command === '--help' || command === '-h') {
+    process.stdout.write(HELP);
+    return command === undefined ? 2 : 0;
+  }
+  if (command === '--version') {
+    const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
+    process.stdout.write(`${version}\n`);
+    return 0;
+  }
+  if (command === 'dev') return (await import('./commands/dev.ts')).runDev(args);
+  if (command === 'get') return (await import('./commands/get.ts')).runGet(args, getIO);
+  process.stderr.write(`countersign: there is no command ${JSON.stringify(command)}\n\n${HELP}`);
+  return 2;
+}
+
+function checkNode(): void {
+  const [major = 0, minor = 0, patch = 0] = process.versions.node.split('.').map(Number);
+  const [safeMajor, safeMinor, safePatch] = SAFE_NODE;
+  if (major < safeMajor) {
+    process.stderr.write(`countersign: needs Node ${safeMajor} or newer; this is ${process.versions.node}\n`);
+    process.exit(1);
+  }
+  const safe = major > safeMajor || minor > safeMinor || (minor === safeMinor && patch >= safePatch);
+  if (!safe) process.stderr.write(`countersign: Node ${process.versions.node} has CVE-2026-111497; use ${SAFE_NODE.join('.')} or newer\n`);
+}
+
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,137 @@
+// Prometheus metrics: the only place that names them. Everything else counts through the Counter and Histogram ports.
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import {
+  Counter as PrometheusCounter,
+  Gauge as PrometheusGauge,
+  Histogram as PrometheusHistogram,
+  Registry,
+} from '@prometheus-io/client';
+import type { Counter, Histogram } from '../ports.ts';
+
+export interface Metrics {
+  /** Certificates issued, by issuer and door. */
+  issued: Counter;
+  /** Requests refused, by issuer, door and problem type. */
+  refused: Counter;
+  /** Judgements of policy, by verdict, stage and door. */
+  decisions: Counter;
+  /** Challenges validated, by challenge and outcome. */
+  validations: Counter;
+  /** HTTP requests, by route (never a path) and status. */
+  requests: Counter;
+  /** Seconds an HTTP request took, by route. */
+  requestSeconds: Histogram;
+  /** Nonces redeemed, by outcome. */
+  nonces: Counter;
+  /** Requests turned away by a rate limit, by limit. */
+  rateLimited: Counter;
+  /** Writes to the cluster, by kind, verb and outcome. */
+  clusterWrites: Counter;
+  /** Seconds a reconcile took, by controller and result. */
+  reconcileSeconds: Histogram;
+  /** Objects deleted by the garbage controller, by kind. */
+  collected: Counter;
+  /** Shows a number that is read when metrics are asked for. */
+  gauge(name: 'queueDepth', labels: Readonly<Record<string, string>>, read: () => number): void;
+  /** The text format of Prometheus, and its media type. */
+  render(): Promise<{ contentType: string; body: string }>;
+  /** Stops watching the event loop. */
+  close(): void;
+}
+
+const SECONDS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  const { counter, histogram } = createFactories(registry);
+  const lag = watchEventLoop(registry);
+  const gauges = createGauges(registry);
+
+  return {
+    issued: counter('certificates_issued_total', 'Certificates issued.', 'issuer', 'door'),
+    refused: counter('requests_refused_total', 'Requests for certificates refused.', 'issuer', 'door', 'reason'),
+    decisions: counter('policy_decisions_total', 'Judgements of policy.', 'verdict', 'stage', 'door'),
+    validations: counter('validations_total', 'Challenges validated.', 'challenge', 'outcome'),
+    requests: counter('http_requests_total', 'HTTP requests.', 'route', 'status'),
+    requestSeconds: histogram('http_request_duration_seconds', 'Seconds an HTTP request took.', 'route'),
+    nonces: counter('nonces_redeemed_total', 'Nonces redeemed.', 'outcome'),
+    rateLimited: counter('rate_limited_total', 'Requests turned away by a rate limit.', 'limit'),
+    clusterWrites: counter('cluster_writes_total', 'Writes to the cluster.', 'kind', 'verb', 'outcome'),
+    reconcileSeconds: histogram('reconcile_duration_seconds', 'Seconds a reconcile took.', 'controller', 'result'),
+    collected: counter('garbage_collected_total', 'Objects deleted because their time was over.', 'kind'),
+    gauge: gauges.add,
+    async render() {
+      return { contentType: registry.contentType, body: await registry.metrics() };
+    },
+    close: lag.close,
+  };
+}
+
+function createFactories(registry: Registry) {
+  const registers = [registry];
+  return {
+    counter(this: void, name: string, help: string, ...labelNames: string[]): Counter {
+      const metric = new PrometheusCounter<string>({ name: `countersign_${name}`, help, labelNames, registers });
+      return { inc: (labels = {}, by = 1) => metric.inc(pick(labels, labelNames), by) };
+    },
+    histogram(this: void, name: string, help: string, ...labelNames: string[]): Histogram {
+      const metric = new PrometheusHistogram<string>({
+        name: `countersign_${name}`,
+        help,
+        labelNames,
+        buckets: SECONDS,
+        registers,
+      });
+      return { observe: (labels, value) => metric.observe(pick(labels, labelNames), value) };
+    },
+  };
+}
+
+/** Exactly the labels a metric has: one too many would make the library throw, one too few would make a second series. */
+function pick(labels: Readonly<Record<string, string>>, names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(names.map((name) => [name, labels[name] ?? '']));
+}
+
+function createGauges(registry: Registry) {
+  const readers: { labels: Readonly<Record<string, string>>; read: () => number }[] = [];
+  const gauge = new PrometheusGauge<string>({
+    name: 'countersign_queue_depth',
+    help: 'Keys waiting for a worker.',
+    labelNames: ['controller'],
+    registers: [],
+    collect() {
+      for (const { labels, read } of readers) this.set({ ...labels }, read());
+    },
+  });
+  registry.registerMetric(gauge);
+  return {
+    add(this: void, _name: 'queueDepth', labels: Readonly<Record<string, string>>, read: () => number): void {
+      readers.push({ labels, read });
+    },
+  };
+}
+
+/** How late the event loop runs, since the last scrape. */
+function watchEventLoop(registry: Registry): { close: (this: void) => void } {
+  const resolutionMs = 10;
+  const delay = monitorEventLoopDelay({ resolution: resolutionMs });
+  delay.enable();
+  const gauge = new PrometheusGauge<string>({
+    name: 'countersign_event_loop_lag_seconds',
+    help: 'How late the event loop runs, since the last scrape.',
+    labelNames: ['quantile'],
+    registers: [],
+    collect() {
+      for (const quantile of [0.5, 0.99, 1]) {
+        // What is measured is the time between two ticks of a timer, so a loop that is never late reads one resolution.
+        this.set(
+          { quantile: String(quantile) },
+          Math.max(0, delay.percentile(quantile * 100) / 1e9 - resolutionMs / 1e3),
+        );
+      }
+      delay.reset();
+    },
+  });
+  registry.registerMetric(gauge);
+  return { close: () => void delay.disable() };
+}

@@ -1,0 +1,109 @@
+// What of a value may be written to a log: an allow-list. Plain data passes, cut to size and to one line; of errors and Kubernetes
+// objects a few named members; of everything else (keys, buffers, sockets, requests, class instances) its name alone.
+import { KeyObject } from 'node:crypto';
+
+const MAX_TEXT = 2048;
+const MAX_ITEMS = 256;
+const MAX_DEPTH = 5;
+const MAX_CAUSES = 4;
+
+const REDACTED = '[redacted]';
+
+/** Members whose value is secret whatever it is. */
+const SECRET_MEMBER =
+  /^(d|p|q|dp|dq|qi|k)$|secret(?!name$|ref$)|passw|passphrase|private_?key|hmac|token|cookie|keyauth|stringdata|^data$/i;
+const CREDENTIALS = /^(basic|bearer|digest|negotiate)\s+\S[\s\S]*/i;
+const SECRET_TEXT = /-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----[\s\S]*?(-----END [A-Z0-9 ]*PRIVATE KEY-----|$)/g;
+
+/** Members of an error worth knowing; its own others may hold requests, headers, bodies. */
+const ERROR_MEMBERS = ['code', 'reason', 'type', 'detail', 'status', 'syscall', 'retryAfterMs'] as const;
+
+/** The fields as they may be written: JSON values only. */
+export function safeFields(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return safeMembers(fields, 0);
+}
+
+function safeMembers(members: object, depth: number): Record<string, unknown> {
+  const entries = Object.entries(members).slice(0, MAX_ITEMS);
+  return Object.fromEntries(
+    entries
+      .filter(([, value]) => value !== undefined)
+      .map(([name, value]) => [safeText(name), SECRET_MEMBER.test(name) ? REDACTED : safeValue(value, depth + 1)]),
+  );
+}
+
+function safeValue(value: unknown, depth: number): unknown {
+  switch (typeof value) {
+    case 'string':
+      return safeText(value);
+    case 'number':
+      return Number.isFinite(value) ? value : String(value);
+    case 'boolean':
+      return value;
+    case 'bigint':
+      return String(value);
+    case 'object':
+      return value === null ? null : safeObject(value, depth);
+    default:
+      return `[${typeof value}]`;
+  }
+}
+
+function safeObject(value: object, depth: number): unknown {
+  if (value instanceof Error) return safeError(value, 0);
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'Invalid Date' : value.toISOString();
+  if (value instanceof KeyObject) return `[${value.type} key]`;
+  if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`;
+  if (value instanceof URL) return safeText(value.origin + value.pathname);
+  if (depth > MAX_DEPTH) return '[too deep]';
+  if (Array.isArray(value)) return value.slice(0, MAX_ITEMS).map((item) => safeValue(item, depth + 1));
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== null) return `[${safeText(value.constructor?.name ?? 'object')}]`;
+  return kubernetesRef(value) ?? safeMembers(value, depth);
+}
+
+/** Of a Kubernetes object only which one it is: specs hold what users wrote, Secrets what nobody may read. */
+function kubernetesRef(value: object): unknown {
+  if (!('metadata' in value) || typeof value.metadata !== 'object' || value.metadata === null) return undefined;
+  const { kind } = value as { kind?: unknown };
+  const { namespace, name, resourceVersion } = value.metadata as Record<string, unknown>;
+  return safeMembers({ kind, namespace, name, resourceVersion }, MAX_DEPTH - 1);
+}
+
+function safeError(error: Error, causes: number): Record<string, unknown> {
+  const members = error as unknown as Record<string, unknown>;
+  const more = ERROR_MEMBERS.filter((name) => ['string', 'number'].includes(typeof members[name]));
+  const cause = error.cause instanceof Error && causes < MAX_CAUSES ? safeError(error.cause, causes + 1) : undefined;
+  return {
+    name: safeText(error.name),
+    message: safeText(error.message),
+    ...Object.fromEntries(more.map((name) => [name, safeValue(members[name], 1)])),
+    ...(error.stack ? { stack: safeText(frames(error.stack)) } : {}),
+    ...(cause ? { cause } : {}),
+  };
+}
+
+/** The positions alone: the head of a stack repeats the message. */
+function frames(stack: string): string {
+  return stack
+    .split('\n')
+    .filter((line) => /^\s+at /.test(line))
+    .map((line) => line.trim())
+    .join(' < ');
+}
+
+/**
+ * Text without private keys and HTTP credentials, and without characters that a terminal or log viewer would obey rather than show: controls, line
+ * separators and bidirectional overrides go out as \uXXXX.
+ */
+export function safeText(text: string): string {
+  const short = text.length > MAX_TEXT * 4 ? text.slice(0, MAX_TEXT * 4) : text;
+  const clean = short
+    .replace(SECRET_TEXT, REDACTED)
+    .replace(CREDENTIALS, REDACTED)
+    .replace(
+      /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\u202a-\u202e\u2066-\u2069]/gu,
+      (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+    );
+  return clean.length > MAX_TEXT ? `${clean.slice(0, MAX_TEXT)}…` : clean;
+}

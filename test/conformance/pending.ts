@@ -1,0 +1,56 @@
+// One challenge of a fresh order, before anything has been done about it.
+import { challengeOf, expectStatus, newOrder, poll, readyOrder } from '../support/acme-flow.ts';
+import type { AcmeWire, ChallengeObject } from '../support/acme-wire.ts';
+import { keyAuthorization } from '../support/jws.ts';
+import { freshName } from '../support/names.ts';
+import type { Target } from './target.ts';
+
+export interface Pending {
+  /** The name or address that is validated, without wildcard label or type. */
+  name: string;
+  orderUrl: string;
+  authorization: string;
+  challenge: ChallengeObject;
+  /** The key authorization. */
+  answer: string;
+}
+
+/** `name` as in `identifiersOf`. */
+export async function pendingChallenge(acme: AcmeWire, type: string, name = freshName()): Promise<Pending> {
+  const { url, object } = await newOrder(acme, [name]);
+  const [authorization = ''] = object.authorizations;
+  const challenge = await challengeOf(acme, authorization, type);
+  return {
+    name: name.replace(/^(\*\.|ip:)/, ''),
+    orderUrl: url,
+    authorization,
+    challenge,
+    answer: keyAuthorization(challenge.token, acme.account.key),
+  };
+}
+
+/** Lets the responder answer only when told; `asked` resolves at the first request. */
+export function holdAnswer(t: Target, { challenge, answer }: Pending): { asked: Promise<void>; release: () => void } {
+  const [asked, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  t.http01.set(challenge.token, async (_request, response) => {
+    asked.resolve();
+    await gate.promise;
+    response.end(answer);
+  });
+  return { asked: asked.promise, release: gate.resolve };
+}
+
+/** Goes through a whole other validation: whatever the server had begun before, it has had its turn. */
+export async function barrier(t: Target, acme: AcmeWire): Promise<void> {
+  await readyOrder(acme, t, [freshName()]);
+}
+
+/** Starts validation and waits until it has either succeeded or shown an error. */
+export async function verdict(acme: AcmeWire, challenge: ChallengeObject): Promise<'valid' | 'refused'> {
+  expectStatus(await acme.post(challenge.url, {}), 200, 'challenge');
+  const shown = await poll(acme, challenge.url, ({ status, error }) => status === 'valid' || error !== undefined);
+  return shown.status === 'valid' ? 'valid' : 'refused';
+}
+
+export const swapCase = (text: string): string =>
+  text.replace(/[a-z]/gi, (letter) => (letter === letter.toLowerCase() ? letter.toUpperCase() : letter.toLowerCase()));

@@ -1,0 +1,148 @@
+// What every backend owes its callers, whatever CA stands behind it. Each backend's own test calls this with a way to set one up.
+import { X509Certificate } from 'node:crypto';
+import { describe, expect, test } from 'vitest';
+import { parseCertificate, verifyLeaf } from '../../src/domain/certificate.ts';
+import { chainFaults } from '../../src/domain/chain.ts';
+import type { CertificateModel } from '../../src/domain/certificate-model.ts';
+import { Problem } from '../../src/domain/problem.ts';
+import type { Backend, SigningOutcome, SigningRequest } from '../../src/ports.ts';
+import { aSigningRequest, KEY_KINDS, sharedKey } from './models.ts';
+
+export interface BackendUnderTest {
+  backend: Backend;
+  /** DER of the roots that clients of this CA trust. */
+  trustRoots: readonly Buffer[];
+  /** A model this CA refuses for good. */
+  refused: SigningRequest;
+  /** Makes the CA unable to answer, and back. */
+  fail(): void;
+  recover(): void | Promise<void>;
+}
+
+const none = new AbortController().signal;
+
+/** Asks until the backend has decided. */
+async function settle(
+  backend: Backend,
+  request: SigningRequest,
+): Promise<Exclude<SigningOutcome, { kind: 'pending' }>> {
+  for (let round = 0; round < 600; round++) {
+    const outcome = await backend.sign(request, none);
+    if (outcome.kind !== 'pending') return outcome;
+    await new Promise((resolve) => setTimeout(resolve, Math.min(outcome.retryAfterMs, 100)));
+  }
+  throw new Error('the backend never decided');
+}
+
+async function issued(backend: Backend, request: SigningRequest): Promise<readonly Buffer[]> {
+  const outcome = await settle(backend, request);
+  if (outcome.kind !== 'issued') throw new Error(`refused: ${outcome.problem.detail}`);
+  return outcome.chain;
+}
+
+function expectAsApproved(
+  chain: readonly Buffer[],
+  model: CertificateModel,
+  { backend, trustRoots }: BackendUnderTest,
+): void {
+  const facts = chain.map(parseCertificate);
+  const [leaf] = facts;
+  if (!leaf) throw new Error('an empty chain');
+  const { validity, extensions, subject } = backend.controls;
+  const limits = {
+    exactUsages: extensions,
+    ...(validity ? { notBefore: model.notBefore, notAfter: model.notAfter } : {}),
+  };
+  expect(verifyLeaf(leaf, model, limits)).toEqual([]);
+  if (validity) expect([leaf.notBefore, leaf.notAfter]).toEqual([model.notBefore, model.notAfter]);
+  if (subject) expect(leaf.subject).toEqual(model.subject);
+  expect(chainFaults(facts)).toEqual([]);
+  const top = new X509Certificate(chain.at(-1) ?? Buffer.alloc(0));
+  expect(
+    trustRoots.some(
+      (root) => top.checkIssued(new X509Certificate(root)) && top.verify(new X509Certificate(root).publicKey),
+    ),
+  ).toBe(true);
+}
+
+/** Declares the suite. `setUp` is called once a test. */
+export function backendContract(name: string, setUp: () => Promise<BackendUnderTest>): void {
+  describe(`${name} as a backend`, () => {
+    test.each(KEY_KINDS)('signs a %s key: key, names and chain as approved', async (kind) => {
+      const subject = await setUp();
+      const request = aSigningRequest({ keys: sharedKey(kind) });
+      expectAsApproved(await issued(subject.backend, request), request.model, subject);
+    });
+
+    test.each<[string, Parameters<typeof aSigningRequest>[0]]>([
+      ['a wildcard', { names: { dnsNames: ['*.example.test'] } }],
+      ['addresses alone', { names: { ipAddresses: ['192.0.2.7', '2001:db8::7'] }, subject: [] }],
+      ['a hundred names', { names: { dnsNames: Array.from({ length: 100 }, (_, i) => `n${i}.example.test`) } }],
+      ['an internationalised name', { names: { dnsNames: ['xn--mller-kva.example.test'] } }],
+      ['an empty subject', { subject: [] }],
+    ])('signs %s', async (_, options) => {
+      const subject = await setUp();
+      const request = aSigningRequest(options);
+      expectAsApproved(await issued(subject.backend, request), request.model, subject);
+    });
+
+    test('the same request again gives a certificate of the same model', async () => {
+      const subject = await setUp();
+      const request = aSigningRequest();
+      for (let round = 0; round < 2; round++)
+        expectAsApproved(await issued(subject.backend, request), request.model, subject);
+    });
+
+    test('what the CA will not sign is refused for good, with a problem fit to be shown, by sign and by limits alike', async () => {
+      const { backend, refused } = await setUp();
+      const outcome = await settle(backend, refused);
+      if (outcome.kind !== 'refused') throw new Error('it was signed');
+      expect(outcome.problem).toBeInstanceOf(Problem);
+      expect(outcome.problem.status).toBeLessThan(500);
+      expect(outcome.problem.detail).not.toMatch(/-----BEGIN|\n|undefined/);
+      if (backend.local) expect((await backend.limits(refused.model))?.toJSON()).toEqual(outcome.problem.toJSON());
+    });
+
+    test('a CA that cannot answer throws, says so in check, and signs again after', async () => {
+      const subject = await setUp();
+      const { backend } = subject;
+      const request = aSigningRequest();
+      expect(await backend.check(none)).toMatchObject({ ready: true });
+      subject.fail();
+      expect(await backend.check(none)).toMatchObject({
+        ready: false,
+        reason: expect.stringMatching(/^[A-Z][A-Za-z]+$/),
+      });
+      await expect(settle(backend, request)).rejects.toThrow(Error);
+      await subject.recover();
+      expect(await backend.check(none)).toMatchObject({ ready: true });
+      expectAsApproved(await issued(backend, request), request.model, subject);
+    });
+
+    test('an aborted signal ends sign and check', async () => {
+      const { backend } = await setUp();
+      const aborted = AbortSignal.abort(new Error('over'));
+      await expect(backend.sign(aSigningRequest(), aborted)).rejects.toThrow('over');
+      await expect(backend.check(aborted)).rejects.toThrow('over');
+    });
+
+    test('health names the issuing certificate and the chains that leaves get', async () => {
+      const subject = await setUp();
+      const { ca } = await subject.backend.check(none);
+      if (!ca) return;
+      const [, issuing, ...rest] = await issued(subject.backend, aSigningRequest());
+      expect(ca.certificate).toEqual(issuing);
+      expect(ca.chains[0]).toEqual([issuing, ...rest]);
+    });
+
+    test('what may be signed ends with the CA', async () => {
+      const subject = await setUp();
+      const limit = await subject.backend.notAfterLimit();
+      if (!limit || !subject.backend.controls.validity) return;
+      const request = aSigningRequest({ notAfter: limit });
+      expectAsApproved(await issued(subject.backend, request), request.model, subject);
+      const late = aSigningRequest({ notAfter: new Date(limit.getTime() + 1000) });
+      expect(await settle(subject.backend, late)).toMatchObject({ kind: 'refused' });
+    });
+  });
+}
