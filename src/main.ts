@@ -20,13 +20,15 @@ const getIO = {
 const SAFE_NODE = [24, 22, 1] as const;
 
 async function main([command, ...args]: readonly string[]): Promise<number> {
-  checkNode();
+  checkNode(command);
   if (command === undefined || command === 'help' || command === '--help' || command === '-h') {
     process.stdout.write(HELP);
     return command === undefined ? 2 : 0;
   }
   if (command === '--version') {
-    const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
+    const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+      version: string;
+    };
     process.stdout.write(`${version}\n`);
     return 0;
   }
@@ -36,7 +38,7 @@ async function main([command, ...args]: readonly string[]): Promise<number> {
   return 2;
 }
 
-function checkNode(): void {
+function checkNode(command: string | undefined): void {
   const [major = 0, minor = 0, patch = 0] = process.versions.node.split('.').map(Number);
   const [safeMajor, safeMinor, safePatch] = SAFE_NODE;
   if (major < safeMajor) {
@@ -44,7 +46,10 @@ function checkNode(): void {
     process.exit(1);
   }
   const safe = major > safeMajor || minor > safeMinor || (minor === safeMinor && patch >= safePatch);
-  if (!safe) process.stderr.write(`countersign: Node ${process.versions.node} has CVE-2026-111497; use ${SAFE_NODE.join('.')} or newer\n`);
+  if (safe || command !== 'dev') return;
+  process.stderr.write(
+    `countersign: Node ${process.versions.node} has CVE-2026-111497; use ${SAFE_NODE.join('.')} or newer\n`,
+  );
 }
 
 process.exitCode = await main(process.argv.slice(2));

@@ -14,7 +14,7 @@ const MAY: Record<string, { src: string[]; packages: string[] | 'any' }> = {
   'acme-server': { src: ['acme-server', 'issuance', 'ports.ts', 'domain', 'api'], packages: 'any' },
   distribution: { src: ['distribution', 'ports.ts', 'domain', 'api'], packages: 'any' },
   controllers: { src: ['controllers', 'runtime', 'issuance', 'ports.ts', 'domain', 'api'], packages: 'any' },
-  runtime: { src: ['runtime', 'ports.ts', 'domain', 'api'], packages: [] },
+  runtime: { src: ['runtime', 'ports.ts', 'domain', 'api'], packages: ['node:crypto'] },
   validators: { src: ['validators', 'ports.ts', 'domain', 'api'], packages: 'any' },
   'backends/ca': { src: ['backends/ca', 'ports.ts', 'domain', 'api'], packages: 'any' },
   'backends/index.ts': { src: ['backends/ca', 'ports.ts', 'domain', 'api'], packages: 'any' },

@@ -10,6 +10,8 @@ import acme from 'acme-client';
 const NAME = 'quickstart.localhost';
 const here = import.meta.dirname;
 const project = join(here, '..', '..');
+/** As one word for a shell. */
+const word = (text: string) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
 const say = (text: string) => process.stdout.write(`${text}\n`);
 
 interface Ready {
@@ -23,14 +25,18 @@ interface Ready {
 const passed = process.argv.slice(2);
 const flag = (name: string, fallback: string): string => {
   const at = passed.lastIndexOf(`--${name}`);
-  return at >= 0 ? (passed[at + 1] ?? fallback) : (passed.findLast((arg) => arg.startsWith(`--${name}=`))?.slice(name.length + 3) ?? fallback);
+  return at >= 0
+    ? (passed[at + 1] ?? fallback)
+    : (passed.findLast((arg) => arg.startsWith(`--${name}=`))?.slice(name.length + 3) ?? fallback);
 };
 const http01Port = Number(flag('http01-port', '5080'));
-const out = resolve(flag('data', 'countersign-data'), 'quickstart');
+const data = flag('data', 'countersign-data');
+const out = resolve(data, 'quickstart');
 
 const server = startServer();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => server.kill('SIGTERM'));
-server.on('exit', (code) => process.exit(code ?? 1));
+let failed = false;
+server.on('exit', (code) => process.exit(failed ? 1 : (code ?? 1)));
 
 try {
   const ready = await readyLine(server);
@@ -39,13 +45,17 @@ try {
   describe(ready, files);
 } catch (error) {
   process.stderr.write(`quickstart: ${error instanceof Error ? error.message : String(error)}\n`);
+  failed = true;
   server.kill('SIGTERM');
-  process.exitCode = 1;
 }
 
 function startServer(): ChildProcess {
-  const defaults = passed.some((arg) => arg === '--manifests' || arg.startsWith('--manifests=')) ? [] : ['--manifests', join(here, 'manifests')];
-  return spawn(process.execPath, [join(project, 'src', 'main.ts'), 'dev', ...defaults, ...passed], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const defaults = passed.some((arg) => arg === '--manifests' || arg.startsWith('--manifests='))
+    ? []
+    : ['--manifests', join(here, 'manifests')];
+  return spawn(process.execPath, [join(project, 'src', 'main.ts'), 'dev', ...defaults, ...passed], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
 }
 
 /** `ready directory=… ca=… issuer-ca=…` on the server's standard output. */
@@ -68,7 +78,10 @@ async function obtain({ directory, ca }: Ready): Promise<Files> {
   // acme-client talks through axios, which talks through node:https.
   acme.axios.defaults.httpsAgent = new (await import('node:https')).Agent({ ca: readFileSync(ca) });
   const client = new acme.Client({ directoryUrl: directory, accountKey: await acme.crypto.createPrivateEcdsaKey() });
-  const [key, csr] = await acme.crypto.createCsr({ commonName: NAME, altNames: [NAME] }, await acme.crypto.createPrivateEcdsaKey());
+  const [key, csr] = await acme.crypto.createCsr(
+    { commonName: NAME, altNames: [NAME] },
+    await acme.crypto.createPrivateEcdsaKey(),
+  );
   const answers = new Map<string, string>();
   const responder = await answerChallenges(answers);
   try {
@@ -77,7 +90,8 @@ async function obtain({ directory, ca }: Ready): Promise<Files> {
       termsOfServiceAgreed: true,
       skipChallengeVerification: true,
       challengePriority: ['http-01'],
-      challengeCreateFn: async (_authorization, challenge, keyAuthorization) => void answers.set(challenge.token, keyAuthorization),
+      challengeCreateFn: async (_authorization, challenge, keyAuthorization) =>
+        void answers.set(challenge.token, keyAuthorization),
       challengeRemoveFn: async (_authorization, challenge) => void answers.delete(challenge.token),
     });
     mkdirSync(out, { recursive: true, mode: 0o700 });
@@ -98,29 +112,32 @@ async function answerChallenges(answers: ReadonlyMap<string, string>): Promise<S
     response.writeHead(answer === undefined ? 404 : 200).end(answer ?? '');
   });
   await new Promise<void>((listening, failed) => {
-    responder.once('error', (error) => failed(new Error(`port ${http01Port} is needed to answer the challenge: ${error.message}`)));
+    responder.once('error', (error) =>
+      failed(new Error(`port ${http01Port} is needed to answer the challenge: ${error.message}`)),
+    );
     responder.listen(http01Port, '127.0.0.1', listening);
   });
   return responder;
 }
 
 function describe({ directory, ca, issuerCA }: Ready, { certificate, key }: Files): void {
+  const certbot = join(out, 'certbot');
   say(`
 A real certificate from a real ACME server:
   certificate   ${certificate}
   private key   ${key}
-  look at it    openssl x509 -in ${certificate} -noout -subject -issuer -dates -ext subjectAltName
-  verify it     openssl verify -CAfile ${issuerCA} ${certificate}
+  look at it    openssl x509 -in ${word(certificate)} -noout -subject -issuer -dates -ext subjectAltName
+  verify it     openssl verify -CAfile ${word(issuerCA)} ${word(certificate)}
 
 The server stays up:
   directory     ${directory}
   trust for it  ${ca}
   issued by     ${issuerCA}
-  what it did   npm run countersign -- get icert -o wide
+  what it did   npm run -s countersign -- get icert -A -o wide${word(data) === 'countersign-data' ? '' : ` --data ${word(data)}`}
 
 Try your own client, in another terminal:
-  REQUESTS_CA_BUNDLE=${ca} certbot certonly --standalone --http-01-port ${http01Port} --server ${directory} -d certbot.localhost --agree-tos --register-unsafely-without-email --non-interactive --config-dir ${out}/certbot --work-dir ${out}/certbot/work --logs-dir ${out}/certbot/logs
-  LEGO_CA_CERTIFICATES=${ca} lego --server ${directory} --http --http.port 127.0.0.1:${http01Port} --domains lego.localhost --email you@example.com --accept-tos --path ${out}/lego run
+  REQUESTS_CA_BUNDLE=${word(ca)} certbot certonly --standalone --http-01-address 127.0.0.1 --http-01-port ${http01Port} --server ${directory} -d certbot.localhost --agree-tos --register-unsafely-without-email --non-interactive --config-dir ${word(certbot)} --work-dir ${word(join(certbot, 'work'))} --logs-dir ${word(join(certbot, 'logs'))}
+  LEGO_CA_CERTIFICATES=${word(ca)} lego --server ${directory} --http --http.port 127.0.0.1:${http01Port} --domains lego.localhost --email you@example.com --accept-tos --path ${word(join(out, 'lego'))} run
 
 Ctrl-C stops it; what it knows is kept.`);
 }

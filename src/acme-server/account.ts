@@ -7,6 +7,7 @@ import { type Authenticated, readPayload, type Reply, type Signed } from './exch
 import type { ExternalAccountBindings } from './external-account-binding.ts';
 import type { AcmeObjects } from './objects.ts';
 import type { RateLimits } from './rate-limits.ts';
+import type { Sealed } from './sealed.ts';
 import type { Urls } from './urls.ts';
 
 const MAX_CONTACTS = 10;
@@ -30,7 +31,11 @@ export function parseContacts(value: unknown): string[] {
   return value.map((item) => {
     if (typeof item !== 'string') throw new Problem('malformed', 'a contact must be text');
     if (!/^mailto:/i.test(item)) throw new Problem('unsupportedContact', 'contacts must use the scheme "mailto:"');
-    if (item.length > 254 || !/^mailto:[A-Za-z0-9.!#$%&'*+/=^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$/i.test(item) || item.includes('%')) {
+    if (
+      item.length > 254 ||
+      !/^mailto:[A-Za-z0-9.!#$%&'*+/=^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$/i.test(item) ||
+      item.includes('%')
+    ) {
       throw new Problem('invalidContact', 'a mailto contact has one address of plain characters and no header fields');
     }
     return item;
@@ -43,86 +48,108 @@ export function unsigned<S extends { mac: string }>(spec: S): Omit<S, 'mac'> {
   return rest;
 }
 
-export function createAccountHandlers(deps: { objects: AcmeObjects; bindings: ExternalAccountBindings; limits: RateLimits; records: Records }) {
-  const { objects } = deps;
+export interface AccountDeps {
+  objects: AcmeObjects;
+  bindings: ExternalAccountBindings;
+  limits: RateLimits;
+  records: Records;
+  sealed: Pick<Sealed, 'sealEncoded'>;
+}
 
-  async function newAccount(exchange: Signed): Promise<Reply> {
-    deps.limits.take('newAccount', exchange.source);
-    const payload = readPayload(exchange);
-    const existing = await objects.accountOfKey(exchange.issuer.metadata.uid, exchange.key.thumbprint);
-    if (existing) return found(exchange, existing);
-    if (payload.onlyReturnExisting === true) {
-      throw new Problem('accountDoesNotExist', 'no account of this issuer has this key');
-    }
-    const spec = await accountSpec(exchange, payload);
-    const { account, created } = await objects.createAccount(spec);
-    if (!created && account.spec.thumbprint !== exchange.key.thumbprint) {
-      throw new Problem('unauthorized', 'this key was replaced by a key change and cannot be used again');
-    }
-    if (!created) return found(exchange, account);
-    return { status: 201, headers: { Location: exchange.urls.account(account.metadata.name) }, body: renderAccount(account, exchange.urls) };
+export function createAccountHandlers(deps: AccountDeps) {
+  return {
+    newAccount: (exchange: Signed) => newAccount(deps, exchange),
+    readOrUpdate: async (exchange: Authenticated): Promise<Reply> => {
+      requireOwn(exchange);
+      const account =
+        exchange.payload.length === 0 ? exchange.account : await update(deps, exchange, readPayload(exchange));
+      return accountReply(exchange, account, 200);
+    },
+    orders: (exchange: Authenticated): Reply => {
+      requireOwn(exchange);
+      return orders(deps, exchange);
+    },
+  };
+}
+
+function accountReply({ urls }: Signed, account: Account, status: number): Reply {
+  return { status, headers: { Location: urls.account(account.metadata.name) }, body: renderAccount(account, urls) };
+}
+
+async function newAccount(deps: AccountDeps, exchange: Signed): Promise<Reply> {
+  deps.limits.check('newAccount', exchange.source);
+  const payload = readPayload(exchange);
+  const existing = await deps.objects.accountOfKey(exchange.issuer.metadata.uid, exchange.key.thumbprint);
+  if (existing) return found(exchange, existing);
+  if (payload.onlyReturnExisting === true)
+    throw new Problem('accountDoesNotExist', 'no account of this issuer has this key');
+  deps.limits.take('newAccount', exchange.source);
+  const { account, created } = await deps.objects.createAccount(await accountSpec(deps, exchange, payload));
+  if (!created && account.spec.thumbprint !== exchange.key.thumbprint) {
+    throw new Problem('unauthorized', 'this key was replaced by a key change and cannot be used again');
   }
+  return created ? accountReply(exchange, account, 201) : found(exchange, account);
+}
 
-  function found(exchange: Signed, account: Account): Reply {
-    if (account.spec.deactivated) throw new Problem('unauthorized', 'the account of this key is deactivated', { status: 401 });
-    return { status: 200, headers: { Location: exchange.urls.account(account.metadata.name) }, body: renderAccount(account, exchange.urls) };
-  }
+/** RFC 8555 section 7.3.1. */
+function found(exchange: Signed, account: Account): Reply {
+  if (account.spec.deactivated)
+    throw new Problem('unauthorized', 'the account of this key is deactivated', { status: 401 });
+  return accountReply(exchange, account, 200);
+}
 
-  async function accountSpec(exchange: Signed, payload: Readonly<Record<string, unknown>>): Promise<Omit<AccountSpec, 'mac'>> {
-    const terms = exchange.issuer.spec.acme?.termsOfService;
-    const contact = payload.contact === undefined ? [] : parseContacts(payload.contact);
-    const binding = await deps.bindings.verify(exchange, payload.externalAccountBinding);
-    if (terms !== undefined && payload.termsOfServiceAgreed !== true) throw termsNotAgreed(terms);
-    return {
-      issuerUID: exchange.issuer.metadata.uid,
-      thumbprint: exchange.key.thumbprint,
-      spkiHash: exchange.key.spkiHash.toString('base64url'),
-      jwk: { ...exchange.key.jwk },
-      ...(contact.length > 0 ? { contact } : {}),
-      ...(terms === undefined ? {} : { termsOfServiceAgreed: terms }),
-      ...(binding ? { externalAccountBinding: binding } : {}),
-    };
-  }
+async function accountSpec(
+  deps: AccountDeps,
+  exchange: Signed,
+  payload: Readonly<Record<string, unknown>>,
+): Promise<Omit<AccountSpec, 'mac'>> {
+  const terms = exchange.issuer.spec.acme?.termsOfService;
+  const contact = payload.contact === undefined ? [] : parseContacts(payload.contact);
+  const binding = await deps.bindings.verify(exchange, payload.externalAccountBinding);
+  if (terms !== undefined && payload.termsOfServiceAgreed !== true) throw termsNotAgreed(terms);
+  return {
+    issuerUID: exchange.issuer.metadata.uid,
+    thumbprint: exchange.key.thumbprint,
+    spkiHash: exchange.key.spkiHash.toString('base64url'),
+    jwk: { ...exchange.key.jwk },
+    ...(contact.length > 0 ? { contact } : {}),
+    ...(terms === undefined ? {} : { termsOfServiceAgreed: terms }),
+    ...(binding ? { externalAccountBinding: binding } : {}),
+  };
+}
 
-  async function readOrUpdate(exchange: Authenticated): Promise<Reply> {
-    requireOwn(exchange);
-    const { urls } = exchange;
-    const account = exchange.payload.length === 0 ? exchange.account : await update(exchange, readPayload(exchange));
-    return { status: 200, headers: { Location: urls.account(account.metadata.name) }, body: renderAccount(account, urls) };
-  }
+/** RFC 8555 sections 7.3.2, 7.3.6: contact and deactivation; every other member is ignored. */
+async function update(
+  { objects }: AccountDeps,
+  { issuer, account }: Authenticated,
+  payload: Readonly<Record<string, unknown>>,
+): Promise<Account> {
+  const { contact, ...rest } = unsigned(account.spec);
+  const next = payload.contact === undefined ? contact : parseContacts(payload.contact);
+  const terms = issuer.spec.acme?.termsOfService;
+  return objects.replaceAccount(account, {
+    ...rest,
+    ...(next && next.length > 0 ? { contact: next } : {}),
+    ...(terms !== undefined && payload.termsOfServiceAgreed === true ? { termsOfServiceAgreed: terms } : {}),
+    ...(payload.status === 'deactivated' ? { deactivated: true } : {}),
+  });
+}
 
-  /** RFC 8555 sections 7.3.2, 7.3.6: contact and deactivation; every other member is ignored. */
-  async function update(exchange: Authenticated, payload: Readonly<Record<string, unknown>>): Promise<Account> {
-    const { contact, ...rest } = unsigned(exchange.account.spec);
-    const next = payload.contact === undefined ? contact : parseContacts(payload.contact);
-    const terms = exchange.issuer.spec.acme?.termsOfService;
-    const spec = {
-      ...rest,
-      ...(next && next.length > 0 ? { contact: next } : {}),
-      ...(terms !== undefined && payload.termsOfServiceAgreed === true ? { termsOfServiceAgreed: terms } : {}),
-      ...(payload.status === 'deactivated' ? { deactivated: true } : {}),
-    };
-    return objects.replaceAccount(exchange.account, spec);
-  }
-
-  /** RFC 8555 section 7.1.2.1; shows the orders that have a certificate (docs/rfc8555.md). */
-  async function orders(exchange: Authenticated): Promise<Reply> {
-    requireOwn(exchange);
-    const name = exchange.account.metadata.name;
-    const all = deps.records.ofAccount(name).flatMap(({ spec }) => spec.order ?? []);
-    const from = Number(exchange.params.cursor ?? 0);
-    const page = all.slice(from, from + ORDERS_PER_PAGE).map((sealed) => exchange.urls.order(sealed));
-    const next = from + ORDERS_PER_PAGE;
-    const link = next < all.length ? { Link: [`<${exchange.urls.orders(name)}?cursor=${next}>;rel="next"`] } : undefined;
-    return { status: 200, ...(link ? { headers: link } : {}), body: { orders: page } };
-  }
-
-  return { newAccount, readOrUpdate, orders };
+/** RFC 8555 section 7.1.2.1; shows the orders that have a certificate (docs/rfc8555.md). */
+function orders({ records, sealed }: AccountDeps, { account, urls, params }: Authenticated): Reply {
+  const name = account.metadata.name;
+  const all = records.ofAccount(name).flatMap(({ spec }) => spec.order ?? []);
+  const from = Number(params.cursor ?? 0);
+  const page = all.slice(from, from + ORDERS_PER_PAGE).map((encoded) => urls.order(sealed.sealEncoded(encoded)));
+  const next = from + ORDERS_PER_PAGE;
+  const headers = next < all.length ? { Link: [`<${urls.orders(name)}?cursor=${next}>;rel="next"`] } : undefined;
+  return { status: 200, ...(headers ? { headers } : {}), body: { orders: page } };
 }
 
 /** Every URL under an account is its owner's alone. */
 function requireOwn(exchange: Authenticated): void {
-  if (exchange.params.account !== exchange.account.metadata.name) throw new Problem('unauthorized', 'this resource belongs to another account');
+  if (exchange.params.account !== exchange.account.metadata.name)
+    throw new Problem('unauthorized', 'this resource belongs to another account');
 }
 
 /** RFC 8555 section 7.3.3. */

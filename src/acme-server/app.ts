@@ -1,5 +1,10 @@
 // The route table of the ACME server (RFC 8555 section 7.1) and the frame around every answer.
-import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type FastifyServerOptions } from 'fastify';
+import fastify, {
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifyServerOptions,
+} from 'fastify';
 import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
 import { fold, parseExact, renderAddress } from '../domain/address.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
@@ -13,20 +18,23 @@ import { createUrls, type Urls } from './urls.ts';
 /** Largest request body, bytes. */
 const BODY_LIMIT = 65_536;
 
+type Handler<E extends Exchange> = (exchange: E) => Promise<Reply> | Reply;
+
+/** What each resource does; app.ts knows where each is and who may ask. */
 export interface Handlers {
-  directory(exchange: Exchange): Reply;
-  renewalInfo(exchange: Exchange): Promise<Reply>;
-  newAccount(exchange: Signed): Promise<Reply>;
-  account(exchange: Authenticated): Promise<Reply>;
-  orders(exchange: Authenticated): Promise<Reply>;
-  keyChange(exchange: Authenticated): Promise<Reply>;
-  newOrder(exchange: Authenticated): Promise<Reply>;
-  order(exchange: Authenticated): Promise<Reply>;
-  finalize(exchange: Authenticated): Promise<Reply>;
-  authorization(exchange: Authenticated): Promise<Reply>;
-  challenge(exchange: Authenticated): Promise<Reply>;
-  certificate(exchange: Authenticated): Promise<Reply>;
-  revokeCert(exchange: Signed | Authenticated): Promise<Reply>;
+  directory: Handler<Exchange>;
+  renewalInfo: Handler<Exchange>;
+  newAccount: Handler<Signed>;
+  account: Handler<Authenticated>;
+  orders: Handler<Authenticated>;
+  keyChange: Handler<Authenticated>;
+  newOrder: Handler<Authenticated>;
+  order: Handler<Authenticated>;
+  finalize: Handler<Authenticated>;
+  authorization: Handler<Authenticated>;
+  challenge: Handler<Authenticated>;
+  certificate: Handler<Authenticated>;
+  revokeCert: Handler<Signed>;
 }
 
 export interface AppDeps {
@@ -49,12 +57,22 @@ type Route = Partial<Record<Method, Handle>>;
 
 const ALL_METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 
-function routes({ handlers: h, authenticator }: Pick<AppDeps, 'handlers' | 'authenticator'>, signedOf: (request: FastifyRequest) => SignedRequest): Record<string, Route> {
-  const account = (handle: (exchange: Authenticated) => Promise<Reply> | Reply): Handle => async (exchange, request) =>
-    handle(await authenticator.withAccount(exchange, signedOf(request)));
-  const key = (handle: (exchange: Signed) => Promise<Reply>): Handle => (exchange, request) => handle(authenticator.withKey(exchange, signedOf(request)));
-  const either = (handle: (exchange: Signed) => Promise<Reply>): Handle => async (exchange, request) =>
-    handle(await authenticator.withEither(exchange, signedOf(request)));
+function routes(
+  { handlers: h, authenticator }: Pick<AppDeps, 'handlers' | 'authenticator'>,
+  signedOf: (request: FastifyRequest) => SignedRequest,
+): Record<string, Route> {
+  const account =
+    (handle: Handler<Authenticated>): Handle =>
+    async (exchange, request) =>
+      handle(await authenticator.withAccount(exchange, signedOf(request)));
+  const key =
+    (handle: Handler<Signed>): Handle =>
+    (exchange, request) =>
+      handle(authenticator.withKey(exchange, signedOf(request)));
+  const either =
+    (handle: Handler<Signed>): Handle =>
+    async (exchange, request) =>
+      handle(await authenticator.withEither(exchange, signedOf(request)));
   const nonce = (status: number) => (): Reply => ({ status, headers: { 'Cache-Control': 'no-store' } });
   return {
     '/directory': { GET: h.directory, HEAD: h.directory, POST: account(h.directory) },
@@ -89,7 +107,9 @@ export function createAcmeApp(deps: AppDeps): FastifyInstance {
   const table = routes(deps, (request) => signedRequest(request, deps.externalURLs));
   for (const [path, route] of Object.entries(table)) mount(app, frame, { path: `/acme/:issuer${path}`, route });
   app.options('/*', (_request, reply) => frame.options(reply));
-  app.setNotFoundHandler((request, reply) => frame.fail(request, reply, new Problem('malformed', 'no such resource', { status: 404 })));
+  app.setNotFoundHandler((request, reply) =>
+    frame.fail(request, reply, new Problem('malformed', 'no such resource', { status: 404 })),
+  );
   app.setErrorHandler((error, request, reply) => frame.fail(request, reply, error));
   return app;
 }
@@ -100,15 +120,20 @@ function mount(app: FastifyInstance, frame: Frame, { path, route }: { path: stri
     app.route({ method, url: path, handler: (request, reply) => frame.serve(request, reply, route[method] as Handle) });
   }
   const refused = ALL_METHODS.filter((method) => !route[method as Method]);
-  const problem = new Problem('malformed', `this resource answers ${allowed.join(', ')} only`, { status: 405, headers: { Allow: allowed.join(', ') } });
+  const problem = new Problem('malformed', `this resource answers ${allowed.join(', ')} only`, {
+    status: 405,
+    headers: { Allow: allowed.join(', ') },
+  });
   app.route({ method: [...refused], url: path, handler: (request, reply) => frame.fail(request, reply, problem) });
 }
 
 /** RFC 8555 section 6.2: the media type is compared by us, parameters aside; encoded bodies are refused undecoded. */
 function signedRequest(request: FastifyRequest, externalURLs: readonly string[]): SignedRequest {
   const type = request.headers['content-type']?.split(';')[0]?.trim().toLowerCase();
-  if (type !== 'application/jose+json') throw new Problem('malformed', 'send Content-Type: application/jose+json', { status: 415 });
-  if (request.headers['content-encoding'] !== undefined) throw new Problem('malformed', 'send the body without Content-Encoding', { status: 415 });
+  if (type !== 'application/jose+json')
+    throw new Problem('malformed', 'send Content-Type: application/jose+json', { status: 415 });
+  if (request.headers['content-encoding'] !== undefined)
+    throw new Problem('malformed', 'send the body without Content-Encoding', { status: 415 });
   if (!Buffer.isBuffer(request.body)) throw new Problem('malformed', 'the request has no body');
   const path = request.raw.url ?? '';
   return { body: request.body, urls: externalURLs.map((base) => base + path) };
@@ -120,50 +145,33 @@ interface Frame {
   options(reply: FastifyReply): FastifyReply;
 }
 
+const CORS = {
+  'Access-Control-Allow-Origin': '*',
+  'Access-Control-Expose-Headers': 'Link, Location, Replay-Nonce, Retry-After',
+};
+const PREFLIGHT = {
+  ...CORS,
+  'Access-Control-Allow-Methods': 'GET, HEAD, POST',
+  'Access-Control-Allow-Headers': 'Content-Type',
+  'Access-Control-Max-Age': '86400',
+};
+
 function createFrame(deps: AppDeps): Frame {
-  const urlsByIssuer = new Map<string, Urls>();
-
-  function urlsOf(name: string): Urls {
-    const urls = urlsByIssuer.get(name) ?? createUrls(deps.externalURLs[0] ?? '', name);
-    urlsByIssuer.set(name, urls);
-    return urls;
-  }
-
-  function exchangeOf(request: FastifyRequest): Exchange {
-    const params = request.params as Record<string, string>;
-    const issuer = deps.issuers.get({ name: params.issuer ?? '' });
-    if (!issuer) throw new Problem('malformed', 'no such issuer', { status: 404 });
-    const cursor = /^\d{1,9}$/.exec((request.query as { cursor?: string }).cursor ?? '')?.[0];
-    return {
-      issuer,
-      urls: urlsOf(issuer.metadata.name),
-      params: cursor === undefined ? params : { ...params, cursor },
-      source: addressOf(request.ip),
-      userAgent: request.headers['user-agent'] ?? '',
-    };
-  }
+  const urlsOf = urlsByIssuer(deps.externalURLs[0] ?? '');
 
   function send(request: FastifyRequest, reply: FastifyReply, answer: Reply): FastifyReply {
     const route = request.routeOptions.url ?? '';
-    const isDirectory = route.endsWith('/directory') && answer.status === 200;
-    const issuer = (request.params as { issuer?: string } | undefined)?.issuer;
-    const known = issuer !== undefined && deps.issuers.get({ name: issuer }) !== undefined;
-    const index = known && !isDirectory ? [`<${urlsOf(issuer).directory}>;rel="index"`] : [];
     const { Link: own = [], ...headers } = answer.headers ?? {};
-    const links = [...index, ...(Array.isArray(own) ? own : [own])];
+    const links = [...indexLink(deps, urlsOf, request, answer), ...(Array.isArray(own) ? own : [own])];
     deps.requests.inc({ route, status: String(answer.status) });
     reply.code(answer.status).headers({
-      'Access-Control-Allow-Origin': '*',
-      'Access-Control-Expose-Headers': 'Link, Location, Replay-Nonce, Retry-After',
+      ...CORS,
       'Replay-Nonce': deps.nonces.issue(),
       'Cache-Control': 'no-store',
       ...headers,
       ...(links.length > 0 ? { Link: links } : {}),
     });
-    if (answer.body === undefined) return reply.send();
-    const raw = typeof answer.body === 'string' || Buffer.isBuffer(answer.body);
-    reply.type(answer.contentType ?? (raw ? 'text/plain' : 'application/json'));
-    return reply.send(raw ? answer.body : JSON.stringify(answer.body));
+    return sendBody(reply, answer);
   }
 
   function fail(request: FastifyRequest, reply: FastifyReply, error: unknown): FastifyReply {
@@ -181,23 +189,53 @@ function createFrame(deps: AppDeps): Frame {
     fail,
     serve: async (request, reply, handle) => {
       try {
-        return send(request, reply, await handle(exchangeOf(request), request));
+        return send(request, reply, await handle(exchangeOf(deps, urlsOf, request), request));
       } catch (error) {
         return fail(request, reply, error);
       }
     },
-    options: (reply) =>
-      reply
-        .code(204)
-        .headers({
-          'Access-Control-Allow-Origin': '*',
-          'Access-Control-Allow-Methods': 'GET, HEAD, POST',
-          'Access-Control-Allow-Headers': 'Content-Type',
-          'Access-Control-Expose-Headers': 'Link, Location, Replay-Nonce, Retry-After',
-          'Access-Control-Max-Age': '86400',
-        })
-        .send(),
+    options: (reply) => reply.code(204).headers(PREFLIGHT).send(),
   };
+}
+
+type UrlsOf = (issuer: string) => Urls;
+
+function urlsByIssuer(externalURL: string): UrlsOf {
+  const known = new Map<string, Urls>();
+  return (name) => {
+    const urls = known.get(name) ?? createUrls(externalURL, name);
+    known.set(name, urls);
+    return urls;
+  };
+}
+
+function exchangeOf({ issuers }: AppDeps, urlsOf: UrlsOf, request: FastifyRequest): Exchange {
+  const params = request.params as Record<string, string>;
+  const issuer = issuers.get({ name: params.issuer ?? '' });
+  if (!issuer) throw new Problem('malformed', 'no such issuer', { status: 404 });
+  const cursor = /^\d{1,9}$/.exec((request.query as { cursor?: string }).cursor ?? '')?.[0];
+  return {
+    issuer,
+    urls: urlsOf(issuer.metadata.name),
+    params: cursor === undefined ? params : { ...params, cursor },
+    source: addressOf(request.ip),
+    userAgent: request.headers['user-agent'] ?? '',
+  };
+}
+
+/** RFC 8555 section 7.1: on everything under an issuer but its directory. */
+function indexLink({ issuers }: AppDeps, urlsOf: UrlsOf, request: FastifyRequest, { status }: Reply): string[] {
+  const { issuer } = (request.params ?? {}) as { issuer?: string };
+  const isDirectory = status === 200 && request.routeOptions.url?.endsWith('/directory');
+  if (issuer === undefined || isDirectory || !issuers.get({ name: issuer })) return [];
+  return [`<${urlsOf(issuer).directory}>;rel="index"`];
+}
+
+function sendBody(reply: FastifyReply, { body, contentType }: Reply): FastifyReply {
+  if (body === undefined) return reply.send();
+  const raw = typeof body === 'string' || Buffer.isBuffer(body);
+  reply.type(contentType ?? (raw ? 'text/plain' : 'application/json'));
+  return reply.send(raw ? body : JSON.stringify(body));
 }
 
 function addressOf(ip: string): string {

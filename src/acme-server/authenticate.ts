@@ -26,43 +26,14 @@ export interface SignedRequest {
   urls: readonly string[];
 }
 
-export function createAuthenticator(deps: { nonces: Nonces; objects: Pick<AcmeObjects, 'account' | 'liveAccount'>; nonceOutcomes: Counter }): Authenticator {
-  const keys = new Map<string, AccountKey>();
+interface AuthenticatorDeps {
+  nonces: Nonces;
+  objects: Pick<AcmeObjects, 'account' | 'liveAccount'>;
+  nonceOutcomes: Counter;
+}
 
-  /** Everything that needs no key. The nonce is spent whatever happens after. */
-  function open({ body, urls }: SignedRequest): Jws {
-    const jws = parseJws(body);
-    spendNonce(jws.header.nonce);
-    if (jws.header.url === undefined) throw new Problem('malformed', 'the protected header must have "url" (RFC 8555 section 6.4)');
-    if (!urls.includes(jws.header.url)) {
-      throw new Problem('unauthorized', 'the "url" in the protected header is not the URL of this resource', { status: 401 });
-    }
-    return jws;
-  }
-
-  function spendNonce(nonce: string | undefined): void {
-    const outcome = nonce === undefined ? 'missing' : deps.nonces.redeem(nonce);
-    deps.nonceOutcomes.inc({ outcome });
-    if (outcome === 'accepted') return;
-    if (outcome === 'malformed') throw new Problem('malformed', 'the nonce is not base64url (RFC 8555 section 6.5.2)');
-    throw new Problem('badNonce', 'the nonce is missing, used, too old or not ours; this response carries a fresh one');
-  }
-
-  function signedByKey(exchange: Exchange, jws: Jws): Signed {
-    const key = importJwk(jws.header.jwk);
-    verifyJws(jws, key);
-    return { ...exchange, header: jws.header, payload: jws.payload, key };
-  }
-
-  function accountKey(account: Account): AccountKey {
-    const { thumbprint, jwk } = account.spec;
-    const cached = keys.get(thumbprint);
-    if (cached) return cached;
-    const key = importJwk(jwk);
-    if (keys.size >= KEY_CACHE) keys.delete(keys.keys().next().value as string);
-    keys.set(thumbprint, key);
-    return key;
-  }
+export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
+  const keyOf = accountKeys();
 
   async function signedByAccount(exchange: Exchange, jws: Jws): Promise<Authenticated> {
     const name = exchange.urls.accountOf(jws.header.kid as string);
@@ -72,36 +43,79 @@ export function createAuthenticator(deps: { nonces: Nonces; objects: Pick<AcmeOb
     }
     const account = await verified(jws, known);
     if (account.spec.deactivated) throw new Problem('unauthorized', 'the account is deactivated', { status: 401 });
-    return { ...exchange, header: jws.header, payload: jws.payload, key: accountKey(account), account };
+    return { ...exchange, header: jws.header, payload: jws.payload, key: keyOf(account), account };
   }
 
   /** A cached account may be one key change behind: a refusal is given only after a live read. */
   async function verified(jws: Jws, known: Account): Promise<Account> {
     try {
-      verifyJws(jws, accountKey(known));
+      verifyJws(jws, keyOf(known));
       return known;
     } catch (error) {
       const live = await deps.objects.liveAccount(known.metadata.name);
       if (!live || live.spec.thumbprint === known.spec.thumbprint) throw error;
-      verifyJws(jws, accountKey(live));
+      verifyJws(jws, keyOf(live));
       return live;
     }
   }
 
   return {
     withKey: (exchange, request) => {
-      const jws = open(request);
-      if (jws.header.jwk === undefined) throw new Problem('malformed', 'this resource needs "jwk" in the protected header');
+      const jws = open(deps, request);
+      if (jws.header.jwk === undefined)
+        throw new Problem('malformed', 'this resource needs "jwk" in the protected header');
       return signedByKey(exchange, jws);
     },
     withAccount: async (exchange, request) => {
-      const jws = open(request);
-      if (jws.header.kid === undefined) throw new Problem('malformed', 'this resource needs "kid" in the protected header');
+      const jws = open(deps, request);
+      if (jws.header.kid === undefined)
+        throw new Problem('malformed', 'this resource needs "kid" in the protected header');
       return signedByAccount(exchange, jws);
     },
     withEither: async (exchange, request) => {
-      const jws = open(request);
+      const jws = open(deps, request);
       return jws.header.kid === undefined ? signedByKey(exchange, jws) : signedByAccount(exchange, jws);
     },
+  };
+}
+
+/** Everything that needs no key. The nonce is spent whatever happens after. */
+function open(deps: AuthenticatorDeps, { body, urls }: SignedRequest): Jws {
+  const jws = parseJws(body);
+  spendNonce(deps, jws.header.nonce);
+  if (jws.header.url === undefined)
+    throw new Problem('malformed', 'the protected header must have "url" (RFC 8555 section 6.4)');
+  if (!urls.includes(jws.header.url)) {
+    throw new Problem('unauthorized', 'the "url" in the protected header is not the URL of this resource', {
+      status: 401,
+    });
+  }
+  return jws;
+}
+
+function spendNonce({ nonces, nonceOutcomes }: AuthenticatorDeps, nonce: string | undefined): void {
+  const outcome = nonce === undefined ? 'missing' : nonces.redeem(nonce);
+  nonceOutcomes.inc({ outcome });
+  if (outcome === 'accepted') return;
+  if (outcome === 'malformed') throw new Problem('malformed', 'the nonce is not base64url (RFC 8555 section 6.5.2)');
+  throw new Problem('badNonce', 'the nonce is missing, used, too old or not ours; this response carries a fresh one');
+}
+
+function signedByKey(exchange: Exchange, jws: Jws): Signed {
+  const key = importJwk(jws.header.jwk);
+  verifyJws(jws, key);
+  return { ...exchange, header: jws.header, payload: jws.payload, key };
+}
+
+/** Keys of accounts, imported once. */
+function accountKeys(): (account: Account) => AccountKey {
+  const keys = new Map<string, AccountKey>();
+  return ({ spec }) => {
+    const cached = keys.get(spec.thumbprint);
+    if (cached) return cached;
+    const key = importJwk(spec.jwk);
+    if (keys.size >= KEY_CACHE) keys.delete(keys.keys().next().value as string);
+    keys.set(spec.thumbprint, key);
+    return key;
   };
 }

@@ -32,118 +32,122 @@ interface Shown {
 }
 
 export function createAuthorizationHandlers(deps: AuthorizationDeps) {
-  /** 256 bits, the same for the life of the authorization (RFC 8555 section 11.3). */
-  const tokenOf = (ref: AuthorizationRef) => deps.keyring.mac('token', [ref.orderID, String(ref.index)]);
-
-  async function open(exchange: Authenticated): Promise<Shown> {
-    const ref = deps.sealed.openAuthorization(exchange);
-    return { exchange, ref, found: await deps.objects.authorization(ref) };
-  }
-
-  function offered({ exchange, ref }: Shown): ChallengeType[] {
-    const types = exchange.issuer.spec.acme?.challenges;
-    return challengeTypesFor(ref.identifier, ref.wildcard).filter((type) => !types || types.includes(type));
-  }
-
-  function renderChallenge({ exchange, ref, found }: Shown, type: ChallengeType): object {
-    const run = deps.runs.find(ref, type);
-    const own = found?.spec.challenge === type ? found.spec : undefined;
-    const lastAttempt = run?.problems.at(-1);
-    return {
-      type,
-      url: exchange.urls.challenge(exchange.params.sealed ?? '', type),
-      status: own && own.outcome !== 'deactivated' ? own.outcome : run ? 'processing' : 'pending',
-      token: tokenOf(ref),
-      ...(own?.outcome === 'valid' && own.validated !== undefined ? { validated: own.validated } : {}),
-      ...(own?.problem === undefined ? {} : { error: parseProblem(own.problem).toJSON() }),
-      // RFC 8555 section 8.2: what went wrong so far, while another attempt is to come.
-      ...(!own && lastAttempt ? { error: lastAttempt.toJSON() } : {}),
-    };
-  }
-
-  function renderAuthorization(shown: Shown): Reply {
-    const { ref, found } = shown;
-    const status = authorizationStatus(ref, found, deps.clock.now());
-    // Once decided, only the challenge that decided is shown.
-    const types = found?.spec.challenge ? [found.spec.challenge] : offered(shown);
-    const running = types.some((type) => deps.runs.find(ref, type));
-    return {
-      status: 200,
-      ...(running ? { headers: { 'Retry-After': String(RETRY_AFTER_SECONDS) } } : {}),
-      body: {
-        identifier: ref.identifier,
-        status,
-        expires: found?.spec.outcome === 'valid' ? found.spec.expires : ref.expires.toISOString(),
-        challenges: types.map((type) => renderChallenge(shown, type)),
-        ...(ref.wildcard ? { wildcard: true } : {}),
-      },
-    };
-  }
-
-  async function authorization(exchange: Authenticated): Promise<Reply> {
-    const shown = await open(exchange);
-    if (exchange.payload.length === 0) return renderAuthorization(shown);
-    if (readPayload(exchange).status !== 'deactivated') {
-      throw new Problem('malformed', 'an authorization is read by POST-as-GET or deactivated by {"status":"deactivated"}');
-    }
-    return renderAuthorization({ ...shown, found: await deactivate(shown) });
-  }
-
-  /** RFC 8555 section 7.5.2. */
-  async function deactivate({ ref, found }: Shown): Promise<Authorization> {
-    const { outcome, ...spec } = found
-      ? unsigned(found.spec)
-      : {
-          orderID: ref.orderID,
-          index: ref.index,
-          account: ref.account,
-          issuerUID: ref.issuerUID,
-          identifier: { type: ref.identifier.type, value: ref.identifier.value },
-          wildcard: ref.wildcard,
-          outcome: 'deactivated' as const,
-          expires: ref.expires.toISOString(),
-        };
-    if (outcome === 'invalid' || (found && outcome === 'deactivated')) return found as Authorization;
-    const next = { ...spec, outcome: 'deactivated' as const };
-    const stored = found ? await replace(found, next) : await deps.objects.createAuthorization(next);
-    // A validation may have finished in between: then that result is what gets deactivated.
-    return stored.spec.outcome === 'deactivated' ? stored : replace(stored, { ...unsigned(stored.spec), outcome: 'deactivated' });
-  }
-
-  async function replace(found: Authorization, spec: Omit<Authorization['spec'], 'mac'>): Promise<Authorization> {
-    try {
-      return await deps.objects.replaceAuthorization(found, spec);
-    } catch (error) {
-      if (!isClusterError(error, 'Conflict')) throw error;
-      throw new Problem('malformed', 'the authorization changed at the same time: read it and try again', { status: 409 });
-    }
-  }
-
-  async function challenge(exchange: Authenticated): Promise<Reply> {
-    const shown = await open(exchange);
-    const type = exchange.params.type as ChallengeType;
-    if (!offered(shown).includes(type)) throw notFound();
-    // POST-as-GET never starts a validation (RFC 8555 section 6.3).
-    if (exchange.payload.length === 0) return challengeReply(shown, type);
-    readPayload(exchange);
-    const status = authorizationStatus(shown.ref, shown.found, deps.clock.now());
-    if (shown.found || status === 'expired') return challengeReply(shown, type);
-    const run = deps.runs.start(exchange, shown.ref, { type, token: tokenOf(shown.ref) });
-    return challengeReply({ ...shown, found: await outcomeOf(run) }, type);
-  }
-
-  /** The stored outcome if it comes within the hold. */
-  async function outcomeOf(run: Run): Promise<Authorization | undefined> {
-    return (await doneWithin(run.outcome, CHALLENGE_HOLD_MS, deps.clock)) ? run.outcome : undefined;
-  }
-
-  function challengeReply(shown: Shown, type: ChallengeType): Reply {
-    const { exchange, ref } = shown;
-    const waiting = deps.runs.find(ref, type) && !shown.found ? { 'Retry-After': String(RETRY_AFTER_SECONDS) } : {};
-    const up = `<${exchange.urls.authorization(exchange.params.sealed ?? '')}>;rel="up"`;
-    return { status: 200, headers: { Link: [up], ...waiting }, body: renderChallenge(shown, type) };
-  }
-
-  return { authorization, challenge };
+  return {
+    authorization: async (exchange: Authenticated): Promise<Reply> => {
+      const shown = await open(deps, exchange);
+      if (exchange.payload.length === 0) return renderAuthorization(deps, shown);
+      if (readPayload(exchange).status !== 'deactivated') {
+        throw new Problem(
+          'malformed',
+          'an authorization is read by POST-as-GET or deactivated by {"status":"deactivated"}',
+        );
+      }
+      return renderAuthorization(deps, { ...shown, found: await deactivate(deps, shown) });
+    },
+    challenge: (exchange: Authenticated) => challenge(deps, exchange),
+  };
 }
 
+/** 256 bits, the same for the life of the authorization (RFC 8555 section 11.3). */
+function tokenOf({ keyring }: AuthorizationDeps, { orderID, index }: AuthorizationRef): string {
+  return keyring.mac('token', [orderID, String(index)]);
+}
+
+async function open(deps: AuthorizationDeps, exchange: Authenticated): Promise<Shown> {
+  const ref = deps.sealed.openAuthorization(exchange);
+  return { exchange, ref, found: await deps.objects.authorization(ref) };
+}
+
+function offered({ exchange, ref }: Shown): ChallengeType[] {
+  const types = exchange.issuer.spec.acme?.challenges;
+  return challengeTypesFor(ref.identifier, ref.wildcard).filter((type) => !types || types.includes(type));
+}
+
+function renderChallenge(deps: AuthorizationDeps, { exchange, ref, found }: Shown, type: ChallengeType): object {
+  const run = deps.runs.find(ref, type);
+  const own = found?.spec.challenge === type ? found.spec : undefined;
+  const undecided = run ? 'processing' : 'pending';
+  return {
+    type,
+    url: exchange.urls.challenge(exchange.params.sealed ?? '', type),
+    status: own && own.outcome !== 'deactivated' ? own.outcome : undecided,
+    token: tokenOf(deps, ref),
+    ...(own?.outcome === 'valid' && own.validated !== undefined ? { validated: own.validated } : {}),
+    ...errorOf(own?.problem, own ? undefined : run),
+  };
+}
+
+/** Why the challenge failed; or, RFC 8555 section 8.2, what went wrong so far while another attempt is to come. */
+function errorOf(stored: string | undefined, run: Run | undefined): { error?: object } {
+  const problem = stored === undefined ? run?.problems.at(-1) : parseProblem(stored);
+  return problem ? { error: problem.toJSON() } : {};
+}
+
+function renderAuthorization(deps: AuthorizationDeps, shown: Shown): Reply {
+  const { ref, found } = shown;
+  const status = authorizationStatus(ref, found, deps.clock.now());
+  // Once decided, only the challenge that decided is shown.
+  const types = found?.spec.challenge ? [found.spec.challenge] : offered(shown);
+  const running = types.some((type) => deps.runs.find(ref, type));
+  return {
+    status: 200,
+    ...(running ? { headers: { 'Retry-After': String(RETRY_AFTER_SECONDS) } } : {}),
+    body: {
+      identifier: ref.identifier,
+      status,
+      expires: found?.spec.outcome === 'valid' ? found.spec.expires : ref.expires.toISOString(),
+      challenges: types.map((type) => renderChallenge(deps, shown, type)),
+      ...(ref.wildcard ? { wildcard: true } : {}),
+    },
+  };
+}
+
+/** RFC 8555 section 7.5.2. */
+async function deactivate(deps: AuthorizationDeps, { ref, found }: Shown): Promise<Authorization> {
+  if (found && found.spec.outcome !== 'valid') return found;
+  const stored = found ?? (await deps.objects.createAuthorization(deactivated(ref)));
+  // A validation may have finished in between: then its result is what gets deactivated.
+  if (stored.spec.outcome !== 'valid') return stored;
+  try {
+    return await deps.objects.replaceAuthorization(stored, { ...unsigned(stored.spec), outcome: 'deactivated' });
+  } catch (error) {
+    if (!isClusterError(error, 'Conflict')) throw error;
+    throw new Problem('malformed', 'the authorization changed at the same time: read it and try again', {
+      status: 409,
+    });
+  }
+}
+
+function deactivated(ref: AuthorizationRef): Omit<Authorization['spec'], 'mac'> {
+  return {
+    orderID: ref.orderID,
+    index: ref.index,
+    account: ref.account,
+    issuerUID: ref.issuerUID,
+    identifier: { type: ref.identifier.type, value: ref.identifier.value },
+    wildcard: ref.wildcard,
+    outcome: 'deactivated',
+    expires: ref.expires.toISOString(),
+  };
+}
+
+/** RFC 8555 section 7.5.1. POST-as-GET never starts a validation (section 6.3). */
+async function challenge(deps: AuthorizationDeps, exchange: Authenticated): Promise<Reply> {
+  const shown = await open(deps, exchange);
+  const type = exchange.params.type as ChallengeType;
+  if (!offered(shown).includes(type)) throw notFound();
+  if (exchange.payload.length === 0) return challengeReply(deps, shown, type);
+  readPayload(exchange);
+  const status = authorizationStatus(shown.ref, shown.found, deps.clock.now());
+  if (shown.found || status === 'expired') return challengeReply(deps, shown, type);
+  const run = deps.runs.start(exchange, shown.ref, { type, token: tokenOf(deps, shown.ref) });
+  const done = await doneWithin(run.outcome, CHALLENGE_HOLD_MS, deps.clock);
+  return challengeReply(deps, done ? { ...shown, found: await run.outcome } : shown, type);
+}
+
+function challengeReply(deps: AuthorizationDeps, shown: Shown, type: ChallengeType): Reply {
+  const { exchange, ref } = shown;
+  const waiting = deps.runs.find(ref, type) && !shown.found ? { 'Retry-After': String(RETRY_AFTER_SECONDS) } : {};
+  const up = `<${exchange.urls.authorization(exchange.params.sealed ?? '')}>;rel="up"`;
+  return { status: 200, headers: { Link: [up], ...waiting }, body: renderChallenge(deps, shown, type) };
+}

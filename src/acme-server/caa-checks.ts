@@ -31,7 +31,10 @@ export interface CaaChecks {
   check(request: CaaRequest): Promise<CaaResult>;
 }
 
-export function createCaaChecks(deps: { checkCaa: CheckCaa; resolverOf: (issuer: ClusterCAIssuer) => Resolver }): CaaChecks {
+export function createCaaChecks(deps: {
+  checkCaa: CheckCaa;
+  resolverOf: (issuer: ClusterCAIssuer) => Resolver;
+}): CaaChecks {
   return {
     check: async ({ issuer, account, urls, identifier, wildcard, challenge, signal }) => {
       const settings = issuer.spec.acme?.caa;

@@ -19,7 +19,10 @@ export function createCertificateHandler(deps: { records: Records; chainsOf: Cha
     const chain = chains[wanted];
     if (chain === undefined) {
       if (wanted > 0 || chains.length > 0) throw notFound();
-      throw new Problem('serverInternal', 'the chain of this certificate is not there yet', { status: 503, headers: { 'Retry-After': '5' } });
+      throw new Problem('serverInternal', 'the chain of this certificate is not there yet', {
+        status: 503,
+        headers: { 'Retry-After': '5' },
+      });
     }
     const name = record.metadata.name;
     const links = chains.flatMap((_, n) => {
@@ -39,7 +42,8 @@ export function createCertificateHandler(deps: { records: Records; chainsOf: Cha
 async function ownRecord(records: Records, exchange: Authenticated): Promise<IssuedCertificate> {
   const name = exchange.params.record ?? '';
   const record = /^ic-[a-z2-7]{52}$/.test(name) ? await records.get(name) : undefined;
-  if (!record || record.spec.door !== 'ACME' || record.spec.issuerUID !== exchange.issuer.metadata.uid) throw notFound();
+  if (!record || record.spec.door !== 'ACME' || record.spec.issuerUID !== exchange.issuer.metadata.uid)
+    throw notFound();
   if (record.spec.requester.account !== exchange.account.metadata.name) throw notYours();
   return record;
 }

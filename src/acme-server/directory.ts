@@ -11,5 +11,16 @@ export function directory({ issuer, urls }: Exchange): Reply {
     ...(profiles ? { profiles: Object.fromEntries(profiles.map(({ name, description }) => [name, description])) } : {}),
   };
   const { newNonce, newAccount, newOrder, revokeCert, keyChange, renewalInfo } = urls;
-  return { status: 200, body: { newNonce, newAccount, newOrder, revokeCert, keyChange, renewalInfo, ...(Object.keys(meta).length > 0 ? { meta } : {}) } };
+  return {
+    status: 200,
+    body: {
+      newNonce,
+      newAccount,
+      newOrder,
+      revokeCert,
+      keyChange,
+      renewalInfo,
+      ...(Object.keys(meta).length > 0 ? { meta } : {}),
+    },
+  };
 }

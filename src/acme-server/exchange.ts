@@ -41,13 +41,15 @@ export interface Reply {
 /** The JSON object in the payload. Throws malformed. */
 export function readPayload(exchange: Signed): Readonly<Record<string, unknown>> {
   const value = parseJson(exchange.payload);
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Problem('malformed', 'the payload must be a JSON object');
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new Problem('malformed', 'the payload must be a JSON object');
   return value as Record<string, unknown>;
 }
 
 /** POST-as-GET, RFC 8555 section 6.3. */
 export function requireEmptyPayload(exchange: Signed): void {
-  if (exchange.payload.length > 0) throw new Problem('malformed', 'this resource is read by POST-as-GET, with an empty payload');
+  if (exchange.payload.length > 0)
+    throw new Problem('malformed', 'this resource is read by POST-as-GET, with an empty payload');
 }
 
 /** An absolute date in a payload; undefined if absent. Throws malformed for anything but RFC 3339 with a zone. */
@@ -56,6 +58,7 @@ export function readTime(payload: Readonly<Record<string, unknown>>, member: str
   if (text === undefined) return undefined;
   const pattern = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/;
   const date = typeof text === 'string' && pattern.test(text) ? new Date(text) : undefined;
-  if (!date || Number.isNaN(date.getTime())) throw new Problem('malformed', `${member} must be an RFC 3339 date and time with a zone`);
+  if (!date || Number.isNaN(date.getTime()))
+    throw new Problem('malformed', `${member} must be an RFC 3339 date and time with a zone`);
   return date;
 }

@@ -21,18 +21,25 @@ export interface ExternalAccountBindings {
   verify(exchange: Signed, binding: unknown): Promise<Binding | undefined>;
 }
 
-export function createExternalAccountBindings(deps: { secrets: SecretReader; accounts: Cache<Account> }): ExternalAccountBindings {
+export function createExternalAccountBindings(deps: {
+  secrets: SecretReader;
+  accounts: Cache<Account>;
+}): ExternalAccountBindings {
   return {
     verify: async (exchange, binding) => {
       const settings = exchange.issuer.spec.acme?.externalAccountBinding;
       if (binding === undefined) {
         if (settings?.mode !== 'Required') return undefined;
-        throw new Problem('externalAccountRequired', 'this issuer needs an external account binding: ask its operator for a key');
+        throw new Problem(
+          'externalAccountRequired',
+          'this issuer needs an external account binding: ask its operator for a key',
+        );
       }
       // An issuer without keys cannot verify a binding, so it is not kept (RFC 8555 section 7.3.4).
       if (!settings) return undefined;
       const jws = parseBindingJws(binding);
-      if (jws.header.url !== exchange.urls.newAccount) throw new Problem('malformed', 'the "url" of the binding differs from that of the request');
+      if (jws.header.url !== exchange.urls.newAccount)
+        throw new Problem('malformed', 'the "url" of the binding differs from that of the request');
       const secret = settings.keys.find((key) => key.keyID === jws.header.kid)?.secretRef;
       const mac = secret && (await macKey(deps.secrets, secret));
       if (!mac) throw new Problem('unauthorized', 'the key identifier of the binding is not known');

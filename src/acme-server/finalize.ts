@@ -1,8 +1,7 @@
 // Finalizing an order (RFC 8555 section 7.4): hands it to the engine, once at a time, and waits a while for the certificate.
-import { createHash } from 'node:crypto';
 import type { IssuedCertificate } from '../api/issued-certificate.ts';
 import { parseDuration } from '../domain/duration.ts';
-import { parseBase64url } from '../domain/encoding.ts';
+import { parseBase64url, sha256 } from '../domain/encoding.ts';
 import { baseIdentifier, isWildcard } from '../domain/identifier.ts';
 import { encodeOrder, type Order } from '../domain/order.ts';
 import { Problem } from '../domain/problem.ts';
@@ -34,65 +33,94 @@ export interface Finalizations {
   finalize(exchange: Authenticated, order: Order, facts: OrderFacts): Promise<void>;
 }
 
-export function createFinalizations(deps: { issue: Issue; caa: CaaChecks; clock: Clock }): Finalizations {
+export interface FinalizationsDeps {
+  issue: Issue;
+  caa: CaaChecks;
+  clock: Clock;
+}
+
+export function createFinalizations(deps: FinalizationsDeps): Finalizations {
   const active = new Map<string, Running>();
 
-  async function finalize(exchange: Authenticated, order: Order, facts: OrderFacts): Promise<void> {
-    const csr = readCsr(exchange);
-    const csrHash = createHash('sha256').update(csr).digest('base64url');
-    if (facts.record) {
-      requireSameCsr(facts.record, csr);
-      return;
-    }
-    const running = active.get(order.id);
-    if (running && running.csrHash !== csrHash) throw notReady('processing');
-    if (!running && facts.status !== 'ready') throw notReady(facts.status);
-    await held(exchange, running ?? start(exchange, order, { facts, csr, csrHash }));
-  }
-
-  function start(exchange: Authenticated, order: Order, work: { facts: OrderFacts; csr: Buffer; csrHash: string }): Running {
+  function start(exchange: Authenticated, order: Order, work: Work & { csrHash: string }): Running {
     requireOpen(exchange.issuer);
-    const running: Running = { csrHash: work.csrHash, outcome: run(exchange, order, work).finally(() => active.delete(order.id)) };
+    const outcome = run(deps, exchange, { order, ...work }).finally(() => active.delete(order.id));
     // Whoever waits sees the failure; when nobody waits any longer, the next finalize tries again.
-    running.outcome.catch(() => undefined);
+    outcome.catch(() => undefined);
+    const running = { csrHash: work.csrHash, outcome };
     active.set(order.id, running);
     return running;
   }
 
-  async function run(exchange: Authenticated, order: Order, { facts, csr }: { facts: OrderFacts; csr: Buffer }): Promise<void> {
-    const signal = AbortSignal.timeout(SIGNING_MS);
-    await checkCaa(exchange, order, { facts, signal });
-    const outcome = await deps.issue(issuanceRequest(exchange, order, csr), signal);
-    if (outcome.kind === 'refused') throw outcome.problem;
-    if (outcome.kind === 'pending') throw unavailable(Math.ceil(outcome.retryAfterMs / 1000));
-    requireSameCsr(outcome.record, csr);
-  }
+  return {
+    running: (orderID) => active.has(orderID),
+    finalize: async (exchange, order, facts) => {
+      const csr = readCsr(exchange);
+      const csrHash = sha256(csr).toString('base64url');
+      if (facts.record) return requireSameCsr(facts.record, csr);
+      const running = active.get(order.id);
+      if (running && running.csrHash !== csrHash) throw notReady('processing');
+      if (!running && facts.status !== 'ready') throw notReady(facts.status);
+      await held(deps, exchange, running ?? start(exchange, order, { facts, csr, csrHash }));
+    },
+  };
+}
 
-  /** RFC 8659 section 4: as of issuance, for each name by the method that validated it. */
-  async function checkCaa(exchange: Authenticated, order: Order, { facts, signal }: { facts: OrderFacts; signal: AbortSignal }): Promise<void> {
-    if (!exchange.issuer.spec.acme?.caa?.enforce) return;
-    for (const [index, identifier] of order.identifiers.entries()) {
-      const challenge = facts.found[index]?.spec.challenge ?? 'http-01';
-      const result = await deps.caa.check({ ...exchange, identifier: baseIdentifier(identifier), wildcard: isWildcard(identifier), challenge, signal });
-      if (!result.permitted) throw result.problem;
-    }
-  }
+interface Work {
+  facts: OrderFacts;
+  csr: Buffer;
+}
 
-  async function held(exchange: Authenticated, running: Running): Promise<void> {
-    const forCertManager = exchange.userAgent.startsWith('cert-manager');
-    const own = exchange.issuer.spec.acme?.finalizeTimeout;
-    const hold = forCertManager ? CERT_MANAGER_HOLD_MS : own === undefined ? HOLD_MS : parseDuration(own);
-    const done = await doneWithin(running.outcome, hold, deps.clock);
-    if (!done && forCertManager) throw unavailable(5);
-  }
+async function run(
+  { issue, caa }: FinalizationsDeps,
+  exchange: Authenticated,
+  { order, facts, csr }: Work & { order: Order },
+): Promise<void> {
+  const signal = AbortSignal.timeout(SIGNING_MS);
+  await checkCaa(caa, exchange, { order, facts, signal });
+  const outcome = await issue(issuanceRequest(exchange, order, csr), signal);
+  if (outcome.kind === 'refused') throw outcome.problem;
+  if (outcome.kind === 'pending') throw unavailable(Math.ceil(outcome.retryAfterMs / 1000));
+  requireSameCsr(outcome.record, csr);
+}
 
-  return { running: (orderID) => active.has(orderID), finalize };
+/** RFC 8659 section 4: as of issuance, for each name by the method that validated it. */
+async function checkCaa(
+  caa: CaaChecks,
+  exchange: Authenticated,
+  { order, facts, signal }: { order: Order; facts: OrderFacts; signal: AbortSignal },
+): Promise<void> {
+  if (!exchange.issuer.spec.acme?.caa?.enforce) return;
+  for (const [index, identifier] of order.identifiers.entries()) {
+    const challenge = facts.found[index]?.spec.challenge ?? 'http-01';
+    const result = await caa.check({
+      ...exchange,
+      identifier: baseIdentifier(identifier),
+      wildcard: isWildcard(identifier),
+      challenge,
+      signal,
+    });
+    if (!result.permitted) throw result.problem;
+  }
+}
+
+async function held(
+  { clock }: FinalizationsDeps,
+  { issuer, userAgent }: Authenticated,
+  running: Running,
+): Promise<void> {
+  const forCertManager = userAgent.startsWith('cert-manager');
+  const own = issuer.spec.acme?.finalizeTimeout;
+  const hold = own === undefined ? HOLD_MS : parseDuration(own);
+  const done = await doneWithin(running.outcome, forCertManager ? CERT_MANAGER_HOLD_MS : hold, clock);
+  if (!done && forCertManager) throw unavailable(5);
 }
 
 function readCsr(exchange: Authenticated): Buffer {
   const { csr } = readPayload(exchange);
   const der = typeof csr === 'string' ? parseBase64url(csr) : undefined;
-  if (!der) throw new Problem('malformed', '"csr" must be the base64url text of a PKCS#10 request in DER, without padding');
+  if (!der)
+    throw new Problem('malformed', '"csr" must be the base64url text of a PKCS#10 request in DER, without padding');
   return der;
 }
 
@@ -105,7 +133,10 @@ function notReady(status: string): Problem {
 }
 
 function unavailable(seconds: number): Problem {
-  return new Problem('serverInternal', 'the certificate is not there yet: finalize again', { status: 503, headers: { 'Retry-After': String(seconds) } });
+  return new Problem('serverInternal', 'the certificate is not there yet: finalize again', {
+    status: 503,
+    headers: { 'Retry-After': String(seconds) },
+  });
 }
 
 function issuanceRequest(exchange: Authenticated, order: Order, csr: Buffer): IssuanceRequest {
@@ -122,6 +153,6 @@ function issuanceRequest(exchange: Authenticated, order: Order, csr: Buffer): Is
       ...(order.profile === undefined ? {} : { profile: order.profile }),
     },
     ...(order.replaces ? { replaces: order.replaces.record } : {}),
-    order: { sealed: encodeOrder(order), expires: order.expires },
+    order: { encoded: encodeOrder(order), expires: order.expires },
   };
 }

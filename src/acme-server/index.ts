@@ -7,10 +7,10 @@ import type { Records } from '../issuance/records.ts';
 import type { Issue } from '../issuance/types.ts';
 import type { Audit, Cache, Clock, Counter, Log, Random, Resolver, SecretReader, Validators } from '../ports.ts';
 import { createAccountHandlers } from './account.ts';
-import { createAcmeApp } from './app.ts';
+import { createAcmeApp, type Handlers } from './app.ts';
 import { createAuthenticator } from './authenticate.ts';
 import { createAuthorizationHandlers } from './authorization.ts';
-import { type CheckCaa, createCaaChecks } from './caa-checks.ts';
+import { type CaaChecks, type CheckCaa, createCaaChecks } from './caa-checks.ts';
 import { type ChainsOf, createCertificateHandler } from './certificate.ts';
 import { directory } from './directory.ts';
 import { createExternalAccountBindings } from './external-account-binding.ts';
@@ -21,11 +21,11 @@ import { createNewOrderHandler } from './new-order.ts';
 import { createNonces } from './nonces.ts';
 import type { AcmeObjects } from './objects.ts';
 import { createOrderHandlers, createOrderView } from './order.ts';
-import { type Bucket, createRateLimits, type Limit } from './rate-limits.ts';
+import { type Bucket, createRateLimits, type Limit, type RateLimits } from './rate-limits.ts';
 import { createRenewalInfo } from './renewal-info.ts';
 import { createRevocationHandler } from './revocation.ts';
 import { createSealed } from './sealed.ts';
-import { createValidationRuns } from './validation-runs.ts';
+import { createValidationRuns, type ValidationRuns } from './validation-runs.ts';
 
 export interface AcmeServerDeps {
   objects: AcmeObjects;
@@ -57,38 +57,21 @@ export interface AcmeServer {
 }
 
 export function createAcmeServer(deps: AcmeServerDeps): AcmeServer {
-  const { objects, records, clock, random, audit, counters } = deps;
-  const nonces = createNonces(random);
-  const authenticator = createAuthenticator({ nonces, objects, nonceOutcomes: counters.nonces });
-  const limits = createRateLimits({ clock, limited: counters.rateLimited, ...(deps.limits ? { limits: deps.limits } : {}) });
-  const sealed = createSealed(deps.keyring);
+  const { objects, counters } = deps;
+  const nonces = createNonces(deps.random);
+  const limits = createRateLimits({
+    clock: deps.clock,
+    limited: counters.rateLimited,
+    ...(deps.limits ? { limits: deps.limits } : {}),
+  });
   const caa = createCaaChecks(deps);
-  const finalizations = createFinalizations({ issue: deps.issue, caa, clock });
-  const view = createOrderView({ objects, records, finalizations, sealed, clock });
   const runs = createValidationRuns({ ...deps, caa, limits, validations: counters.validations });
-  const accounts = createAccountHandlers({ objects, bindings: createExternalAccountBindings(deps), limits, records });
-  const renewal = createRenewalInfo(deps);
-  const orders = createOrderHandlers({ view, sealed, finalizations });
-  const authorizations = createAuthorizationHandlers({ objects, sealed, runs, keyring: deps.keyring, clock });
   const app = createAcmeApp({
     ...deps,
-    authenticator,
+    authenticator: createAuthenticator({ nonces, objects, nonceOutcomes: counters.nonces }),
     nonces,
     requests: counters.requests,
-    handlers: {
-      directory,
-      renewalInfo: renewal.renewalInfo,
-      newAccount: accounts.newAccount,
-      account: accounts.readOrUpdate,
-      orders: accounts.orders,
-      keyChange: createKeyChangeHandler({ objects }),
-      newOrder: createNewOrderHandler({ objects, judge: deps.judge, limits, view, replacements: renewal, clock, random }),
-      order: orders.read,
-      finalize: orders.finalize,
-      ...authorizations,
-      certificate: createCertificateHandler(deps),
-      revokeCert: createRevocationHandler({ records, objects, clock, audit }),
-    },
+    handlers: createHandlers(deps, { limits, caa, runs }),
   });
   return {
     app,
@@ -96,5 +79,31 @@ export function createAcmeServer(deps: AcmeServerDeps): AcmeServer {
       await runs.stop();
       await app.close();
     },
+  };
+}
+
+function createHandlers(
+  deps: AcmeServerDeps,
+  { limits, caa, runs }: { limits: RateLimits; caa: CaaChecks; runs: ValidationRuns },
+): Handlers {
+  const sealed = createSealed(deps.keyring);
+  const finalizations = createFinalizations({ ...deps, caa });
+  const view = createOrderView({ ...deps, finalizations, sealed });
+  const accounts = createAccountHandlers({ ...deps, bindings: createExternalAccountBindings(deps), limits, sealed });
+  const renewal = createRenewalInfo(deps);
+  const orders = createOrderHandlers({ view, sealed, finalizations });
+  return {
+    directory,
+    renewalInfo: renewal.renewalInfo,
+    newAccount: accounts.newAccount,
+    account: accounts.readOrUpdate,
+    orders: accounts.orders,
+    keyChange: createKeyChangeHandler(deps),
+    newOrder: createNewOrderHandler({ ...deps, limits, view, replacements: renewal }),
+    order: orders.read,
+    finalize: orders.finalize,
+    ...createAuthorizationHandlers({ ...deps, sealed, runs }),
+    certificate: createCertificateHandler(deps),
+    revokeCert: createRevocationHandler(deps),
   };
 }

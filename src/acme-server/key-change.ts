@@ -18,7 +18,11 @@ export function createKeyChangeHandler(deps: { objects: AcmeObjects }) {
     const live = (await deps.objects.liveAccount(exchange.account.metadata.name)) ?? exchange.account;
     await reserve(deps.objects, exchange, live, key);
     const account = await swap(deps.objects, live, key);
-    return { status: 200, headers: { Location: exchange.urls.account(account.metadata.name) }, body: renderAccount(account, exchange.urls) };
+    return {
+      status: 200,
+      headers: { Location: exchange.urls.account(account.metadata.name) },
+      body: renderAccount(account, exchange.urls),
+    };
   };
 }
 
@@ -27,21 +31,36 @@ function newKey(exchange: Authenticated): AccountKey {
   const inner = parseInnerJws(readPayload(exchange));
   const key = importJwk(inner.header.jwk);
   verifyJws(inner, key);
-  if (inner.header.url !== exchange.urls.keyChange) throw new Problem('malformed', 'the inner "url" differs from the outer');
+  if (inner.header.url !== exchange.urls.keyChange)
+    throw new Problem('malformed', 'the inner "url" differs from the outer');
   const payload = parseJson(inner.payload);
-  if (typeof payload !== 'object' || payload === null) throw new Problem('malformed', 'the inner payload must be a JSON object');
+  if (typeof payload !== 'object' || payload === null)
+    throw new Problem('malformed', 'the inner payload must be a JSON object');
   const { account, oldKey } = payload as { account?: unknown; oldKey?: unknown };
-  if (account !== exchange.urls.account(exchange.account.metadata.name)) throw new Problem('malformed', '"account" is not the account of the request');
-  if (importJwk(oldKey).thumbprint !== exchange.account.spec.thumbprint) throw new Problem('malformed', '"oldKey" is not the current key');
-  if (key.thumbprint === exchange.account.spec.thumbprint) throw new Problem('malformed', 'the new key is the current key');
+  if (account !== exchange.urls.account(exchange.account.metadata.name))
+    throw new Problem('malformed', '"account" is not the account of the request');
+  if (!isCurrentKey(oldKey, exchange.account)) throw new Problem('malformed', '"oldKey" is not the current key');
+  if (key.thumbprint === exchange.account.spec.thumbprint)
+    throw new Problem('malformed', 'the new key is the current key');
   return key;
 }
 
-async function reserve(objects: AcmeObjects, exchange: Authenticated, account: Account, key: AccountKey): Promise<void> {
+function isCurrentKey(oldKey: unknown, account: Account): boolean {
+  if (typeof oldKey !== 'object' || oldKey === null) return false;
+  return importJwk(oldKey).thumbprint === account.spec.thumbprint;
+}
+
+async function reserve(
+  objects: AcmeObjects,
+  exchange: Authenticated,
+  account: Account,
+  key: AccountKey,
+): Promise<void> {
   const { issuerUID, retired = [] } = account.spec;
   const spkiHash = key.spkiHash.toString('base64url');
   if (retired.includes(key.thumbprint)) throw new Problem('malformed', 'the new key was a key of this account before');
-  if (retired.length >= MAX_RETIRED) throw new Problem('malformed', `an account changes its key at most ${MAX_RETIRED} times`);
+  if (retired.length >= MAX_RETIRED)
+    throw new Problem('malformed', `an account changes its key at most ${MAX_RETIRED} times`);
   const alias = { issuerUID, thumbprint: key.thumbprint, spkiHash, jwk: {}, aliasOf: account.metadata.name };
   const { account: slot, created } = await objects.createAccount(alias);
   // An alias of ours for a key never swapped in is a rollover that stopped half-way: carry on with it.
@@ -55,7 +74,13 @@ async function reserve(objects: AcmeObjects, exchange: Authenticated, account: A
 async function swap(objects: AcmeObjects, account: Account, key: AccountKey): Promise<Account> {
   const spec = unsigned(account.spec);
   const spkiHash = key.spkiHash.toString('base64url');
-  const next = { ...spec, thumbprint: key.thumbprint, spkiHash, jwk: { ...key.jwk }, retired: [...(spec.retired ?? []), spec.thumbprint] };
+  const next = {
+    ...spec,
+    thumbprint: key.thumbprint,
+    spkiHash,
+    jwk: { ...key.jwk },
+    retired: [...(spec.retired ?? []), spec.thumbprint],
+  };
   try {
     return await objects.replaceAccount(account, next);
   } catch (error) {

@@ -1,5 +1,13 @@
 // Keys shared by all replicas, and what is made with them: deterministic authenticated encryption for URLs, MACs for objects.
-import { createCipheriv, createDecipheriv, createHmac, createSecretKey, hkdfSync, type KeyObject, timingSafeEqual } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  createSecretKey,
+  hkdfSync,
+  type KeyObject,
+  timingSafeEqual,
+} from 'node:crypto';
 import { parseBase64url } from '../domain/encoding.ts';
 
 /** One root key; `id` names it inside everything sealed with it. */
@@ -35,7 +43,8 @@ const IV_LENGTH = 12;
 const TAG_LENGTH = 16;
 
 function derive(root: RootKey): DerivedKeys {
-  const key = (label: string) => createSecretKey(Buffer.from(hkdfSync('sha256', root.secret, Buffer.alloc(0), `countersign ${label} v1`, 32)));
+  const key = (label: string) =>
+    createSecretKey(Buffer.from(hkdfSync('sha256', root.secret, Buffer.alloc(0), `countersign ${label} v1`, 32)));
   return { id: root.id, iv: key('iv'), encrypt: key('encrypt'), mac: key('mac') };
 }
 
@@ -67,11 +76,14 @@ export function createKeyring(keys: readonly RootKey[]): Keyring {
     if (!bytes || bytes.length < 1 + IV_LENGTH + TAG_LENGTH) return { state: 'invalid' };
     const key = byId.get(bytes[0] as number);
     if (!key) return { state: 'unknown-key' };
-    const decipher = createDecipheriv('aes-256-gcm', key.encrypt, bytes.subarray(1, 1 + IV_LENGTH), { authTagLength: TAG_LENGTH });
+    const decipher = createDecipheriv('aes-256-gcm', key.encrypt, bytes.subarray(1, 1 + IV_LENGTH), {
+      authTagLength: TAG_LENGTH,
+    });
     decipher.setAAD(Buffer.from(purpose));
     decipher.setAuthTag(bytes.subarray(-TAG_LENGTH));
     try {
-      const plaintext = decipher.update(bytes.subarray(1 + IV_LENGTH, -TAG_LENGTH), undefined, 'utf8') + decipher.final('utf8');
+      const plaintext =
+        decipher.update(bytes.subarray(1 + IV_LENGTH, -TAG_LENGTH), undefined, 'utf8') + decipher.final('utf8');
       return { state: 'open', plaintext };
     } catch {
       return { state: 'invalid' };

@@ -37,7 +37,7 @@ export function createNewOrderHandler(deps: NewOrderDeps) {
     deps.limits.take('newOrder', exchange.account.metadata.name);
     requireTerms(exchange);
     requireOpen(exchange.issuer);
-    const order = await parseOrder(deps, exchange);
+    const order = parseOrder(deps, exchange);
     for (const identifier of order.identifiers) {
       deps.limits.check('failedValidation', `${order.account}|${identifierKey(baseIdentifier(identifier))}`);
     }
@@ -63,17 +63,21 @@ function requireTerms({ issuer, account }: Authenticated): void {
 /** A suspended issuer takes up nothing new. */
 export function requireOpen(issuer: ClusterCAIssuer): void {
   if (!issuer.spec.suspend) return;
-  throw new Problem('serverInternal', 'this issuer is suspended by its operator: try again later', { status: 503, headers: { 'Retry-After': '300' } });
+  throw new Problem('serverInternal', 'this issuer is suspended by its operator: try again later', {
+    status: 503,
+    headers: { 'Retry-After': '300' },
+  });
 }
 
-async function parseOrder(deps: NewOrderDeps, exchange: Authenticated): Promise<Order> {
+function parseOrder(deps: NewOrderDeps, exchange: Authenticated): Order {
   const payload = readPayload(exchange);
   const identifiers = parseOrderIdentifiers(payload.identifiers, MAX_IDENTIFIERS);
   for (const identifier of identifiers) requireChallenge(exchange.issuer, identifier);
-  const now = deps.clock.now();
+  // Whole seconds, as the URL keeps them.
+  const now = new Date(Math.floor(deps.clock.now().getTime() / 1000) * 1000);
   const validity = parseValidity(payload, now);
   const profile = parseProfile(exchange.issuer, payload.profile);
-  const replaces = await deps.replacements.parse(exchange, payload.replaces, identifiers);
+  const replaces = deps.replacements.parse(exchange, payload.replaces, identifiers);
   const life = exchange.issuer.spec.acme?.orderDuration;
   return {
     id: deps.random.bytes(16).toString('base64url'),
@@ -94,16 +98,24 @@ function requireChallenge(issuer: ClusterCAIssuer, identifier: Order['identifier
   const offered = issuer.spec.acme?.challenges;
   const fitting = challengeTypesFor(baseIdentifier(identifier), isWildcard(identifier));
   if (!offered || fitting.some((type) => offered.includes(type))) return;
-  throw new Problem('rejectedIdentifier', `${identifier.value} needs one of ${fitting.join(', ')}, which this issuer does not offer`, {
-    subproblems: [{ type: 'rejectedIdentifier', detail: 'no challenge type offered fits this identifier', identifier }],
-  });
+  throw new Problem(
+    'rejectedIdentifier',
+    `${identifier.value} needs one of ${fitting.join(', ')}, which this issuer does not offer`,
+    {
+      subproblems: [
+        { type: 'rejectedIdentifier', detail: 'no challenge type offered fits this identifier', identifier },
+      ],
+    },
+  );
 }
 
 function parseValidity(payload: Readonly<Record<string, unknown>>, now: Date): Pick<Order, 'notBefore' | 'notAfter'> {
   const notBefore = readTime(payload, 'notBefore');
   const notAfter = readTime(payload, 'notAfter');
-  if (notAfter && notAfter <= (notBefore ?? now)) throw new Problem('malformed', 'notAfter must be later than notBefore and than now');
-  if (notBefore && (notBefore.getUTCFullYear() < 1950 || notBefore.getUTCFullYear() > 9999)) throw new Problem('malformed', 'notBefore is out of range');
+  if (notAfter && notAfter <= (notBefore ?? now))
+    throw new Problem('malformed', 'notAfter must be later than notBefore and than now');
+  if (notBefore && (notBefore.getUTCFullYear() < 1950 || notBefore.getUTCFullYear() > 9999))
+    throw new Problem('malformed', 'notBefore is out of range');
   return { ...(notBefore ? { notBefore } : {}), ...(notAfter ? { notAfter } : {}) };
 }
 
@@ -113,7 +125,10 @@ function parseProfile(issuer: ClusterCAIssuer, asked: unknown): string | undefin
   if (asked === undefined) return profiles.find((profile) => profile.default)?.name;
   if (typeof asked !== 'string') throw new Problem('malformed', 'profile must be text');
   if (!profiles.some((profile) => profile.name === asked)) {
-    throw new Problem('invalidProfile', `this issuer offers ${profiles.length === 0 ? 'no profiles' : profiles.map(({ name }) => name).join(', ')}`);
+    throw new Problem(
+      'invalidProfile',
+      `this issuer offers ${profiles.length === 0 ? 'no profiles' : profiles.map(({ name }) => name).join(', ')}`,
+    );
   }
   return asked;
 }
@@ -137,12 +152,27 @@ function withReuse(deps: NewOrderDeps, issuer: ClusterCAIssuer, order: Order): O
   return Math.ceil((encodeOrder(next).length + 29) / 3) * 4 > MAX_SEALED ? order : next;
 }
 
-function reusable(deps: NewOrderDeps, issuer: ClusterCAIssuer, want: { order: Order; index: number; lastsUntil: number }): Authorization | undefined {
+function reusable(
+  deps: NewOrderDeps,
+  issuer: ClusterCAIssuer,
+  want: { order: Order; index: number; lastsUntil: number },
+): Authorization | undefined {
   const { order, index, lastsUntil } = want;
   const identifier = order.identifiers[index] as Order['identifiers'][number];
   const offered = issuer.spec.acme?.challenges;
   return deps.objects
-    .reusable({ issuerUID: order.issuerUID, account: order.account, identifier: baseIdentifier(identifier), wildcard: isWildcard(identifier) })
-    .filter(({ spec }) => Date.parse(spec.expires) > lastsUntil && (!offered || (spec.challenge && offered.includes(spec.challenge))))
-    .reduce<Authorization | undefined>((best, one) => (best && best.spec.expires >= one.spec.expires ? best : one), undefined);
+    .reusable({
+      issuerUID: order.issuerUID,
+      account: order.account,
+      identifier: baseIdentifier(identifier),
+      wildcard: isWildcard(identifier),
+    })
+    .filter(
+      ({ spec }) =>
+        Date.parse(spec.expires) > lastsUntil && (!offered || (spec.challenge && offered.includes(spec.challenge))),
+    )
+    .reduce<Authorization | undefined>(
+      (best, one) => (best && best.spec.expires >= one.spec.expires ? best : one),
+      undefined,
+    );
 }

@@ -1,5 +1,12 @@
 // Accounts and authorizations as stored: named by hashes, guarded by a MAC, read from the cache where it has them and live else.
-import { type Account, AccountKind, type AccountSpec, type Authorization, AuthorizationKind, type AuthorizationSpec } from '../api/acme.ts';
+import {
+  type Account,
+  AccountKind,
+  type AccountSpec,
+  type Authorization,
+  AuthorizationKind,
+  type AuthorizationSpec,
+} from '../api/acme.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import { hashName } from '../domain/encoding.ts';
 import { type AuthorizationRef, authorizationName } from '../domain/order.ts';
@@ -64,92 +71,127 @@ function canonical(value: unknown): string {
   );
 }
 
-export function createAcmeObjects(deps: ObjectsDeps): AcmeObjects {
-  const { cluster, keyring, namespace } = deps;
+/** Makes and checks the MACs of objects, each object once. */
+function createSigner(keyring: Keyring) {
   const genuine = new WeakSet<object>();
-  /** Accounts as replaced here, until the cache has caught up: a rolled-over key is refused from the next request on. */
-  const written = new Map<string, Account>();
+  return {
+    signed: <S extends object>(purpose: string, name: string, spec: S): S & { mac: string } => ({
+      ...spec,
+      mac: keyring.mac(purpose, [name, canonical(spec)]),
+    }),
+    /** Objects we did not write grant nothing. */
+    checked: <T extends Account | Authorization>(purpose: string, object: T | undefined): T | undefined => {
+      if (!object || genuine.has(object)) return object;
+      const { mac, ...spec } = object.spec;
+      if (!keyring.verifyMac(purpose, [object.metadata.name, canonical(spec)], mac)) return undefined;
+      genuine.add(object);
+      return object;
+    },
+  };
+}
 
-  function signed<S extends object>(purpose: string, name: string, spec: S): S & { mac: string } {
-    return { ...spec, mac: keyring.mac(purpose, [name, canonical(spec)]) };
-  }
+type Signer = ReturnType<typeof createSigner>;
 
-  /** Objects we did not write grant nothing. Each object is checked once. */
-  function checked<T extends Account | Authorization>(purpose: string, object: T | undefined): T | undefined {
-    if (!object || genuine.has(object)) return object;
-    const { mac, ...spec } = object.spec;
-    if (!keyring.verifyMac(purpose, [object.metadata.name, canonical(spec)], mac)) return undefined;
-    genuine.add(object);
-    return object;
-  }
+export function createAcmeObjects(deps: ObjectsDeps): AcmeObjects {
+  const signer = createSigner(deps.keyring);
+  return { ...accountObjects(deps, signer), ...authorizationObjects(deps, signer) };
+}
 
+type AccountObjects = Pick<
+  AcmeObjects,
+  'account' | 'liveAccount' | 'accountOfKey' | 'isAccountKey' | 'createAccount' | 'replaceAccount'
+>;
+
+function accountObjects({ cluster, namespace, accounts }: ObjectsDeps, { signed, checked }: Signer): AccountObjects {
+  const cached = newestAccounts(accounts, namespace);
   const liveAccount = async (name: string) => checked('account', await cluster.get(AccountKind, { namespace, name }));
-
-  /** The newest version this process has seen, its own writes included. */
-  function cachedAccount(name: string): Account | undefined {
-    const cached = deps.accounts.get({ namespace, name });
-    const own = written.get(name);
-    if (own && cached && cached.metadata.generation >= own.metadata.generation) written.delete(name);
-    return checked('account', written.get(name) ?? cached);
-  }
-
-  async function account(name: string): Promise<Account | undefined> {
-    return cachedAccount(name) ?? (await liveAccount(name));
-  }
-
-  async function accountOfKey(issuerUID: string, thumbprint: string): Promise<Account | undefined> {
-    const found = await account(accountName(issuerUID, thumbprint));
-    const target = found?.spec.aliasOf === undefined ? found : await liveAccount(found.spec.aliasOf);
-    // A key that was rolled away from names nobody any more.
-    return target?.spec.thumbprint === thumbprint ? target : undefined;
-  }
-
-  async function createAccount(spec: Unsigned<AccountSpec>): Promise<{ account: Account; created: boolean }> {
-    const name = accountName(spec.issuerUID, spec.thumbprint);
-    try {
-      const made = await cluster.create(AccountKind, { metadata: { name, namespace }, spec: signed('account', name, spec) });
-      return { account: made, created: true };
-    } catch (error) {
-      if (!isClusterError(error, 'AlreadyExists')) throw error;
-      const found = await liveAccount(name);
-      if (!found) throw error;
-      return { account: found, created: false };
-    }
-  }
-
-  async function authorization(ref: Pick<AuthorizationRef, 'orderID' | 'index'>): Promise<Authorization | undefined> {
-    const at = { namespace, name: authorizationName(ref) };
-    return checked('authorization', deps.authorizations.get(at)) ?? checked('authorization', await cluster.get(AuthorizationKind, at));
-  }
-
-  async function createAuthorization(spec: Unsigned<AuthorizationSpec>): Promise<Authorization> {
-    const name = authorizationName(spec);
-    try {
-      return await cluster.create(AuthorizationKind, { metadata: { name, namespace }, spec: signed('authorization', name, spec) });
-    } catch (error) {
-      const found = isClusterError(error, 'AlreadyExists') ? await authorization(spec) : undefined;
-      if (!found) throw error;
-      return found;
-    }
-  }
-
+  const account = async (name: string) => checked('account', cached.get(name)) ?? liveAccount(name);
   return {
     account,
     liveAccount,
-    accountOfKey,
-    isAccountKey: (issuerUID, spkiHash) => deps.accounts.byIndex(KEY_INDEX, keyIndex(issuerUID, spkiHash.toString('base64url'))).length > 0,
-    createAccount,
+    accountOfKey: async (issuerUID, thumbprint) => {
+      const found = await account(accountName(issuerUID, thumbprint));
+      const target = found?.spec.aliasOf === undefined ? found : await liveAccount(found.spec.aliasOf);
+      // A key that was rolled away from names nobody any more.
+      return target?.spec.thumbprint === thumbprint ? target : undefined;
+    },
+    isAccountKey: (issuerUID, spkiHash) =>
+      accounts.byIndex(KEY_INDEX, keyIndex(issuerUID, spkiHash.toString('base64url'))).length > 0,
+    createAccount: async (spec) => {
+      const name = accountName(spec.issuerUID, spec.thumbprint);
+      try {
+        const made = await cluster.create(AccountKind, {
+          metadata: { name, namespace },
+          spec: signed('account', name, spec),
+        });
+        return { account: made, created: true };
+      } catch (error) {
+        const found = isClusterError(error, 'AlreadyExists') ? await liveAccount(name) : undefined;
+        if (!found) throw error;
+        return { account: found, created: false };
+      }
+    },
     replaceAccount: async (current, spec) => {
-      const next = await cluster.replace(AccountKind, { ...current, spec: signed('account', current.metadata.name, spec) });
-      written.set(next.metadata.name, next);
+      const next = await cluster.replace(AccountKind, {
+        ...current,
+        spec: signed('account', current.metadata.name, spec),
+      });
+      cached.wrote(next);
       return next;
     },
+  };
+}
+
+/** The newest version of an account this process has seen, its own writes included: a rolled-over key is refused from the next request on. */
+function newestAccounts(accounts: Cache<Account>, namespace: string) {
+  const written = new Map<string, Account>();
+  return {
+    wrote: (account: Account) => void written.set(account.metadata.name, account),
+    get: (name: string): Account | undefined => {
+      const cached = accounts.get({ namespace, name });
+      const own = written.get(name);
+      if (own && cached && cached.metadata.generation >= own.metadata.generation) written.delete(name);
+      return written.get(name) ?? cached;
+    },
+  };
+}
+
+type AuthorizationObjects = Pick<
+  AcmeObjects,
+  'authorization' | 'createAuthorization' | 'replaceAuthorization' | 'reusable'
+>;
+
+function authorizationObjects(
+  { cluster, namespace, authorizations }: ObjectsDeps,
+  { signed, checked }: Signer,
+): AuthorizationObjects {
+  async function authorization(ref: Pick<AuthorizationRef, 'orderID' | 'index'>): Promise<Authorization | undefined> {
+    const at = { namespace, name: authorizationName(ref) };
+    return (
+      checked('authorization', authorizations.get(at)) ??
+      checked('authorization', await cluster.get(AuthorizationKind, at))
+    );
+  }
+
+  return {
     authorization,
-    createAuthorization,
+    createAuthorization: async (spec) => {
+      const name = authorizationName(spec);
+      try {
+        return await cluster.create(AuthorizationKind, {
+          metadata: { name, namespace },
+          spec: signed('authorization', name, spec),
+        });
+      } catch (error) {
+        const found = isClusterError(error, 'AlreadyExists') ? await authorization(spec) : undefined;
+        if (!found) throw error;
+        return found;
+      }
+    },
     replaceAuthorization: (current, spec) =>
       cluster.replace(AuthorizationKind, { ...current, spec: signed('authorization', current.metadata.name, spec) }),
     reusable: (key) =>
-      deps.authorizations
+      authorizations
         .byIndex(REUSE_INDEX, reuseKey(key))
         .filter((found) => found.spec.outcome === 'valid' && checked('authorization', found)),
   };

@@ -1,7 +1,14 @@
 // Orders: what they look like, and finalize (RFC 8555 sections 7.1.3, 7.4).
 import type { Authorization } from '../api/acme.ts';
 import type { IssuedCertificate } from '../api/issued-certificate.ts';
-import { authorizationRef, authorizationStatus, type AuthorizationStatus, type Order, type OrderStatus, orderStatus } from '../domain/order.ts';
+import {
+  authorizationRef,
+  authorizationStatus,
+  type AuthorizationStatus,
+  type Order,
+  type OrderStatus,
+  orderStatus,
+} from '../domain/order.ts';
 import { parseProblem, Problem, type Subproblem } from '../domain/problem.ts';
 import { type Records, recordName } from '../issuance/records.ts';
 import type { Clock } from '../ports.ts';
@@ -56,7 +63,9 @@ export function createOrderView(deps: OrderViewDeps): OrderView {
       ...(order.notAfter ? { notAfter: order.notAfter.toISOString() } : {}),
       ...(order.profile === undefined ? {} : { profile: order.profile }),
       ...(order.replaces ? { replaces: order.replaces.certID } : {}),
-      authorizations: order.identifiers.map((_, index) => urls.authorization(deps.sealed.sealAuthorization(authorizationRef(order, index)))),
+      authorizations: order.identifiers.map((_, index) =>
+        urls.authorization(deps.sealed.sealAuthorization(authorizationRef(order, index))),
+      ),
       finalize: urls.finalize(sealed),
       ...(record ? { certificate: urls.certificate(record.metadata.name) } : {}),
       ...(status === 'invalid' ? { error: orderError(order, found, deps.clock.now()).toJSON() } : {}),
@@ -75,13 +84,20 @@ function orderError(order: Order, found: readonly (Authorization | undefined)[],
     const authorization = found[index];
     if (!authorization || authorization.spec.outcome === 'valid') return [];
     const problem = authorization.spec.problem === undefined ? undefined : parseProblem(authorization.spec.problem);
-    return [{ type: problem?.type ?? 'unauthorized', detail: problem?.detail ?? 'the authorization was deactivated', identifier }];
+    return [
+      {
+        type: problem?.type ?? 'unauthorized',
+        detail: problem?.detail ?? 'the authorization was deactivated',
+        identifier,
+      },
+    ];
   });
   const [first] = subproblems;
   if (!first) return new Problem('unauthorized', 'an authorization of the order has expired: make a new order');
-  return new Problem(first.type, `${first.identifier.value}: ${first.detail}`, { subproblems: subproblems.length > 1 ? subproblems : [] });
+  return new Problem(first.type, `${first.identifier.value}: ${first.detail}`, {
+    subproblems: subproblems.length > 1 ? subproblems : [],
+  });
 }
-
 
 export function createOrderHandlers(deps: { view: OrderView; sealed: Sealed; finalizations: Finalizations }) {
   async function read(exchange: Authenticated): Promise<Reply> {

@@ -34,7 +34,11 @@ export interface RateLimits {
   count(limit: Limit, key: string): void;
 }
 
-export function createRateLimits(deps: { clock: Clock; limited: Counter; limits?: Readonly<Record<Limit, Bucket>> }): RateLimits {
+export function createRateLimits(deps: {
+  clock: Clock;
+  limited: Counter;
+  limits?: Readonly<Record<Limit, Bucket>>;
+}): RateLimits {
   const limits = deps.limits ?? DEFAULT_LIMITS;
   const levels = new Map<string, { tokens: number; at: number }>();
 
@@ -56,7 +60,9 @@ export function createRateLimits(deps: { clock: Clock; limited: Counter; limits?
   function refuse(limit: Limit, bucket: Bucket, tokens: number): never {
     deps.limited.inc({ limit });
     const seconds = Math.max(1, Math.ceil((1 - tokens) / bucket.perSecond));
-    throw new Problem('rateLimited', `too many requests (${limit}): try again in ${seconds} s`, { headers: { 'Retry-After': String(seconds) } });
+    throw new Problem('rateLimited', `too many requests (${limit}): try again in ${seconds} s`, {
+      headers: { 'Retry-After': String(seconds) },
+    });
   }
 
   return {

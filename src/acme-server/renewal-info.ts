@@ -22,7 +22,10 @@ export interface CertID {
 export function parseCertID(text: string): CertID {
   const [aki, serial, ...rest] = text.split('.').map(parseBase64url);
   if (!aki?.length || !serial?.length || rest.length > 0) {
-    throw new Problem('malformed', 'a certID is two base64url texts joined by a dot: authority key identifier and serial number');
+    throw new Problem(
+      'malformed',
+      'a certID is two base64url texts joined by a dot: authority key identifier and serial number',
+    );
   }
   const magnitude = serial[0] === 0 && serial.length > 1 ? serial.subarray(1) : serial;
   return { authorityKeyID: aki.toString('hex'), serial: magnitude.toString('hex') };
@@ -30,50 +33,68 @@ export function parseCertID(text: string): CertID {
 
 export interface Replacements {
   /** What the `replaces` of a new order names, checked against RFC 9773 section 5. */
-  parse(exchange: Authenticated, value: unknown, identifiers: readonly Identifier[]): Promise<Order['replaces']>;
+  parse(exchange: Authenticated, value: unknown, identifiers: readonly Identifier[]): Order['replaces'];
 }
 
-export function createRenewalInfo(deps: { records: Records; clock: Clock }) {
-  const find = (exchange: Exchange, certID: CertID): IssuedCertificate | undefined =>
-    deps.records.bySerial(certID.authorityKeyID, certID.serial).find(({ spec }) => spec.issuerUID === exchange.issuer.metadata.uid);
+interface RenewalInfoDeps {
+  records: Records;
+  clock: Clock;
+}
 
-  async function renewalInfo(exchange: Exchange): Promise<Reply> {
-    const record = find(exchange, parseCertID(exchange.params.certid ?? ''));
-    if (!record) throw notFound();
-    const { reissueBefore } = exchange.issuer.spec;
-    const window = suggestedWindow(
-      { notBefore: new Date(record.status.notBefore), notAfter: new Date(record.status.notAfter), issuedAt: new Date(record.status.issuedAt) },
-      {
-        name: record.metadata.name,
-        revoked: record.spec.revocation !== undefined,
-        reissueBefore: reissueBefore === undefined ? undefined : new Date(reissueBefore),
-        now: deps.clock.now(),
-      },
-    );
-    return {
-      status: 200,
-      headers: { 'Retry-After': String(POLL_SECONDS) },
-      body: { suggestedWindow: { start: window.start.toISOString(), end: window.end.toISOString() } },
-    };
+export function createRenewalInfo(deps: RenewalInfoDeps) {
+  return {
+    renewalInfo: (exchange: Exchange) => renewalInfo(deps, exchange),
+    parse: (exchange: Authenticated, value: unknown, identifiers: readonly Identifier[]) =>
+      value === undefined ? undefined : parseReplaces(deps, exchange, { value, identifiers }),
+  };
+}
+
+function find(
+  { records }: RenewalInfoDeps,
+  { issuer }: Exchange,
+  { authorityKeyID, serial }: CertID,
+): IssuedCertificate | undefined {
+  return records.bySerial(authorityKeyID, serial).find(({ spec }) => spec.issuerUID === issuer.metadata.uid);
+}
+
+function renewalInfo(deps: RenewalInfoDeps, exchange: Exchange): Reply {
+  const record = find(deps, exchange, parseCertID(exchange.params.certid ?? ''));
+  if (!record) throw notFound();
+  const { reissueBefore } = exchange.issuer.spec;
+  const { spec, status, metadata } = record;
+  const window = suggestedWindow(
+    { notBefore: new Date(status.notBefore), notAfter: new Date(status.notAfter), issuedAt: new Date(status.issuedAt) },
+    {
+      name: metadata.name,
+      revoked: spec.revocation !== undefined,
+      reissueBefore: reissueBefore === undefined ? undefined : new Date(reissueBefore),
+      now: deps.clock.now(),
+    },
+  );
+  return {
+    status: 200,
+    headers: { 'Retry-After': String(POLL_SECONDS) },
+    body: { suggestedWindow: { start: window.start.toISOString(), end: window.end.toISOString() } },
+  };
+}
+
+function parseReplaces(
+  deps: RenewalInfoDeps,
+  exchange: Authenticated,
+  { value, identifiers }: { value: unknown; identifiers: readonly Identifier[] },
+): Order['replaces'] {
+  if (typeof value !== 'string') throw new Problem('malformed', '"replaces" must be a certID');
+  const record = find(deps, exchange, parseCertID(value));
+  if (!record) throw new Problem('malformed', '"replaces" names no certificate of this issuer', { status: 404 });
+  if (record.spec.requester.account !== exchange.account.metadata.name) {
+    throw new Problem('unauthorized', '"replaces" names a certificate of another account');
   }
-
-  async function parse(exchange: Authenticated, value: unknown, identifiers: readonly Identifier[]): Promise<Order['replaces']> {
-    if (value === undefined) return undefined;
-    if (typeof value !== 'string') throw new Problem('malformed', '"replaces" must be a certID');
-    const record = find(exchange, parseCertID(value));
-    if (!record) throw new Problem('malformed', '"replaces" names no certificate of this issuer', { status: 404 });
-    if (record.spec.requester.account !== exchange.account.metadata.name) {
-      throw new Problem('unauthorized', '"replaces" names a certificate of another account');
-    }
-    const names = new Set(record.spec.names);
-    if (!identifiers.some((identifier) => names.has(identifierKey(identifier)))) {
-      throw new Problem('malformed', 'the order shares no name with the certificate it replaces');
-    }
-    if (deps.records.replacing(record.metadata.name).length > 0) {
-      throw new Problem('alreadyReplaced', 'a certificate that replaces this one was issued already');
-    }
-    return { record: record.metadata.name, certID: value };
+  const names = new Set(record.spec.names);
+  if (!identifiers.some((identifier) => names.has(identifierKey(identifier)))) {
+    throw new Problem('malformed', 'the order shares no name with the certificate it replaces');
   }
-
-  return { renewalInfo, parse };
+  if (deps.records.replacing(record.metadata.name).length > 0) {
+    throw new Problem('alreadyReplaced', 'a certificate that replaces this one was issued already');
+  }
+  return { record: record.metadata.name, certID: value };
 }

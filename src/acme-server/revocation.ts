@@ -43,7 +43,8 @@ export function createRevocationHandler(deps: RevocationDeps) {
 
 function readCertificate(text: unknown): CertificateFacts {
   const der = typeof text === 'string' ? parseBase64url(text) : undefined;
-  if (!der || der.length === 0 || der.length > 65_536) throw new Problem('malformed', '"certificate" must be the base64url text of a certificate in DER');
+  if (!der || der.length === 0 || der.length > 65_536)
+    throw new Problem('malformed', '"certificate" must be the base64url text of a certificate in DER');
   try {
     return parseCertificate(der);
   } catch {
@@ -54,12 +55,19 @@ function readCertificate(text: unknown): CertificateFacts {
 function find(records: Records, exchange: Signed, certificate: CertificateFacts): IssuedCertificate {
   const found = records
     .bySerial(certificate.authorityKeyIdentifier?.toString('hex') ?? '', certificate.serial)
-    .find(({ spec, status }) => spec.issuerUID === exchange.issuer.metadata.uid && status.certificate === certificate.der.toString('base64'));
+    .find(
+      ({ spec, status }) =>
+        spec.issuerUID === exchange.issuer.metadata.uid && status.certificate === certificate.der.toString('base64'),
+    );
   if (!found) throw new Problem('malformed', 'this issuer has not issued that certificate', { status: 404 });
   return found;
 }
 
-function requireRight(deps: RevocationDeps, exchange: Signed | Authenticated, { record, certificate }: { record: IssuedCertificate; certificate: CertificateFacts }): void {
+function requireRight(
+  deps: RevocationDeps,
+  exchange: Signed | Authenticated,
+  { record, certificate }: { record: IssuedCertificate; certificate: CertificateFacts },
+): void {
   if (!('account' in exchange)) {
     if (exchange.key.spkiHash.equals(sha256(certificate.spki))) return;
     throw new Problem('unauthorized', 'the key of the request is not the key of the certificate');
@@ -76,7 +84,11 @@ function requireRight(deps: RevocationDeps, exchange: Signed | Authenticated, { 
     const held = deps.objects.reusable({ issuerUID: record.spec.issuerUID, account, identifier, wildcard });
     return held.some(({ spec }) => spec.expires > now);
   });
-  if (!authorised) throw new Problem('unauthorized', 'the account neither got this certificate nor holds valid authorizations for all its names');
+  if (!authorised)
+    throw new Problem(
+      'unauthorized',
+      'the account neither got this certificate nor holds valid authorizations for all its names',
+    );
 }
 
 function readReason(reason: unknown): number {

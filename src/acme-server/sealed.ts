@@ -1,11 +1,21 @@
 // Orders and authorizations in URLs: sealed, and opened only for the account and issuer they belong to.
 import { Problem } from '../domain/problem.ts';
-import { type AuthorizationRef, decodeAuthorizationRef, decodeOrder, encodeAuthorizationRef, encodeOrder, MAX_SEALED, type Order } from '../domain/order.ts';
+import {
+  type AuthorizationRef,
+  decodeAuthorizationRef,
+  decodeOrder,
+  encodeAuthorizationRef,
+  encodeOrder,
+  MAX_SEALED,
+  type Order,
+} from '../domain/order.ts';
 import type { Authenticated } from './exchange.ts';
 import type { Keyring } from './keyring.ts';
 
 export interface Sealed {
   sealOrder(order: Order): string;
+  /** As sealOrder, of an order encoded before. */
+  sealEncoded(encoded: string): string;
   /** The order of the URL. Throws 404 for what is not ours, 403 for another account's, each with one constant text. */
   openOrder(exchange: Authenticated): Order;
   sealAuthorization(ref: AuthorizationRef): string;
@@ -21,10 +31,17 @@ export function notYours(): Problem {
 }
 
 export function createSealed(keyring: Keyring): Sealed {
-  function open<T extends { account: string; issuerUID: string }>(purpose: string, decode: (text: string) => T, exchange: Authenticated): T {
+  function open<T extends { account: string; issuerUID: string }>(
+    purpose: string,
+    decode: (text: string) => T,
+    exchange: Authenticated,
+  ): T {
     const opened = keyring.open(purpose, exchange.params.sealed ?? '');
     if (opened.state === 'unknown-key') {
-      throw new Problem('serverInternal', 'this replica does not know the key of this URL yet', { status: 503, headers: { 'Retry-After': '5' } });
+      throw new Problem('serverInternal', 'this replica does not know the key of this URL yet', {
+        status: 503,
+        headers: { 'Retry-After': '5' },
+      });
     }
     const value = opened.state === 'open' ? decode(opened.plaintext) : undefined;
     if (!value || value.issuerUID !== exchange.issuer.metadata.uid) throw notFound();
@@ -33,9 +50,14 @@ export function createSealed(keyring: Keyring): Sealed {
   }
 
   return {
+    sealEncoded: (encoded) => keyring.seal('order', encoded),
     sealOrder: (order) => {
       const sealed = keyring.seal('order', encodeOrder(order));
-      if (sealed.length > MAX_SEALED) throw new Problem('malformed', `the order does not fit into its URL of ${MAX_SEALED} characters: ask for fewer names`);
+      if (sealed.length > MAX_SEALED)
+        throw new Problem(
+          'malformed',
+          `the order does not fit into its URL of ${MAX_SEALED} characters: ask for fewer names`,
+        );
       return sealed;
     },
     openOrder: (exchange) => open('order', decodeOrder, exchange),

@@ -3,7 +3,7 @@ import type { Authorization } from '../api/acme.ts';
 import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
 import { type ChallengeType, keyAuthorization } from '../domain/challenge.ts';
 import { parseDuration } from '../domain/duration.ts';
-import { identifierKey } from '../domain/identifier.ts';
+import { type Identifier, identifierKey } from '../domain/identifier.ts';
 import { type AuthorizationRef, authorizationName } from '../domain/order.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Judge } from '../issuance/judge.ts';
@@ -55,112 +55,37 @@ interface Work {
   ref: AuthorizationRef;
   type: ChallengeType;
   token: string;
+  /** Aborts when the server stops. */
+  signal: AbortSignal;
 }
 
 export function createValidationRuns(deps: ValidationRunsDeps): ValidationRuns {
   const active = new Map<string, Run>();
-  const load = new Map<string, number>();
+  const occupy = createOccupancy();
   const stopping = new AbortController();
   const idOf = (ref: AuthorizationRef, type: ChallengeType) => `${authorizationName(ref)}|${type}`;
 
-  function occupy(key: string, most: number): () => void {
-    const now = load.get(key) ?? 0;
-    if (now >= most) throw new Problem('rateLimited', 'too many validations at once: try again soon', { headers: { 'Retry-After': '10' } });
-    load.set(key, now + 1);
-    return () => {
-      const left = (load.get(key) ?? 1) - 1;
-      if (left > 0) load.set(key, left);
-      else load.delete(key);
-    };
-  }
-
-  function start(exchange: Authenticated, ref: AuthorizationRef, { type, token }: { type: ChallengeType; token: string }): Run {
+  function start(
+    exchange: Authenticated,
+    ref: AuthorizationRef,
+    { type, token }: { type: ChallengeType; token: string },
+  ): Run {
     const id = idOf(ref, type);
     const under = active.get(id);
     if (under) return under;
     deps.limits.take('challenge', ref.account);
-    const releases = [occupy(`account|${ref.account}`, MAX_PER_ACCOUNT)];
-    try {
-      releases.push(occupy(`target|${identifierKey(ref.identifier)}`, MAX_PER_TARGET));
-    } catch (error) {
-      releases[0]?.();
-      throw error;
-    }
+    const release = occupy(ref);
     const problems: Problem[] = [];
-    const outcome = attempts({ exchange, ref, type, token }, problems).finally(() => {
+    const outcome = attempts(deps, { exchange, ref, type, token, signal: stopping.signal }, problems).finally(() => {
       active.delete(id);
-      for (const release of releases) release();
+      release();
     });
-    outcome.catch((error: unknown) => deps.log.warn({ error, authorization: authorizationName(ref) }, 'validation ended without an outcome'));
+    outcome.catch((error: unknown) =>
+      deps.log.warn({ error, authorization: authorizationName(ref) }, 'validation ended without an outcome'),
+    );
     const run = { type, problems, outcome };
     active.set(id, run);
     return run;
-  }
-
-  async function attempts(work: Work, problems: Problem[]): Promise<Authorization> {
-    for (const pause of [...RETRY_SECONDS, 0]) {
-      const result = await attempt(work);
-      if (result.valid || !result.retryable || pause === 0) return store(work, result, problems);
-      problems.push(result.problem);
-      await deps.clock.sleep(pause * 1000, stopping.signal);
-    }
-    throw new Error('unreachable: the last pause is 0');
-  }
-
-  async function attempt({ exchange, ref, type, token }: Work): Promise<ValidationResult> {
-    // The key may have been rolled over between attempts (RFC 8555 section 8.1).
-    const account = (await deps.objects.account(ref.account)) ?? exchange.account;
-    const { issuer } = exchange;
-    const requester = requesterOf(exchange);
-    const signal = stopping.signal;
-    const target = { identifier: ref.identifier, token, keyAuthorization: keyAuthorization(token, account.spec.thumbprint) };
-    const result = await deps.validators[type].validate(
-      target,
-      {
-        resolver: deps.resolverOf(issuer),
-        redirects: issuer.spec.acme?.validation?.redirects ?? 0,
-        judge: (_host, addresses) => deps.judge.atValidation({ issuer, requester, identifier: ref.identifier, addresses, signal }),
-      },
-      signal,
-    );
-    if (!result.valid) return result;
-    const caa = await deps.caa.check({ ...exchange, identifier: ref.identifier, wildcard: ref.wildcard, challenge: type, signal });
-    return caa.permitted ? result : { valid: false, problem: caa.problem, retryable: caa.retryable, addresses: result.addresses };
-  }
-
-  async function store({ exchange, ref, type }: Work, result: ValidationResult, problems: Problem[]): Promise<Authorization> {
-    const now = deps.clock.now();
-    const life = exchange.issuer.spec.acme?.authorizationDuration;
-    const validUntil = new Date(now.getTime() + (life === undefined ? AUTHORIZATION_MS : parseDuration(life)));
-    const addresses = result.addresses.slice(0, 64);
-    const stored = await deps.objects.createAuthorization({
-      orderID: ref.orderID,
-      index: ref.index,
-      account: ref.account,
-      issuerUID: ref.issuerUID,
-      identifier: { type: ref.identifier.type, value: ref.identifier.value },
-      wildcard: ref.wildcard,
-      outcome: result.valid ? 'valid' : 'invalid',
-      challenge: type,
-      ...(result.valid ? {} : { problem: storedProblem(result.problem, problems.length) }),
-      ...(addresses.length > 0 ? { addresses } : {}),
-      validated: now.toISOString(),
-      expires: (result.valid ? validUntil : ref.expires).toISOString(),
-    });
-    if (!result.valid) deps.limits.count('failedValidation', `${ref.account}|${identifierKey(ref.identifier)}`);
-    deps.validations.inc({ challenge: type, outcome: stored.spec.outcome });
-    deps.audit.record('validation', {
-      issuer: exchange.issuer.metadata.name,
-      account: ref.account,
-      identifier: identifierKey(ref.identifier),
-      wildcard: ref.wildcard,
-      challenge: type,
-      outcome: stored.spec.outcome,
-      addresses,
-      attempts: problems.length + 1,
-      ...(result.valid ? {} : { problem: result.problem.type, detail: result.problem.detail }),
-    });
-    return stored;
   }
 
   return {
@@ -171,6 +96,132 @@ export function createValidationRuns(deps: ValidationRunsDeps): ValidationRuns {
       await Promise.allSettled([...active.values()].map((run) => run.outcome));
     },
   };
+}
+
+/** Counts validations under way by account and by target; throws rateLimited at the caps. The result ends what it counted. */
+function createOccupancy(): (ref: AuthorizationRef) => () => void {
+  const load = new Map<string, number>();
+  return (ref) => {
+    const keys = [
+      [`account|${ref.account}`, MAX_PER_ACCOUNT],
+      [`target|${identifierKey(ref.identifier)}`, MAX_PER_TARGET],
+    ] as const;
+    if (keys.some(([key, most]) => (load.get(key) ?? 0) >= most)) {
+      throw new Problem('rateLimited', 'too many validations at once: try again soon', {
+        headers: { 'Retry-After': '10' },
+      });
+    }
+    for (const [key] of keys) load.set(key, (load.get(key) ?? 0) + 1);
+    return () => {
+      for (const [key] of keys) {
+        const left = (load.get(key) ?? 1) - 1;
+        if (left > 0) load.set(key, left);
+        else load.delete(key);
+      }
+    };
+  };
+}
+
+async function attempts(deps: ValidationRunsDeps, work: Work, problems: Problem[]): Promise<Authorization> {
+  for (const pause of [...RETRY_SECONDS, 0]) {
+    const result = await attempt(deps, work);
+    if (result.valid || !result.retryable || pause === 0)
+      return store(deps, work, { result, earlier: problems.length });
+    problems.push(result.problem);
+    await deps.clock.sleep(pause * 1000, work.signal);
+  }
+  throw new Error('unreachable: the last pause is 0');
+}
+
+async function attempt(
+  deps: ValidationRunsDeps,
+  { exchange, ref, type, token, signal }: Work,
+): Promise<ValidationResult> {
+  // The key may have been rolled over between attempts (RFC 8555 section 8.1).
+  const account = (await deps.objects.account(ref.account)) ?? exchange.account;
+  const { issuer } = exchange;
+  const requester = requesterOf(exchange);
+  const target = {
+    identifier: ref.identifier,
+    token,
+    keyAuthorization: keyAuthorization(token, account.spec.thumbprint),
+  };
+  const result = await deps.validators[type].validate(
+    target,
+    {
+      resolver: deps.resolverOf(issuer),
+      redirects: issuer.spec.acme?.validation?.redirects ?? 0,
+      judge: (_host, addresses) =>
+        deps.judge.atValidation({ issuer, requester, identifier: ordered(ref), addresses, signal }),
+    },
+    signal,
+  );
+  if (!result.valid) return result;
+  const caa = await deps.caa.check({
+    ...exchange,
+    identifier: ref.identifier,
+    wildcard: ref.wildcard,
+    challenge: type,
+    signal,
+  });
+  return caa.permitted
+    ? result
+    : { valid: false, problem: caa.problem, retryable: caa.retryable, addresses: result.addresses };
+}
+
+/** The identifier as the order has it: policy judges `*.x`, not `x`. */
+function ordered({ identifier, wildcard }: AuthorizationRef): Identifier {
+  return wildcard ? { type: 'dns', value: `*.${identifier.value}` } : identifier;
+}
+
+/** One create: of several replicas or attempts, the first outcome stands. */
+async function store(
+  deps: ValidationRunsDeps,
+  work: Work,
+  { result, earlier }: { result: ValidationResult; earlier: number },
+): Promise<Authorization> {
+  const { ref, type, exchange } = work;
+  const now = deps.clock.now();
+  const life = exchange.issuer.spec.acme?.authorizationDuration;
+  const validUntil = new Date(now.getTime() + (life === undefined ? AUTHORIZATION_MS : parseDuration(life)));
+  const addresses = result.addresses.slice(0, 64);
+  const stored = await deps.objects.createAuthorization({
+    orderID: ref.orderID,
+    index: ref.index,
+    account: ref.account,
+    issuerUID: ref.issuerUID,
+    identifier: { type: ref.identifier.type, value: ref.identifier.value },
+    wildcard: ref.wildcard,
+    outcome: result.valid ? 'valid' : 'invalid',
+    challenge: type,
+    ...(result.valid ? {} : { problem: storedProblem(result.problem, earlier) }),
+    ...(addresses.length > 0 ? { addresses } : {}),
+    validated: now.toISOString(),
+    expires: (result.valid ? validUntil : ref.expires).toISOString(),
+  });
+  report(deps, work, { result, earlier, stored });
+  return stored;
+}
+
+function report(
+  deps: ValidationRunsDeps,
+  { ref, type, exchange }: Work,
+  what: { result: ValidationResult; earlier: number; stored: Authorization },
+): void {
+  const { result, earlier, stored } = what;
+  if (!result.valid) deps.limits.count('failedValidation', `${ref.account}|${identifierKey(ref.identifier)}`);
+  deps.validations.inc({ challenge: type, outcome: stored.spec.outcome });
+  deps.audit.record('validation', {
+    issuer: exchange.issuer.metadata.name,
+    account: ref.account,
+    identifier: identifierKey(ref.identifier),
+    wildcard: ref.wildcard,
+    challenge: type,
+    outcome: stored.spec.outcome,
+    addresses: result.addresses,
+    attempts: earlier + 1,
+    ...(result.valid ? {} : { problem: result.problem.type, detail: result.problem.detail }),
+  });
 }
 
 /** The part of a problem that is kept: how often it was tried is part of what the user sees. */

@@ -10,9 +10,11 @@ import {
   Instant,
   type Kind,
   type KubeObject,
+  KeyedList,
   List,
   SecretKeyRef,
   SecretRef,
+  SetOf,
   Text,
   Usage,
   VERSION,
@@ -73,7 +75,7 @@ const Profile = Closed({
       'Lifetimes under this profile.',
     ),
   ),
-  usages: Type.Optional(List(Usage, 'Extended key usages of the certificate; server auth when absent.', 2)),
+  usages: Type.Optional(SetOf(Usage, 'Extended key usages of the certificate; server auth when absent.', 2)),
 });
 export type Profile = Static<typeof Profile>;
 
@@ -87,7 +89,7 @@ const ExternalAccountBinding = Closed(
     reuse: Type.Optional(
       Type.Enum(['Always', 'Never'], { description: 'Whether one key may bind several accounts; Always when absent.' }),
     ),
-    keys: List(
+    keys: KeyedList(
       Closed({
         keyID: Type.String({
           pattern: '^[A-Za-z0-9._-]+$',
@@ -97,7 +99,9 @@ const ExternalAccountBinding = Closed(
         }),
         secretRef: SecretKeyRef,
       }),
+      'keyID',
       'MAC keys, each base64url text of at least 32 bytes in a Secret in the namespace of the operator.',
+      256,
     ),
   },
   'External account binding, RFC 8555 section 7.3.4.',
@@ -105,7 +109,7 @@ const ExternalAccountBinding = Closed(
 
 const Acme = Closed(
   {
-    challenges: Type.Optional(List(ChallengeType, 'Challenge types offered; all three when absent.', 3)),
+    challenges: Type.Optional(SetOf(ChallengeType, 'Challenge types offered; all three when absent.', 3)),
     termsOfService: Type.Optional(Text('URL of the terms that newAccount must agree to.', 2048)),
     website: Type.Optional(Text('URL shown in the directory.', 2048)),
     caa: Type.Optional(
@@ -175,12 +179,15 @@ const Spec = Closed({
       'Subject of issued certificates. Without it: the CN of the CSR, else the shortest name of at most 64 characters.',
     ),
   ),
-  profiles: Type.Optional(List(Profile, 'Profiles offered.', 32)),
+  profiles: Type.Optional(KeyedList(Profile, 'name', 'Profiles offered.', 32)),
   chain: Type.Optional(
     Closed(
       {
         trimRoot: Type.Optional(
-          Type.Boolean({ description: 'Leave a self-signed root out of the chain; when absent, it is left out unless it is itself the issuing CA.' }),
+          Type.Boolean({
+            description:
+              'Leave a self-signed root out of the chain; when absent, it is left out unless it is itself the issuing CA.',
+          }),
         ),
         preferred: Type.Optional(
           List(Text('CN or SHA-256 fingerprint (hex) of a root.', 256), 'Roots by preference.', 8),

@@ -13,6 +13,7 @@ import {
   type KubeObject,
   List,
   Name,
+  SetOf,
   Text,
   Usage,
   VERSION,
@@ -46,7 +47,7 @@ const Spec = Closed({
   rotationPolicy: Type.Optional(
     Type.Enum(['Always', 'Never'], { description: 'Whether a renewal makes a new key; Always when absent.' }),
   ),
-  usages: Type.Optional(List(Usage, 'Extended key usages; server auth when absent.', 2)),
+  usages: Type.Optional(SetOf(Usage, 'Extended key usages; server auth when absent.', 2)),
   profile: Type.Optional(Text('Profile of the issuer.', 63)),
 });
 

@@ -10,6 +10,7 @@ import {
   type Kind,
   type KubeObject,
   List,
+  SetOf,
   Text,
   Usage,
   VERSION,
@@ -36,7 +37,7 @@ const Selector = Closed(
         name: Type.Optional(Text('Name of the issuer; * matches any run of characters.', 253)),
       }),
     ),
-    doors: Type.Optional(List(Door, 'Doors through which the request came.', 8)),
+    doors: Type.Optional(SetOf(Door, 'Doors through which the request came.', 8)),
     namespace: Type.Optional(
       Closed({
         matchNames: Type.Optional(
@@ -111,7 +112,7 @@ const Allowed = Closed(
         localities: Attribute('localities'),
       }),
     ),
-    usages: Type.Optional(List(Usage, 'Extended key usages; server auth when absent.', 2)),
+    usages: Type.Optional(SetOf(Usage, 'Extended key usages; server auth when absent.', 2)),
     profiles: Type.Optional(List(Text('Name of a profile.', 63), 'Profiles; all when absent.', 32)),
     maxNames: Type.Optional(
       Type.Integer({ minimum: 1, maximum: 100, description: 'Most names in one certificate; 100 when absent.' }),

@@ -44,7 +44,7 @@ const Spec = Closed({
   policy: Name('CertificateRequestPolicy that allowed it.'),
   decisionID: Text('Identifier of the decision in the audit log.', 64),
   replaces: Type.Optional(Text('Record that this certificate replaces (ARI).', 253)),
-  order: Type.Optional(Text('ACME order as sealed into its URL.', 8192)),
+  order: Type.Optional(Text('ACME order in the form that its URL seals.', 8192)),
   orderExpires: Type.Optional(Instant('Expiry of the ACME order.')),
   revocation: Type.Optional(Revocation),
 });

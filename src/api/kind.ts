@@ -1,5 +1,5 @@
 // What every kind of object has in common: its Kubernetes metadata, its schema, and the rules across fields.
-import { type Static, type TObject, type TProperties, Type } from 'typebox';
+import { type Static, type TObject, type TProperties, type TSchema, Type } from 'typebox';
 import type { CelRule } from './rule.ts';
 
 /** Kubernetes object metadata, the part this program reads or writes. */
@@ -95,7 +95,7 @@ export function Closed<P extends TProperties>(properties: P, description?: strin
 /** A Go-style duration of hours, minutes and seconds: `2160h`, `90m`, `1h30m`. */
 export const Duration = (description: string) =>
   Type.String({
-    pattern: '^([0-9]{1,7}h)?([0-9]{1,7}m)?([0-9]{1,7}s)?$',
+    pattern: '^([0-9]{1,6}h)?([0-9]{1,7}m)?([0-9]{1,7}s)?$',
     minLength: 2,
     maxLength: 24,
     accepts: 'a duration such as 2160h, 90m or 1h30m',
@@ -125,8 +125,27 @@ export const Name = (description: string) =>
 export const Text = (description: string, maxLength = 1024) => Type.String({ minLength: 1, maxLength, description });
 
 /** A list of at least one entry: an absent member means "no limit", an empty list is a mistake. */
-export const List = <S extends Parameters<typeof Type.Array>[0]>(item: S, description: string, maxItems = 256) =>
+export const List = <S extends TSchema>(item: S, description: string, maxItems = 256) =>
   Type.Array(item, { minItems: 1, maxItems, description });
+
+/** A list whose entries are told apart by a text member of theirs; two with the same are refused. */
+export const KeyedList = <S extends TObject>(
+  item: S,
+  key: string & keyof Static<S>,
+  description: string,
+  maxItems: number,
+) =>
+  Type.Array(item, {
+    minItems: 1,
+    maxItems,
+    'x-kubernetes-list-type': 'map',
+    'x-kubernetes-list-map-keys': [key],
+    description,
+  });
+
+/** A list of words, none of them twice. */
+export const SetOf = <S extends TSchema>(item: S, description: string, maxItems: number) =>
+  Type.Array(item, { minItems: 1, maxItems, 'x-kubernetes-list-type': 'set', description });
 
 export const Cidr = Type.String({
   minLength: 2,
@@ -166,7 +185,12 @@ export const Condition = Closed({
 });
 export type Condition = Static<typeof Condition>;
 
-export const Conditions = Type.Array(Condition, { maxItems: 16, description: 'Conditions, one a type.' });
+export const Conditions = Type.Array(Condition, {
+  maxItems: 16,
+  'x-kubernetes-list-type': 'map',
+  'x-kubernetes-list-map-keys': ['type'],
+  description: 'Conditions, one a type.',
+});
 
 export const Usage = Type.Enum(['server auth', 'client auth'], { description: 'An extended key usage.' });
 export type Usage = Static<typeof Usage>;

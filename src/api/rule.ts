@@ -11,14 +11,18 @@ export interface CelRule {
   message: string;
 }
 
-export interface PlaceRule extends CelRule {
-  /** As the CEL. `old` is undefined where the place did not exist before; a rule that names `oldSelf` is asked only when it did. */
-  holds(self: unknown, old: unknown): boolean;
+/** A rule over values of type S. */
+export interface PlaceRule<S = unknown> extends CelRule {
+  /**
+   * The same statement as `cel`. `old` is undefined where the place did not exist before; a rule that names `oldSelf` is asked only
+   * when it did. A method, so that rules over different types stand in one list.
+   */
+  holds(self: S, old: S): boolean;
 }
 
-/** A rule over values of type S; `holds` is the same statement as `cel`. */
-export function placeRule<S>(rule: CelRule & { holds: (self: S, old: S) => boolean }): PlaceRule {
-  return rule as PlaceRule;
+/** States the type of the place of a rule. */
+export function placeRule<S>(rule: PlaceRule<S>): PlaceRule {
+  return rule;
 }
 
 /** Errors of all rules at all their places, in the order of the rules. */

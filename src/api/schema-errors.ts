@@ -20,6 +20,8 @@ export interface SchemaNode {
   maxItems?: number;
   minimum?: number;
   maximum?: number;
+  'x-kubernetes-list-type'?: string;
+  'x-kubernetes-list-map-keys'?: readonly string[];
 }
 
 /** One error for each broken place, in the order of the value's members. Empty for a value this explanation finds no fault with. */
@@ -52,6 +54,34 @@ function recordErrors(node: SchemaNode, value: object, path: string): FieldError
     new RegExp(pattern).test(key)
       ? schemaErrors(member, item, `${path}[${key}]`)
       : [{ path: `${path}[${key}]`, message: `is no valid key: keys match ${pattern}` }],
+  );
+}
+
+/** Entries that stand twice in a list of unlike ones, as the API server refuses them. The value must follow the schema. */
+export function repeatErrors(node: SchemaNode, value: unknown, path = ''): FieldError[] {
+  if (Array.isArray(value)) {
+    const { items = {} } = node;
+    return [...repeatsIn(node, value, path), ...value.flatMap((item, i) => repeatErrors(items, item, `${path}[${i}]`))];
+  }
+  const { properties } = node;
+  if (!properties || typeof value !== 'object' || value === null) return [];
+  const errors: FieldError[] = [];
+  for (const name in properties) {
+    const member = (value as Record<string, unknown>)[name];
+    if (typeof member !== 'object') continue;
+    errors.push(...repeatErrors(properties[name] ?? {}, member, path === '' ? name : `${path}.${name}`));
+  }
+  return errors;
+}
+
+function repeatsIn(node: SchemaNode, list: readonly unknown[], path: string): FieldError[] {
+  const [key] = node['x-kubernetes-list-map-keys'] ?? [];
+  if (key === undefined && node['x-kubernetes-list-type'] !== 'set') return [];
+  const words = list.map((item) => (key === undefined ? item : (item as Record<string, unknown>)[key]));
+  return words.flatMap((word, i) =>
+    words.indexOf(word) === i
+      ? []
+      : [{ path: `${path}[${i}]`, message: `repeats ${key === undefined ? '' : `${key} `}${show(word)}` }],
   );
 }
 
@@ -115,7 +145,9 @@ function oneOf(values: readonly unknown[]): string {
 }
 
 function between(least: number | undefined, most: number | undefined, unit: string): string {
-  if (least !== undefined && least !== 0 && most !== undefined) return ` of ${least} to ${most}${unit}`;
+  // That a text or list may be empty goes without saying.
+  if (least !== undefined && (least !== 0 || unit === '') && most !== undefined)
+    return ` of ${least} to ${most}${unit}`;
   if (most !== undefined) return ` of at most ${most}${unit}`;
   return least === undefined ? '' : ` of at least ${least}${unit}`;
 }

@@ -2,7 +2,7 @@
 import { Compile } from 'typebox/compile';
 import type { FieldError, Kind, KubeObject } from './kind.ts';
 import { metadataErrors, sizeErrors } from './metadata.ts';
-import { schemaErrors } from './schema-errors.ts';
+import { repeatErrors, schemaErrors } from './schema-errors.ts';
 
 type Schema = NonNullable<Kind['schema']>;
 type Checker = (value: unknown) => boolean;
@@ -32,7 +32,7 @@ export function validateObject<T extends KubeObject>(kind: Kind<T>, object: T, o
 
 function bodyErrors(schema: Schema, object: KubeObject): FieldError[] {
   const { apiVersion: _apiVersion, kind: _kind, metadata: _metadata, ...body } = object;
-  if (checkerOf(schema)(body)) return [];
+  if (checkerOf(schema)(body)) return repeatErrors(schema, body);
   const errors = schemaErrors(schema, body);
   // The checker has the last word even where the explanation does not follow it.
   return errors.length > 0 ? errors : [{ path: '', message: 'does not follow the schema' }];

@@ -53,6 +53,8 @@ class Embedded implements EmbeddedCluster {
   /** Highest version that is durable: watchers hear of no later one. */
   #published: number;
   #batch: Batch | undefined;
+  /** Whether changes are committed by and by: not in a store that keeps nothing, and not while it is being opened. */
+  #scheduling = false;
   #closed = false;
 
   constructor(options: EmbeddedOptions) {
@@ -75,6 +77,7 @@ class Embedded implements EmbeddedCluster {
     for (const row of rows) this.#tables.get(row.kind)?.put(objectKey(row), parsedEntry(row));
     this.#ensureNamespaces();
     this.#published = this.#version;
+    this.#scheduling = storage.commit !== undefined;
     const published = (): number => this.#published;
     const log = (): WatchLog => new WatchLog({ clock, published, capacity: history }, this.#version);
     this.#logs = new Map(kinds.map((kind) => [plural(kind), log()]));
@@ -145,14 +148,14 @@ class Embedded implements EmbeddedCluster {
   }
 
   #settled(batch: Batch): Promise<void> | undefined {
-    if (this.#storage.commit) return batch.committed;
+    if (this.#scheduling) return batch.committed;
     this.#publish(this.#takeChanges());
     return undefined;
   }
 
   #write(change: Change): void {
     this.#table(change.kind).put(change.key, change.after);
-    this.#batch ??= this.#storage.commit ? this.#scheduledBatch() : { changes: [], committed: Promise.resolve() };
+    this.#batch ??= this.#scheduling ? this.#scheduledBatch() : { changes: [], committed: Promise.resolve() };
     this.#batch.changes.push(change);
   }
 

@@ -78,7 +78,8 @@ function files(): Record<string, string> {
 }
 
 async function untilFiles(wanted: Record<string, string>): Promise<void> {
-  const sorted = (record: Record<string, string>) => JSON.stringify(Object.entries(record).toSorted());
+  const sorted = (record: Record<string, string>) =>
+    JSON.stringify(Object.entries(record).toSorted(([a], [b]) => (a < b ? -1 : 1)));
   while (sorted(files()) !== sorted(wanted)) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 

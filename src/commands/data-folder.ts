@@ -24,7 +24,10 @@ export function openDataFolder(path: string | undefined): DataFolder {
     writeFileSync(join(folder, '.writable'), '', { mode: 0o600 });
     rmSync(join(folder, '.writable'));
   } catch (error) {
-    throw new Error(`the data folder ${folder} cannot be used: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new Error(
+      `the data folder ${folder} cannot be used: ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    );
   }
   return {
     path: folder,

@@ -69,7 +69,8 @@ export function parseDevFlags(args: readonly string[]): DevFlags {
     http01Port: port('http01-port', 5080),
     tlsAlpn01Port: port('tls-alpn01-port', 5443),
   };
-  if (values.memory && values.data !== undefined) mistakes.push('--memory keeps nothing, so it does not go with --data');
+  if (values.memory && values.data !== undefined)
+    mistakes.push('--memory keeps nothing, so it does not go with --data');
   if (flags.port === flags.httpPort) mistakes.push('--port and --http-port must differ');
   if (mistakes.length > 0) throw new UsageError(mistakes.join('\n'));
   return flags;

@@ -15,6 +15,7 @@ import { createAudit } from '../telemetry/audit.ts';
 import { createLog, type LineSink, stderrSink } from '../telemetry/log.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { createValidators } from '../validators/index.ts';
+import { withLocalhost } from '../validators/localhost.ts';
 import { createResolver } from '../validators/resolver.ts';
 import { type DataFolder, openDataFolder } from './data-folder.ts';
 import { DEV_HELP, type DevFlags, parseDevFlags, UsageError } from './dev-flags.ts';
@@ -65,7 +66,13 @@ async function dev(flags: DevFlags): Promise<number> {
 
 function openCluster(flags: DevFlags, folder: DataFolder): EmbeddedCluster {
   const storage = flags.data === undefined ? memoryStorage() : sqliteStorage(storeFile(folder.path));
-  return createEmbeddedCluster({ storage, clock: createClock(), random: createRandom(), kinds: ALL_KINDS, namespaces: ['default', NAMESPACE] });
+  return createEmbeddedCluster({
+    storage,
+    clock: createClock(),
+    random: createRandom(),
+    kinds: ALL_KINDS,
+    namespaces: ['default', NAMESPACE],
+  });
 }
 
 interface Running {
@@ -78,20 +85,35 @@ interface Running {
 async function run(flags: DevFlags, { folder, cluster, audit, stopping }: Running): Promise<void> {
   const { signal } = stopping;
   const folderOfManifests = resolve(flags.manifests);
-  const manifests = await watchManifests({ folder: folderOfManifests, cluster, clock: createClock(), signal, report: step, namespace: NAMESPACE });
-  if (manifests.errors > 0) throw new Error(`mistakes in ${folderOfManifests}: mend what is listed above and start again`);
+  const manifests = await watchManifests({
+    folder: folderOfManifests,
+    cluster,
+    clock: createClock(),
+    signal,
+    report: step,
+    namespace: NAMESPACE,
+  });
+  if (manifests.errors > 0)
+    throw new Error(`mistakes in ${folderOfManifests}: mend what is listed above and start again`);
   step(`applied ${manifests.count} objects of ${folderOfManifests}`);
   const { operator, ca } = await assemble(flags, { cluster, audit });
   const running = operator.run(signal);
   try {
     await operator.synced(signal);
-    await listen(operator.distribution, { host: HOST, port: flags.httpPort, what: 'CRLs and health', flag: '--http-port' });
+    await listen(operator.distribution, {
+      host: HOST,
+      port: flags.httpPort,
+      what: 'CRLs and health',
+      flag: '--http-port',
+    });
     step(`serving CRLs, health and metrics on http://${HOST}:${flags.httpPort}`);
     await listen(operator.acme, { host: HOST, port: flags.port, what: 'the ACME server', flag: '--port' });
     step(`serving ACME on https://localhost:${flags.port}`);
     const issuer = await readyIssuer(flags, operator, signal);
     const files = publish(folder, { ca, issuer });
-    process.stdout.write(`ready directory=https://localhost:${flags.port}/acme/${issuer.metadata.name}/directory ca=${files.ca} issuer-ca=${files.issuerCA}\n`);
+    process.stdout.write(
+      `ready directory=https://localhost:${flags.port}/acme/${issuer.metadata.name}/directory ca=${files.ca} issuer-ca=${files.issuerCA}\n`,
+    );
     await once(signal);
     step('stopping');
   } finally {
@@ -102,12 +124,18 @@ async function run(flags: DevFlags, { folder, cluster, audit, stopping }: Runnin
 }
 
 /** The operator over this cluster, with its serving certificate. */
-async function assemble(flags: DevFlags, { cluster, audit }: Pick<Running, 'cluster' | 'audit'>): Promise<{ operator: Operator; ca: string }> {
+async function assemble(
+  flags: DevFlags,
+  { cluster, audit }: Pick<Running, 'cluster' | 'audit'>,
+): Promise<{ operator: Operator; ca: string }> {
   const clock = createClock();
   const random = createRandom();
   const secrets = createSecretReader(cluster, NAMESPACE);
   const keyring = await loadKeyring(secrets, random);
-  const serving = await servingCertificate({ secrets, clock, random }, { dnsNames: ['localhost'], ipAddresses: ['127.0.0.1', '::1'] });
+  const serving = await servingCertificate(
+    { secrets, clock, random },
+    { dnsNames: ['localhost'], ipAddresses: ['127.0.0.1', '::1'] },
+  );
   step('loaded sealing keys and the serving certificate');
   const nameservers = flags.resolver === undefined ? undefined : [flags.resolver];
   const operator = createOperator({
@@ -115,8 +143,14 @@ async function assemble(flags: DevFlags, { cluster, audit }: Pick<Running, 'clus
     namespace: NAMESPACE,
     secrets,
     keyring,
-    validators: createValidators({ denyList: createLoopbackDenyList([]), clock, http01Port: flags.http01Port, tlsAlpn01Port: flags.tlsAlpn01Port }),
-    resolver: (own) => createResolver({ clock, random, ...(own ? { nameservers: own } : nameservers ? { nameservers } : {}) }),
+    validators: createValidators({
+      denyList: createLoopbackDenyList([]),
+      clock,
+      http01Port: flags.http01Port,
+      tlsAlpn01Port: flags.tlsAlpn01Port,
+    }),
+    resolver: (own = nameservers) =>
+      withLocalhost(createResolver({ clock, random, ...(own ? { nameservers: own } : {}) })),
     clock,
     random,
     log: createLog({ clock, level: 'warn', sink: stderrSink() }),
@@ -133,7 +167,8 @@ async function assemble(flags: DevFlags, { cluster, audit }: Pick<Running, 'clus
 async function readyIssuer(flags: DevFlags, { issuers }: Operator, signal: AbortSignal): Promise<ClusterCAIssuer> {
   const clock = createClock();
   const find = () => (flags.issuer === undefined ? issuers.list()[0] : issuers.get({ name: flags.issuer }));
-  const isReady = (issuer: ClusterCAIssuer | undefined) => issuer?.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True');
+  const isReady = (issuer: ClusterCAIssuer | undefined) =>
+    issuer?.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True');
   for (let waited = 0; ; waited += 20) {
     const issuer = find();
     if (issuer && isReady(issuer)) return issuer;
@@ -143,13 +178,19 @@ async function readyIssuer(flags: DevFlags, { issuers }: Operator, signal: Abort
 }
 
 function notReady(flags: DevFlags, issuer: ClusterCAIssuer | undefined): string {
-  if (!issuer) return flags.issuer === undefined ? `no ${ClusterCAIssuerKind.kind} in ${flags.manifests}` : `no ${ClusterCAIssuerKind.kind} named ${flags.issuer}`;
+  if (!issuer)
+    return flags.issuer === undefined
+      ? `no ${ClusterCAIssuerKind.kind} in ${flags.manifests}`
+      : `no ${ClusterCAIssuerKind.kind} named ${flags.issuer}`;
   const ready = issuer.status?.conditions?.find(({ type }) => type === 'Ready');
   return `the issuer ${issuer.metadata.name} is not ready: ${ready?.message ?? 'it was not judged yet'}`;
 }
 
 /** Files that clients need. */
-function publish(folder: DataFolder, { ca, issuer }: { ca: string; issuer: ClusterCAIssuer }): { ca: string; issuerCA: string } {
+function publish(
+  folder: DataFolder,
+  { ca, issuer }: { ca: string; issuer: ClusterCAIssuer },
+): { ca: string; issuerCA: string } {
   const root = parsePemCertificates(issuer.status?.chains?.[0]?.pem ?? '').at(-1);
   return {
     ca: folder.publish('ca.crt', ca),

@@ -24,21 +24,30 @@ export function listenerOptions(tls: { cert: string; key: string }): FastifyServ
     forceCloseConnections: 'idle' as const,
     return503OnClosing: true,
   };
-  return options as unknown as FastifyServerOptions;
+  return options;
 }
 
 /** Connections beyond this are refused. */
 const MAX_CONNECTIONS = 10_000;
 
 /** Listens, or throws an Error that says what is in the way. */
-export async function listen(app: FastifyInstance, at: { host: string; port: number; what: string; flag: string }): Promise<void> {
+export async function listen(
+  app: FastifyInstance,
+  at: { host: string; port: number; what: string; flag: string },
+): Promise<void> {
   try {
     await app.listen({ host: at.host, port: at.port });
     app.server.maxConnections = MAX_CONNECTIONS;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EADDRINUSE') throw new Error(`port ${at.port} for ${at.what} is taken: end what holds it, or choose another with ${at.flag}`, { cause: error });
-    if (code === 'EACCES') throw new Error(`port ${at.port} for ${at.what} needs more rights: choose another with ${at.flag}`, { cause: error });
+    if (code === 'EADDRINUSE')
+      throw new Error(`port ${at.port} for ${at.what} is taken: end what holds it, or choose another with ${at.flag}`, {
+        cause: error,
+      });
+    if (code === 'EACCES')
+      throw new Error(`port ${at.port} for ${at.what} needs more rights: choose another with ${at.flag}`, {
+        cause: error,
+      });
     throw error;
   }
 }

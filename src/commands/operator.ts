@@ -2,37 +2,29 @@
 // Adapters come in as arguments, so that dev, serve and the kill tests run the same code.
 import type { FastifyServerOptions } from 'fastify';
 import { createAcmeServer } from '../acme-server/index.ts';
-import { createUrls } from '../acme-server/urls.ts';
-import { EAB_INDEX, eabKey } from '../acme-server/external-account-binding.ts';
 import type { Keyring } from '../acme-server/keyring.ts';
-import { type AcmeObjects, createAcmeObjects, KEY_INDEX, keyIndex, REUSE_INDEX, reuseKey } from '../acme-server/objects.ts';
+import { type AcmeObjects, createAcmeObjects } from '../acme-server/objects.ts';
 import type { Bucket, Limit } from '../acme-server/rate-limits.ts';
-import { AccountKind, AuthorizationKind } from '../api/acme.ts';
-import { type ClusterCAIssuer, ClusterCAIssuerKind } from '../api/ca-issuer.ts';
-import { CertificateClaimKind } from '../api/certificate-claim.ts';
-import { CertificateRequestPolicyKind } from '../api/certificate-request-policy.ts';
-import { NamespaceKind, SecretKind } from '../api/core.ts';
-import { IssuedCertificateKind } from '../api/issued-certificate.ts';
-import type { KubeObject, Kind } from '../api/kind.ts';
+import { createUrls } from '../acme-server/urls.ts';
+import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
 import { createBackends } from '../backends/index.ts';
-import { CLAIM_INDEXES } from '../controllers/certificate-claim.ts';
-import { createControllers, withoutValues } from '../controllers/index.ts';
+import { createControllers } from '../controllers/index.ts';
 import { createDistributionApp } from '../distribution/app.ts';
-import { createCrls, REVOKED_INDEX, revokedIndex } from '../distribution/crl.ts';
+import { createCrls } from '../distribution/crl.ts';
 import type { CertificateSigningRequest } from '../domain/certificate-model.ts';
 import { sha256 } from '../domain/encoding.ts';
-import { Problem } from '../domain/problem.ts';
 import { prepare } from '../domain/policy/prepare.ts';
+import { Problem } from '../domain/problem.ts';
 import { compileExpression } from '../expressions/cel.ts';
 import { createChainStore } from '../issuance/chains.ts';
 import { createIssue } from '../issuance/engine.ts';
 import { createJudge } from '../issuance/judge.ts';
-import { createRecords, RECORD_INDEXES } from '../issuance/records.ts';
+import { createRecords } from '../issuance/records.ts';
 import type { Audit, Clock, Cluster, Log, Random, Resolver, SecretReader, Validators } from '../ports.ts';
 import { createEventRecorder } from '../runtime/event-recorder.ts';
-import { createReflector, type Reflector } from '../runtime/reflector.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { checkCaa } from '../validators/caa-check.ts';
+import { type Caches, createCaches } from './caches.ts';
 
 export interface OperatorDeps {
   cluster: Cluster;
@@ -57,96 +49,46 @@ export interface OperatorDeps {
 }
 
 export function createOperator(deps: OperatorDeps) {
-  const { cluster, clock, random, log, audit, metrics, namespace } = deps;
-  const reflectors: Reflector<KubeObject>[] = [];
-  const watchKind = <T extends KubeObject>(
-    kind: Kind<T>,
-    indexes: Record<string, (object: T) => readonly string[]> = {},
-    transform: (object: T) => T = (object) => object,
-  ): Reflector<T> => {
-    const reflector = createReflector({ cluster, kind, clock, random, log, indexes, transform });
-    reflectors.push(reflector as unknown as Reflector<KubeObject>);
-    return reflector;
-  };
-  const issuers = watchKind(ClusterCAIssuerKind);
-  const policies = watchKind(CertificateRequestPolicyKind);
-  const claims = watchKind(CertificateClaimKind, CLAIM_INDEXES);
-  const secrets = watchKind(SecretKind, {}, withoutValues);
-  const namespaces = watchKind(NamespaceKind);
-  const accounts = watchKind(AccountKind, {
-    [KEY_INDEX]: ({ spec }) => [keyIndex(spec.issuerUID, spec.spkiHash)],
-    [EAB_INDEX]: ({ spec }) => (spec.externalAccountBinding ? [eabKey(spec.issuerUID, spec.externalAccountBinding.keyID)] : []),
-  });
-  const authorizations = watchKind(AuthorizationKind, { [REUSE_INDEX]: ({ spec }) => (spec.outcome === 'valid' ? [reuseKey(spec)] : []) });
-  const issued = watchKind(IssuedCertificateKind, { ...RECORD_INDEXES, [REVOKED_INDEX]: revokedIndex });
-
-  const resolverOf = resolverByIssuer(deps.resolver);
-  const urls = ({ metadata }: ClusterCAIssuer) => ({
-    crl: `${deps.distributionURL}/crl/${metadata.name}.crl`,
-    issuerCertificate: `${deps.distributionURL}/ca/${metadata.name}.cer`,
-  });
-  const backends = createBackends({ secrets: deps.secrets, clock, random, urls });
-  const records = createRecords({ cluster, cache: issued, namespace });
-  const chains = createChainStore({ cluster });
-  const objects = createAcmeObjects({ cluster, keyring: deps.keyring, namespace, accounts, authorizations });
-  const judge = createJudge({ policies, compile: compileExpression, resolverOf, random, audit, decisions: metrics.decisions });
-  const issue = createIssue({
-    cluster,
-    namespace,
-    backends,
-    judge,
-    records,
-    chains,
-    refuseKey: refuseAccountKey(objects),
-    clock,
-    audit,
-    log,
-    issued: metrics.issued,
-    refused: metrics.refused,
-  });
+  const { caches, filled, keep } = createCaches(deps);
+  const services = createServices(deps, caches);
   const acme = createAcmeServer({
     ...deps,
-    objects,
-    accounts,
-    issuers,
-    records,
-    issue,
-    judge,
-    resolverOf,
+    ...caches,
+    ...services,
     checkCaa,
-    chainsOf: chains.pemsOf,
-    counters: { requests: metrics.requests, nonces: metrics.nonces, validations: metrics.validations, rateLimited: metrics.rateLimited },
+    chainsOf: (issuer, record) => services.chains.pemsOf(issuer, record),
+    counters: countersOf(deps.metrics),
   });
-  const crls = createCrls({ records: issued, backends, clock });
-  const ready = () => reflectors.every((reflector) => reflector.hasSynced());
-  const distribution = createDistributionApp({ issuers, crls, ready, metrics: () => metrics.render(), log });
-  const events = createEventRecorder({ cluster, clock, random, log, instance: 'countersign' });
+  const crls = createCrls({ records: caches.issued, backends: services.backends, clock: deps.clock });
+  const distribution = createDistributionApp({
+    issuers: caches.issuers,
+    crls,
+    ready: () => Object.values(caches).every((cache) => cache.hasSynced()),
+    metrics: () => deps.metrics.render(),
+    log: deps.log,
+  });
+  const events = createEventRecorder({ ...deps, instance: 'countersign' });
   const controllers = createControllers({
     ...deps,
-    caches: { issuers, policies, claims, secrets, namespaces, accounts, authorizations, records: issued },
-    issue,
-    records,
-    backends,
+    ...services,
+    caches: { ...caches, secrets: caches.secretCache, records: caches.issued },
     marks: deps.keyring,
     directoryURL: ({ metadata }) => createUrls(deps.externalURLs[0] ?? '', metadata.name).directory,
     policyFault: (policy) => prepare(policy, compileExpression).broken,
     events,
-    durations: metrics.reconcileSeconds,
-    collected: metrics.collected,
+    durations: deps.metrics.reconcileSeconds,
+    collected: deps.metrics.collected,
   });
 
   return {
     acme: acme.app,
     distribution,
-    issuers,
+    issuers: caches.issuers,
     /** Resolves once every cache is filled. */
-    synced: async (signal: AbortSignal) => {
-      await Promise.all(reflectors.map((reflector) => reflector.synced(signal)));
-    },
+    synced: filled,
     /** Keeps caches and runs controllers until the signal aborts. */
     run: async (signal: AbortSignal) => {
-      const filled = Promise.all(reflectors.map((reflector) => reflector.synced(signal))).then(() => undefined);
-      await Promise.all([...reflectors.map((reflector) => reflector.run(signal)), controllers.run(filled, signal)]);
+      await Promise.all([keep(signal), controllers.run(filled(signal), signal)]);
       await events.drain();
     },
     /** Stops serving, in order: no new requests, validations ended. */
@@ -155,6 +97,52 @@ export function createOperator(deps: OperatorDeps) {
       await distribution.close();
     },
   };
+}
+
+function countersOf({ requests, nonces, validations, rateLimited }: Metrics) {
+  return { requests, nonces, validations, rateLimited };
+}
+
+/** What doors and controllers share. */
+function createServices(deps: OperatorDeps, caches: Caches) {
+  const { cluster, clock, random, audit, metrics, namespace } = deps;
+  const resolverOf = resolverByIssuer(deps.resolver);
+  const backends = createBackends({
+    secrets: deps.secrets,
+    clock,
+    random,
+    urls: ({ metadata }) => ({
+      crl: `${deps.distributionURL}/crl/${metadata.name}.crl`,
+      issuerCertificate: `${deps.distributionURL}/ca/${metadata.name}.cer`,
+    }),
+  });
+  const records = createRecords({ cluster, cache: caches.issued, namespace });
+  const chains = createChainStore({ cluster });
+  const objects = createAcmeObjects({ ...deps, ...caches });
+  const judge = createJudge({
+    policies: caches.policies,
+    compile: compileExpression,
+    resolverOf,
+    random,
+    audit,
+    decisions: metrics.decisions,
+  });
+  const refuseKey = refuseAccountKey(objects);
+  const { issued, refused } = metrics;
+  const issue = createIssue({
+    cluster,
+    namespace,
+    backends,
+    judge,
+    records,
+    chains,
+    refuseKey,
+    clock,
+    audit,
+    issued,
+    refused,
+  });
+  return { resolverOf, backends, records, chains, objects, judge, issue };
 }
 
 export type Operator = ReturnType<typeof createOperator>;

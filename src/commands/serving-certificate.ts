@@ -46,7 +46,11 @@ export async function servingCertificate(
   );
   if (outcome.kind !== 'issued') throw new Error('the CA of the serving certificate did not sign');
   const pems = outcome.chain.map((der) => renderPem('CERTIFICATE', der));
-  return { cert: pems.join(''), key: privateKey.export({ format: 'pem', type: 'pkcs8' }) as string, ca: pems.at(-1) ?? '' };
+  return {
+    cert: pems.join(''),
+    key: privateKey.export({ format: 'pem', type: 'pkcs8' }) as string,
+    ca: pems.at(-1) ?? '',
+  };
 }
 
 function spkiOf(key: KeyObject): Buffer {

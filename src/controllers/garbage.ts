@@ -24,12 +24,8 @@ export interface GarbageDeps {
   collected: Counter;
 }
 
-export interface Garbage {
-  /** Deletes all that is due now; returns how many objects. Stops early once the signal aborts. */
-  sweep(signal: AbortSignal): Promise<number>;
-  /** Sweeps every ten minutes or so until the signal aborts. Never rejects. */
-  run(signal: AbortSignal): Promise<void>;
-}
+/** Deletes all that is due now; returns how many objects. Stops early once the signal aborts. */
+export type Sweep = (signal: AbortSignal) => Promise<number>;
 
 const SWEEP_MS = 600_000;
 const HOUR_MS = 3_600_000;
@@ -37,8 +33,8 @@ const RECORD_GRACE_MS = 168 * HOUR_MS;
 const ORDER_MS = 24 * HOUR_MS;
 const IDLE_ACCOUNT_MS = 30 * 24 * HOUR_MS;
 
-export function createGarbage(deps: GarbageDeps): Garbage {
-  async function sweep(signal: AbortSignal): Promise<number> {
+export function createGarbage(deps: GarbageDeps): Sweep {
+  return async (signal) => {
     const issuerOf = issuersByUID(deps.issuers);
     const now = deps.clock.now().getTime();
     const dueRecord = (record: IssuedCertificate) => recordEnd(record, issuerOf(record.spec.issuerUID)) < now;
@@ -54,15 +50,13 @@ export function createGarbage(deps: GarbageDeps): Garbage {
         due: async (account, live) => dueAccount(account) && (!live || (await isUnused(deps, account))),
       }))
     );
-  }
-
-  return { sweep, run: (signal) => sweepRegularly(deps, sweep, signal) };
+  };
 }
 
-/** Calls `sweep` every ten minutes, at a time of its own for each process. */
+/** Sweeps every ten minutes or so until the signal aborts. Never rejects. */
 export async function sweepRegularly(
   { clock, random, log }: Pick<GarbageDeps, 'clock' | 'random' | 'log'>,
-  sweep: (signal: AbortSignal) => Promise<number>,
+  sweep: Sweep,
   signal: AbortSignal,
 ): Promise<void> {
   while (!signal.aborted) {

@@ -26,7 +26,7 @@ import { createClaimReconciler } from './certificate-claim.ts';
 import { createPolicyReconciler } from './certificate-request-policy.ts';
 import type { Marks } from './claim-secret.ts';
 import { watchClaims } from './claim-triggers.ts';
-import { createGarbage } from './garbage.ts';
+import { createGarbage, type Sweep, sweepRegularly } from './garbage.ts';
 
 export interface ControllersDeps {
   cluster: Cluster;
@@ -57,6 +57,10 @@ export interface ControllersDeps {
   audit: Audit;
   durations: Histogram;
   collected: Counter;
+  /** Shows how many keys wait for a controller. */
+  showDepth?: (controller: string, read: () => number) => void;
+  /** Further sweeps of what has served its time, such as sweepEvents where the store does not let Events expire. */
+  sweeps?: readonly Sweep[];
 }
 
 export interface Controllers {
@@ -94,7 +98,8 @@ export function createControllers(deps: ControllersDeps): Controllers {
       resync: { everyMs: RESYNC_MS, keys: () => cache.list().map(({ metadata }): ObjectRef => metadata) },
     }),
   }));
-  const garbage = createGarbage({ ...deps, ...caches });
+  const sweeps = [createGarbage({ ...deps, ...caches }), ...(deps.sweeps ?? [])];
+  for (const { controller } of made) deps.showDepth?.(controller.name, () => controller.depth());
 
   return {
     all: made.map(({ controller }) => controller),
@@ -102,7 +107,10 @@ export function createControllers(deps: ControllersDeps): Controllers {
       await filled.catch(() => undefined);
       if (signal.aborted) return;
       const stops = made.map(({ reconciler, controller }) => reconciler.watch(controller.enqueue));
-      await Promise.all([...made.map(({ controller }) => controller.run(signal)), garbage.run(signal)]);
+      await Promise.all([
+        ...made.map(({ controller }) => controller.run(signal)),
+        ...sweeps.map((sweep) => sweepRegularly(deps, sweep, signal)),
+      ]);
       for (const stop of stops) stop();
     },
     idle: () => idle(made.map(({ controller }) => controller)),

@@ -15,25 +15,29 @@ export interface DistributionDeps {
   log: Log;
 }
 
-
-
-
 export function createDistributionApp(deps: DistributionDeps): FastifyInstance {
   const app = fastify({ logger: false, bodyLimit: 1024, requestTimeout: 10_000, connectionTimeout: 30_000 });
-  const issuerOf = (file: string, suffix: string) => (file.endsWith(suffix) ? deps.issuers.get({ name: file.slice(0, -suffix.length) }) : undefined);
+  const issuerOf = (file: string, suffix: string) =>
+    file.endsWith(suffix) ? deps.issuers.get({ name: file.slice(0, -suffix.length) }) : undefined;
 
   app.get<{ Params: { file: string } }>('/crl/:file', async (request, reply) => {
     const issuer = issuerOf(request.params.file, '.crl');
     const crl = issuer && (await deps.crls.of(issuer));
-    return crl ? reply.type('application/pkix-crl').header('Cache-Control', 'max-age=300').send(crl) : reply.code(404).send('no such CRL\n');
+    return crl
+      ? reply.type('application/pkix-crl').header('Cache-Control', 'max-age=300').send(crl)
+      : reply.code(404).send('no such CRL\n');
   });
   app.get<{ Params: { file: string } }>('/ca/:file', async (request, reply) => {
     const issuer = issuerOf(request.params.file, '.cer');
     const [certificate] = parsePemCertificates(issuer?.status?.chains?.[0]?.pem ?? '');
-    return certificate ? reply.type('application/pkix-cert').send(certificate) : reply.code(404).send('no such issuer\n');
+    return certificate
+      ? reply.type('application/pkix-cert').send(certificate)
+      : reply.code(404).send('no such issuer\n');
   });
   app.get('/healthz', (_request, reply) => reply.send('ok\n'));
-  app.get('/readyz', (_request, reply) => reply.code(deps.ready() ? 200 : 503).send(deps.ready() ? 'ok\n' : 'starting\n'));
+  app.get('/readyz', (_request, reply) =>
+    reply.code(deps.ready() ? 200 : 503).send(deps.ready() ? 'ok\n' : 'starting\n'),
+  );
   app.get('/metrics', async (_request, reply) => {
     const { contentType, body } = await deps.metrics();
     return reply.type(contentType).send(body);

@@ -37,7 +37,9 @@ export function createCrls(deps: { records: Cache<IssuedCertificate>; backends: 
       .byIndex(REVOKED_INDEX, issuerUID)
       .filter(({ status }) => new Date(status.notAfter) > now)
       .flatMap(({ spec, status }) =>
-        spec.revocation ? [{ serial: status.serial, revokedAt: new Date(spec.revocation.revokedAt), reason: spec.revocation.reason }] : [],
+        spec.revocation
+          ? [{ serial: status.serial, revokedAt: new Date(spec.revocation.revokedAt), reason: spec.revocation.reason }]
+          : [],
       );
   }
 
@@ -48,7 +50,8 @@ export function createCrls(deps: { records: Cache<IssuedCertificate>; backends: 
       const uid = issuer.metadata.uid;
       const now = deps.clock.now();
       const old = kept.get(uid);
-      if (old && deps.clock.monotonic() < old.freshUntil && old.generation === issuer.metadata.generation) return old.der;
+      if (old && deps.clock.monotonic() < old.freshUntil && old.generation === issuer.metadata.generation)
+        return old.der;
       // The number follows the clock, so that it grows over restarts too (RFC 5280 section 5.2.3).
       const byClock = BigInt(now.getTime());
       const number = old && byClock <= old.number ? old.number + 1n : byClock;

@@ -72,21 +72,23 @@ export function encodeOrder(order: Order): string {
 
 /** The order of `encodeOrder`. Only ever called on authenticated text. */
 export function decodeOrder(text: string): Order {
-  const [id = '', account = '', issuerUID = '', created = '', expires = '', notBefore, notAfter, profile = '', replaces, reused = '', names = ''] =
-    text.split('|');
-  const [record = '', certID = ''] = replaces ? replaces.split('~') : [];
+  const fields = text.split('|');
+  const field = (index: number): string => fields[index] ?? '';
+  const [record = '', certID = ''] = field(8).split('~');
   return {
-    id,
-    account,
-    issuerUID,
-    created: date(created),
-    expires: date(expires),
-    ...(notBefore ? { notBefore: new Date(notBefore) } : {}),
-    ...(notAfter ? { notAfter: new Date(notAfter) } : {}),
-    ...(profile ? { profile: decodeURIComponent(profile) } : {}),
-    ...(replaces ? { replaces: { record, certID } } : {}),
-    reused: decodeReuse(reused),
-    identifiers: names.split(' ').map((name) => (name.startsWith('=') ? { type: 'ip', value: name.slice(1) } : { type: 'dns', value: name })),
+    id: field(0),
+    account: field(1),
+    issuerUID: field(2),
+    created: date(field(3)),
+    expires: date(field(4)),
+    ...(field(5) ? { notBefore: new Date(field(5)) } : {}),
+    ...(field(6) ? { notAfter: new Date(field(6)) } : {}),
+    ...(field(7) ? { profile: decodeURIComponent(field(7)) } : {}),
+    ...(field(8) ? { replaces: { record, certID } } : {}),
+    reused: decodeReuse(field(9)),
+    identifiers: field(10)
+      .split(' ')
+      .map((name) => (name.startsWith('=') ? { type: 'ip', value: name.slice(1) } : { type: 'dns', value: name })),
   };
 }
 
@@ -95,7 +97,8 @@ function encodeReuse(reused: ReadonlyMap<number, Reuse>): string {
   const runs: { orderID: string; first: number; theirs: number; count: number }[] = [];
   for (const [index, reuse] of [...reused].sort(([a], [b]) => a - b)) {
     const last = runs.at(-1);
-    const follows = last?.orderID === reuse.orderID && last.first + last.count === index && last.theirs + last.count === reuse.index;
+    const follows =
+      last?.orderID === reuse.orderID && last.first + last.count === index && last.theirs + last.count === reuse.index;
     if (last && follows) last.count++;
     else runs.push({ orderID: reuse.orderID, first: index, theirs: reuse.index, count: 1 });
   }
@@ -114,7 +117,9 @@ function decodeReuse(text: string): Map<number, Reuse> {
 /** Compact text of an authorization's URL. */
 export function encodeAuthorizationRef(ref: AuthorizationRef): string {
   const name = ref.identifier.type === 'ip' ? `=${ref.identifier.value}` : ref.identifier.value;
-  return [ref.account, ref.issuerUID, ref.orderID, ref.index, ref.wildcard ? 'w' : '', seconds(ref.expires), name].join('|');
+  return [ref.account, ref.issuerUID, ref.orderID, ref.index, ref.wildcard ? 'w' : '', seconds(ref.expires), name].join(
+    '|',
+  );
 }
 
 export function decodeAuthorizationRef(text: string): AuthorizationRef {
@@ -150,7 +155,11 @@ export function authorizationName(ref: Pick<AuthorizationRef, 'orderID' | 'index
 }
 
 /** `found` is the stored result, if any. */
-export function authorizationStatus(ref: AuthorizationRef, found: Authorization | undefined, now: Date): AuthorizationStatus {
+export function authorizationStatus(
+  ref: AuthorizationRef,
+  found: Authorization | undefined,
+  now: Date,
+): AuthorizationStatus {
   if (!found) return ref.expires <= now ? 'expired' : 'pending';
   if (found.spec.outcome === 'valid' && new Date(found.spec.expires) <= now) return 'expired';
   return found.spec.outcome;
@@ -171,7 +180,8 @@ export function orderStatus(
 
 /** The identifiers of a newOrder request, unique, in the client's order. Throws malformed and what parseIdentifier throws. */
 export function parseOrderIdentifiers(input: unknown, limit: number): Identifier[] {
-  if (!Array.isArray(input) || input.length === 0) throw new Problem('malformed', 'identifiers must be a list of at least one');
+  if (!Array.isArray(input) || input.length === 0)
+    throw new Problem('malformed', 'identifiers must be a list of at least one');
   if (input.length > limit) throw new Problem('malformed', `at most ${limit} identifiers an order`);
   const seen = new Map<string, Identifier>();
   for (const item of input) {
@@ -181,7 +191,10 @@ export function parseOrderIdentifiers(input: unknown, limit: number): Identifier
   const identifiers = [...seen.values()];
   const length = identifiers.reduce((sum, { value }) => sum + value.length, 0);
   if (length > MAX_NAMES_LENGTH) {
-    throw new Problem('malformed', `the names of an order have at most ${MAX_NAMES_LENGTH} characters together; these have ${length}`);
+    throw new Problem(
+      'malformed',
+      `the names of an order have at most ${MAX_NAMES_LENGTH} characters together; these have ${length}`,
+    );
   }
   return identifiers;
 }

@@ -639,6 +639,12 @@ table('the issuer', [
     'its addresses are not known',
   ],
   [
+    'denies a name with an address nobody can read',
+    { allowed: any },
+    { ...denying({ cidrs: ['10.0.0.0/28'] }), ...host(at('x')) },
+    'its address "x" lies where',
+  ],
+  [
     'allows a name that has none',
     { allowed: any },
     { ...denying({ cidrs: ['10.0.0.0/28'] }), ...host({ state: 'unresolvable' }) },
@@ -811,6 +817,16 @@ test('a policy that fails for now does not stop one that passes', () => {
     policy: 'b',
   });
   expect(decide([aPolicy('a', inTen), allowing('b', ['*.org'])], host({ state: 'failed' })).verdict).toBe('transient');
+});
+
+test('a policy that could still pass outweighs one that fails for now', () => {
+  const byKey = allowing('b', ['**'], { selector: { publicKeys: [SPKI_HASH] } });
+  const early: Question = { ...host({ state: 'failed' }), stage: 'validation', publicKey: undefined };
+  expect(decide([aPolicy('a', inTen), byKey], early)).toMatchObject({
+    verdict: 'unknown',
+    needs: { facts: ['publicKey'] },
+  });
+  expect(decide([aPolicy('a', inTen)], early).verdict).toBe('transient');
 });
 
 test('wanted facts are those of policies that may be selected, and of the issuer', () => {

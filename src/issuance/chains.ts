@@ -50,33 +50,20 @@ export function createChainStore(deps: { cluster: Cluster }): ChainStore {
 
   async function keep(issuer: ClusterCAIssuer, chain: readonly Buffer[]): Promise<string> {
     const fingerprint = chainFingerprint(chain);
-    if (recent.has(fingerprint) || offered(issuer).some((known) => known.fingerprint === fingerprint)) return fingerprint;
-    await store(issuer.metadata.name, fingerprint, chain);
+    if (recent.has(fingerprint) || offered(issuer).some((known) => known.fingerprint === fingerprint))
+      return fingerprint;
+    await store(deps.cluster, issuer.metadata.name, { fingerprint, pem: pemOf(chain) });
     recent.set(fingerprint, [...chain]);
     return fingerprint;
-  }
-
-  async function store(name: string, fingerprint: string, chain: readonly Buffer[]): Promise<void> {
-    const pem = chain.map((der) => renderPem('CERTIFICATE', der)).join('');
-    for (;;) {
-      const live = await deps.cluster.get(ClusterCAIssuerKind, { name });
-      if (!live) throw new Error('the issuer is gone');
-      const chains = live.status?.chains ?? [];
-      if (chains.some((known) => known.fingerprint === fingerprint)) return;
-      try {
-        await deps.cluster.replaceStatus(ClusterCAIssuerKind, { ...live, status: { ...live.status, chains: [{ fingerprint, pem }, ...chains].slice(0, MAX_CHAINS) } });
-        return;
-      } catch (error) {
-        if (!isClusterError(error, 'Conflict')) throw error;
-      }
-    }
   }
 
   /** The preferred chain of the CA key that signed the record, then the others of that key. */
   function ofRecord(issuer: ClusterCAIssuer, record: IssuedCertificate): readonly Offered[] {
     const all = offered(issuer);
     const just = recent.get(record.status.chain);
-    const own = all.find((chain) => chain.fingerprint === record.status.chain) ?? (just && offer(issuer, record.status.chain, just));
+    const own =
+      all.find((chain) => chain.fingerprint === record.status.chain) ??
+      (just && offer(issuer, record.status.chain, just));
     if (!own) return [];
     const same = all.filter((chain) => chain.issuingKey === own.issuingKey);
     return same.length > 0 ? same : [own];
@@ -93,19 +80,40 @@ export function createChainStore(deps: { cluster: Cluster }): ChainStore {
   };
 }
 
+const pemOf = (chain: readonly Buffer[]) => chain.map((der) => renderPem('CERTIFICATE', der)).join('');
+
+async function store(cluster: Cluster, name: string, chain: { fingerprint: string; pem: string }): Promise<void> {
+  for (;;) {
+    const live = await cluster.get(ClusterCAIssuerKind, { name });
+    if (!live) throw new Error('the issuer is gone');
+    const chains = live.status?.chains ?? [];
+    if (chains.some(({ fingerprint }) => fingerprint === chain.fingerprint)) return;
+    try {
+      await cluster.replaceStatus(ClusterCAIssuerKind, {
+        ...live,
+        status: { ...live.status, chains: [chain, ...chains].slice(0, MAX_CHAINS) },
+      });
+      return;
+    } catch (error) {
+      if (!isClusterError(error, 'Conflict')) throw error;
+    }
+  }
+}
+
 function offer(issuer: ClusterCAIssuer, fingerprint: string, chain: readonly Buffer[]): Offered {
   const whole = chain.map(parseCertificate);
   const last = whole.at(-1);
   const root = last && isRoot(last) ? last.der : undefined;
   // A root that is itself the issuing CA stays unless trimming is asked for: certbot refuses a chain of the leaf alone.
-  const trim = root && (chain.length > 1 ? issuer.spec.chain?.trimRoot !== false : issuer.spec.chain?.trimRoot === true);
+  const trim =
+    root && (chain.length > 1 ? issuer.spec.chain?.trimRoot !== false : issuer.spec.chain?.trimRoot === true);
   const certificates = trim ? chain.slice(0, -1) : chain;
   return {
     fingerprint,
     certificates,
     root,
     whole,
-    pem: certificates.map((der) => renderPem('CERTIFICATE', der)).join(''),
+    pem: pemOf(certificates),
     issuingKey: whole[0]?.subjectKeyIdentifier?.toString('hex') ?? '',
   };
 }

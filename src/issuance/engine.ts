@@ -6,7 +6,7 @@ import { isClusterError } from '../domain/cluster-error.ts';
 import { parseCsr } from '../domain/csr.ts';
 import { base32, sha256 } from '../domain/encoding.ts';
 import { Problem } from '../domain/problem.ts';
-import type { Audit, Backend, Backends, Clock, Cluster, Counter, Log } from '../ports.ts';
+import type { Audit, Backend, Backends, Clock, Cluster, Counter } from '../ports.ts';
 import type { ChainStore } from './chains.ts';
 import type { Judge } from './judge.ts';
 import { judgedRequest, matchRequest } from './match.ts';
@@ -28,7 +28,6 @@ export interface IssuanceDeps {
   refuseKey: (issuerUID: string, csr: CertificateSigningRequest) => Problem | undefined;
   clock: Clock;
   audit: Audit;
-  log: Log;
   issued: Counter;
   refused: Counter;
 }
@@ -63,7 +62,11 @@ export function createIssue(deps: IssuanceDeps): Issue {
 }
 
 /** Parse, match, judge. Throws the problem of a refusal; writes nothing. */
-async function approve(deps: IssuanceDeps, request: IssuanceRequest, { backend, signal }: { backend: Backend; signal: AbortSignal }): Promise<Approved> {
+async function approve(
+  deps: IssuanceDeps,
+  request: IssuanceRequest,
+  { backend, signal }: { backend: Backend; signal: AbortSignal },
+): Promise<Approved> {
   const csr = parseCsr(request.csr);
   const names = matchRequest(request, csr);
   const forbidden = deps.refuseKey(request.issuer.metadata.uid, csr);
@@ -73,7 +76,6 @@ async function approve(deps: IssuanceDeps, request: IssuanceRequest, { backend, 
   const draft = buildModel(request, { csr, names, validity, now, notAfterLimit: undefined, maxDurationMs: undefined });
   const verdict = await deps.judge.atFinalize({
     issuer: request.issuer,
-    requester: request.requester,
     id: request.id,
     judged: judgedRequest(request, { csr, model: draft, validity }),
     keyInUse: () => keyInUse(deps.records, request, { csr, now }),
@@ -88,13 +90,20 @@ async function approve(deps: IssuanceDeps, request: IssuanceRequest, { backend, 
 }
 
 /** Another live certificate of the issuer with this key, other than the one being renewed by its own claim. */
-function keyInUse(records: Records, request: IssuanceRequest, { csr, now }: { csr: CertificateSigningRequest; now: Date }): boolean {
+function keyInUse(
+  records: Records,
+  request: IssuanceRequest,
+  { csr, now }: { csr: CertificateSigningRequest; now: Date },
+): boolean {
   const own = recordName(request.door, request.id);
   return records
     .ofPublicKey(base32(sha256(csr.publicKey.spki)))
     .some(
       ({ metadata, spec, status }) =>
-        metadata.name !== own && spec.issuerUID === request.issuer.metadata.uid && !spec.revocation && new Date(status.notAfter) > now,
+        metadata.name !== own &&
+        spec.issuerUID === request.issuer.metadata.uid &&
+        !spec.revocation &&
+        new Date(status.notAfter) > now,
     );
 }
 
@@ -109,19 +118,32 @@ async function sign(
   if (outcome.kind === 'refused') throw outcome.problem;
   const leaf = verifyIssued(outcome.chain, approved.model, backend.controls);
   const chain = await deps.chains.keep(request.issuer, outcome.chain.slice(1));
-  const record = buildRecord(request, { ...approved, name, namespace: deps.namespace, leaf, chain, now: deps.clock.now() });
+  const record = buildRecord(request, {
+    ...approved,
+    name,
+    namespace: deps.namespace,
+    leaf,
+    chain,
+    now: deps.clock.now(),
+  });
   const { stored, created } = await commit(deps, record);
   if (created) report(deps, request, stored);
   return { kind: 'issued', record: stored, ...deps.chains.handedOut(request.issuer, stored) };
 }
 
 /** The commit. Another attempt that was faster wins, and ours is discarded unseen. */
-async function commit(deps: IssuanceDeps, record: ReturnType<typeof buildRecord>): Promise<{ stored: IssuedCertificate; created: boolean }> {
+async function commit(
+  deps: IssuanceDeps,
+  record: ReturnType<typeof buildRecord>,
+): Promise<{ stored: IssuedCertificate; created: boolean }> {
   try {
     return { stored: await deps.cluster.create(IssuedCertificateKind, record), created: true };
   } catch (error) {
     if (!isClusterError(error, 'AlreadyExists')) throw error;
-    const stored = await deps.cluster.get(IssuedCertificateKind, { namespace: deps.namespace, name: record.metadata.name });
+    const stored = await deps.cluster.get(IssuedCertificateKind, {
+      namespace: deps.namespace,
+      name: record.metadata.name,
+    });
     if (!stored) throw error;
     return { stored, created: false };
   }

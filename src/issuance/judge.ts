@@ -2,17 +2,19 @@
 import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
 import type { CertificateRequestPolicy, Door } from '../api/certificate-request-policy.ts';
 import type { AlternativeNames } from '../domain/certificate-model.ts';
-import { type Identifier, identifierKey } from '../domain/identifier.ts';
+import { baseIdentifier, type Identifier } from '../domain/identifier.ts';
 import { type Decision, evaluate, renderDenial, wantedFacts } from '../domain/policy.ts';
 import type { CompileExpression } from '../domain/policy/expression.ts';
-import type { JudgedRequest, PolicyInput, ServerFacts, Stage } from '../domain/policy/input.ts';
+import type { JudgedRequest, PolicyInput, Stage } from '../domain/policy/input.ts';
 import { prepare, type PreparedIssuer, prepareIssuer, type PreparedPolicy } from '../domain/policy/prepare.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Audit, Cache, Counter, Random, Resolver } from '../ports.ts';
 import { resolveServers, serverFacts } from './server-facts.ts';
 import type { Requester } from './types.ts';
 
-export type Verdict = { allowed: true; policy: string; decisionID: string; maxDurationMs?: number } | { allowed: false; problem: Problem };
+export type Verdict =
+  | { allowed: true; policy: string; decisionID: string; maxDurationMs?: number }
+  | { allowed: false; problem: Problem };
 
 interface Early {
   issuer: ClusterCAIssuer;
@@ -21,11 +23,25 @@ interface Early {
 
 export interface Judge {
   /** Refused early only for what every policy that could be selected denies on the facts known now. */
-  atNewOrder(request: Early & { identifiers: readonly Identifier[]; profile: string | undefined; duration: JudgedRequest['duration'] }): Promise<Problem | undefined>;
+  atNewOrder(
+    request: Early & {
+      identifiers: readonly Identifier[];
+      profile: string | undefined;
+      duration: JudgedRequest['duration'];
+    },
+  ): Promise<Problem | undefined>;
   /** As above with the addresses of one name, before any of them is dialled. */
-  atValidation(request: Early & { identifier: Identifier; addresses: readonly string[]; signal: AbortSignal }): Promise<Problem | undefined>;
+  atValidation(
+    request: Early & { identifier: Identifier; addresses: readonly string[]; signal: AbortSignal },
+  ): Promise<Problem | undefined>;
   /** The decision over the final model. Throws serverInternal/503 where the DNS could not tell. */
-  atFinalize(request: Early & { id: string; judged: JudgedRequest; keyInUse: () => boolean; signal: AbortSignal }): Promise<Verdict>;
+  atFinalize(request: {
+    issuer: ClusterCAIssuer;
+    id: string;
+    judged: JudgedRequest;
+    keyInUse: () => boolean;
+    signal: AbortSignal;
+  }): Promise<Verdict>;
 }
 
 export interface JudgeDeps {
@@ -38,75 +54,112 @@ export interface JudgeDeps {
 }
 
 export function createJudge(deps: JudgeDeps): Judge {
-  const policies = preparedPolicies(deps);
-  const issuers = new WeakMap<ClusterCAIssuer['spec'], PreparedIssuer>();
-
-  function issuerOf(issuer: ClusterCAIssuer): PreparedIssuer {
-    const known = issuers.get(issuer.spec) ?? prepareIssuer(issuer);
-    issuers.set(issuer.spec, known);
-    return known;
-  }
-
-  function inputOf(issuer: ClusterCAIssuer, request: JudgedRequest, stage: Stage, servers: ReadonlyMap<string, ServerFacts> = new Map()): PolicyInput {
-    return { policies: policies(), issuer: issuerOf(issuer), request, facts: { servers }, stage };
-  }
-
-  function report(decision: Decision, about: { stage: Stage; door: Door; issuer: string; requester: Requester; names: readonly string[]; id?: string }): string {
-    const decisionID = deps.random.bytes(12).toString('hex');
-    const { verdict, audit, broken } = decision;
-    deps.decisions.inc({ verdict, stage: about.stage, door: about.door });
-    deps.audit.record('decision', {
-      decisionID,
-      ...about,
-      verdict,
-      ...(decision.verdict === 'allow' ? { policy: decision.policy } : {}),
-      ...(decision.verdict === 'deny' ? { refusals: decision.refusals } : {}),
-      ...(decision.verdict === 'transient' ? { reason: decision.reason } : {}),
-      ...(audit.length > 0 ? { audit } : {}),
-      ...(broken.length > 0 ? { broken } : {}),
-    });
-    return decisionID;
-  }
-
-  /** Before finalize only a denial matters, and only a denial is put on record. */
-  function denial(decision: Decision, about: Parameters<typeof report>[1]): Problem | undefined {
-    if (decision.verdict !== 'deny') return undefined;
-    report(decision, about);
-    return renderDenial(decision);
-  }
-
+  const inputOf = inputs(deps);
   return {
     atNewOrder: async ({ issuer, requester, identifiers, profile, duration }) => {
       const judged = { door: 'ACME', requester, names: alternativeNames(identifiers), profile, duration } as const;
       const decision = evaluate(inputOf(issuer, judged, 'newOrder'));
       if (decision.verdict === 'transient') throw undecided(decision.reason);
-      return denial(decision, { stage: 'newOrder', door: 'ACME', issuer: issuer.metadata.name, requester, names: identifiers.map(identifierKey) });
+      return denial(deps, decision, aboutOf(issuer, judged, 'newOrder'));
     },
     atValidation: async ({ issuer, requester, identifier, addresses, signal }) => {
       const judged = { door: 'ACME', requester, names: alternativeNames([identifier]) } as const;
       const input = inputOf(issuer, judged, 'validation');
-      const { pointers } = wantedFacts(input);
-      const facts = await serverFacts(addresses, { resolver: deps.resolverOf(issuer), pointers, signal });
-      const decision = evaluate({ ...input, facts: { servers: new Map([[identifier.value, facts]]) } });
+      const facts = await serverFacts(addresses, {
+        resolver: deps.resolverOf(issuer),
+        pointers: wantedFacts(input).pointers,
+        signal,
+      });
+      const decision = evaluate({ ...input, facts: { servers: new Map([[baseIdentifier(identifier).value, facts]]) } });
       if (decision.verdict === 'transient') return new Problem('dns', decision.reason);
-      return denial(decision, { stage: 'validation', door: 'ACME', issuer: issuer.metadata.name, requester, names: [identifierKey(identifier)] });
+      return denial(deps, decision, aboutOf(issuer, judged, 'validation'));
     },
-    atFinalize: async ({ issuer, requester, id, judged, keyInUse, signal }) => {
+    atFinalize: async ({ issuer, id, judged, keyInUse, signal }) => {
       const input = inputOf(issuer, judged, 'finalize');
       const wanted = wantedFacts(input);
-      const servers = await resolveServers(wanted.servers, { resolver: deps.resolverOf(issuer), pointers: wanted.pointers, signal });
+      const servers = await resolveServers(wanted.servers, {
+        resolver: deps.resolverOf(issuer),
+        pointers: wanted.pointers,
+        signal,
+      });
       const decision = evaluate({ ...input, facts: { servers, ...(wanted.keyInUse ? { keyInUse: keyInUse() } : {}) } });
-      const about = { stage: 'finalize' as const, door: judged.door, issuer: issuer.metadata.name, requester, names: allNames(judged.names), id };
-      const decisionID = report(decision, about);
-      if (decision.verdict === 'allow') return { allowed: true, policy: decision.policy, decisionID, ...decision.clamp };
+      const decisionID = report(deps, decision, { ...aboutOf(issuer, judged, 'finalize'), id });
+      if (decision.verdict === 'allow')
+        return { allowed: true, policy: decision.policy, decisionID, ...decision.clamp };
       if (decision.verdict === 'deny') return { allowed: false, problem: renderDenial(decision) };
-      throw undecided(decision.verdict === 'transient' ? decision.reason : 'a fact that the policies need is not known');
+      throw undecided(
+        decision.verdict === 'transient' ? decision.reason : 'a fact that the policies need is not known',
+      );
     },
   };
 }
 
+function inputs(deps: JudgeDeps): (issuer: ClusterCAIssuer, request: JudgedRequest, stage: Stage) => PolicyInput {
+  const policies = preparedPolicies(deps);
+  const issuers = new WeakMap<ClusterCAIssuer['spec'], PreparedIssuer>();
+  return (issuer, request, stage) => {
+    const prepared = issuers.get(issuer.spec) ?? prepareIssuer(issuer);
+    issuers.set(issuer.spec, prepared);
+    return { policies: policies(), issuer: prepared, request, facts: { servers: new Map() }, stage };
+  };
+}
+
+/** What a line of the audit log says besides the verdict. */
+interface About {
+  stage: Stage;
+  door: Door;
+  issuer: string;
+  requester: Requester;
+  names: readonly string[];
+  /** Of the request. */
+  id?: string;
+}
+
+function aboutOf({ metadata }: ClusterCAIssuer, { door, requester, names }: JudgedRequest, stage: Stage): About {
+  return { stage, door, issuer: metadata.name, requester: requester as Requester, names: allNames(names) };
+}
+
+/** Puts the decision on record; returns its id. */
+function report({ random, decisions, audit }: JudgeDeps, decision: Decision, about: About): string {
+  const decisionID = random.bytes(12).toString('hex');
+  decisions.inc({ verdict: decision.verdict, stage: about.stage, door: about.door });
+  audit.record('decision', {
+    decisionID,
+    ...about,
+    verdict: decision.verdict,
+    ...(decision.verdict === 'allow' ? { policy: decision.policy } : {}),
+    ...(decision.verdict === 'deny' ? { refusals: shortened(decision.refusals) } : {}),
+    ...(decision.verdict === 'transient' ? { reason: decision.reason } : {}),
+    ...(decision.audit.length > 0 ? { auditPolicies: decision.audit } : {}),
+    ...(decision.broken.length > 0 ? { broken: decision.broken } : {}),
+  });
+  return decisionID;
+}
+
+/** Many names under many policies have more reasons than a line of a log should. */
+const MAX_REASONS = 200;
+
+function shortened(refusals: Extract<Decision, { verdict: 'deny' }>['refusals']): object[] {
+  let left = MAX_REASONS;
+  return refusals.slice(0, MAX_REASONS).map(({ policy, reasons }) => {
+    const kept = reasons.slice(0, Math.max(1, left));
+    left -= kept.length;
+    return { policy, reasons: kept, ...(kept.length < reasons.length ? { more: reasons.length - kept.length } : {}) };
+  });
+}
+
+/** Before finalize only a denial matters, and only a denial is put on record. */
+function denial(deps: JudgeDeps, decision: Decision, about: About): Problem | undefined {
+  if (decision.verdict !== 'deny') return undefined;
+  report(deps, decision, about);
+  return renderDenial(decision);
+}
+
 function undecided(reason: string): Problem {
-  return new Problem('serverInternal', `the policies could not be judged: ${reason}`, { status: 503, headers: { 'Retry-After': '10' } });
+  return new Problem('serverInternal', `the policies could not be judged: ${reason}`, {
+    status: 503,
+    headers: { 'Retry-After': '10' },
+  });
 }
 
 /** Policies compiled once a generation, the whole list remade when one changes. */
@@ -131,7 +184,8 @@ function preparedPolicies(deps: Pick<JudgeDeps, 'policies' | 'compile'>): () => 
 
 /** Names of identifiers as a certificate has them. */
 export function alternativeNames(identifiers: readonly Identifier[]): AlternativeNames {
-  const values = (type: Identifier['type']) => identifiers.filter((identifier) => identifier.type === type).map(({ value }) => value);
+  const values = (type: Identifier['type']) =>
+    identifiers.filter((identifier) => identifier.type === type).map(({ value }) => value);
   return { dnsNames: values('dns'), ipAddresses: values('ip'), uris: [], emailAddresses: [] };
 }
 

@@ -42,7 +42,9 @@ export function judgedRequest(
     door: request.door,
     requester: request.requester,
     names: model.names,
-    subject: model.subject.map((rdn) => rdn.map((attribute) => ({ ...attribute, imposed: !asked.has(`${attribute.oid}=${attribute.value}`) }))),
+    subject: model.subject.map((rdn) =>
+      rdn.map((attribute) => ({ ...attribute, imposed: !asked.has(`${attribute.oid}=${attribute.value}`) })),
+    ),
     publicKey: model.publicKey,
     usages: model.usages,
     profile: model.profile,

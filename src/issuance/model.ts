@@ -1,7 +1,12 @@
 // The certificate to be: everything in it comes from the approved request and the issuer, nothing is copied from the CSR unseen.
 import type { ClusterCAIssuer, Profile } from '../api/ca-issuer.ts';
 import type { Usage } from '../api/kind.ts';
-import type { AlternativeNames, CertificateModel, CertificateSigningRequest, DistinguishedName } from '../domain/certificate-model.ts';
+import type {
+  AlternativeNames,
+  CertificateModel,
+  CertificateSigningRequest,
+  DistinguishedName,
+} from '../domain/certificate-model.ts';
 import { parseDuration } from '../domain/duration.ts';
 import { Problem } from '../domain/problem.ts';
 import { defaultSubject, parseSubjectTemplate, renderSubject } from '../domain/subject.ts';
@@ -49,7 +54,12 @@ export function wantedValidity(request: IssuanceRequest, now: Date): Validity {
   // Judged from now at the latest, so that a start in the future does not stretch the end.
   const from = Math.min(wanted.notBefore?.getTime() ?? now.getTime(), now.getTime());
   const durationMs = wanted.notAfter.getTime() - notBefore.getTime();
-  return { notBefore, notAfter: wanted.notAfter, durationMs, judged: { ms: wanted.notAfter.getTime() - from, explicit: true } };
+  return {
+    notBefore,
+    notAfter: wanted.notAfter,
+    durationMs,
+    judged: { ms: wanted.notAfter.getTime() - from, explicit: true },
+  };
 }
 
 export interface ModelFacts {
@@ -78,12 +88,20 @@ export function buildModel(request: IssuanceRequest, facts: ModelFacts): Certifi
 }
 
 /** The issuer's template where it is forced or the CSR has no subject, else the CSR's, else the shortest name. */
-function subjectOf({ issuer, requester }: IssuanceRequest, csr: CertificateSigningRequest, names: AlternativeNames): DistinguishedName {
+function subjectOf(
+  { issuer, requester }: IssuanceRequest,
+  csr: CertificateSigningRequest,
+  names: AlternativeNames,
+): DistinguishedName {
   const settings = issuer.spec.subject;
-  if (!settings || (csr.subject.length > 0 && !settings.force)) return csr.subject.length > 0 ? csr.subject : defaultSubject(names);
+  if (!settings || (csr.subject.length > 0 && !settings.force))
+    return csr.subject.length > 0 ? csr.subject : defaultSubject(names);
   const template = parseSubjectTemplate(settings.template);
   if (typeof template === 'string') {
-    throw new Problem('serverInternal', 'the subject template of the issuer is misconfigured', { status: 503, headers: { 'Retry-After': '60' } });
+    throw new Problem('serverInternal', 'the subject template of the issuer is misconfigured', {
+      status: 503,
+      headers: { 'Retry-After': '60' },
+    });
   }
   const { account, namespace, claim } = requester;
   return renderSubject(template, {
@@ -102,16 +120,22 @@ function endOf(validity: Validity, profile: Profile | undefined, { notAfterLimit
     }
     return validity.notAfter;
   }
-  const profileMax = profile?.duration?.max === undefined ? Number.POSITIVE_INFINITY : parseDuration(profile.duration.max);
+  const profileMax =
+    profile?.duration?.max === undefined ? Number.POSITIVE_INFINITY : parseDuration(profile.duration.max);
   const duration = Math.min(validity.durationMs, profileMax, maxDurationMs ?? Number.POSITIVE_INFINITY);
   const end = validity.notBefore.getTime() + duration;
   return wholeSeconds(Math.min(end, notAfterLimit?.getTime() ?? end));
 }
 
-function usagesOf(request: IssuanceRequest, profile: Profile | undefined, csr: CertificateSigningRequest): readonly Usage[] {
+function usagesOf(
+  request: IssuanceRequest,
+  profile: Profile | undefined,
+  csr: CertificateSigningRequest,
+): readonly Usage[] {
   const offered = profile?.usages ?? ['server auth'];
   const usages = request.wanted.usages ?? offered;
   const outside = (csr.usages ?? []).filter((usage) => !usages.includes(usage));
-  if (outside.length > 0) throw new Problem('badCSR', `the CSR asks for extended key usage ${outside.join(', ')}, which is not offered`);
+  if (outside.length > 0)
+    throw new Problem('badCSR', `the CSR asks for extended key usage ${outside.join(', ')}, which is not offered`);
   return usages;
 }

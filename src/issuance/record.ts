@@ -43,7 +43,7 @@ export function buildRecord(request: IssuanceRequest, facts: RecordFacts): NewOb
       policy: facts.policy,
       decisionID: facts.decisionID,
       ...(request.replaces === undefined ? {} : { replaces: request.replaces }),
-      ...(request.order ? { order: request.order.sealed, orderExpires: request.order.expires.toISOString() } : {}),
+      ...(request.order ? { order: request.order.encoded, orderExpires: request.order.expires.toISOString() } : {}),
     },
     status: {
       certificate: leaf.der.toString('base64'),

@@ -1,5 +1,10 @@
 // Finding records: by name live, by everything else through the labels that all replicas index.
-import { type IssuedCertificate, IssuedCertificateKind, RecordLabel, type Revocation } from '../api/issued-certificate.ts';
+import {
+  type IssuedCertificate,
+  IssuedCertificateKind,
+  RecordLabel,
+  type Revocation,
+} from '../api/issued-certificate.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import { hashName } from '../domain/encoding.ts';
 import type { Cache, Cluster } from '../ports.ts';
@@ -58,7 +63,9 @@ export function createRecords(deps: { cluster: Cluster; cache: Cache<IssuedCerti
   return {
     get: async (name) => cache.get({ namespace, name }) ?? cluster.get(IssuedCertificateKind, { namespace, name }),
     bySerial: (authorityKeyID, serial) =>
-      cache.byIndex('serial', serial).filter((record) => record.metadata.labels?.[RecordLabel.authorityKeyID] === authorityKeyID),
+      cache
+        .byIndex('serial', serial)
+        .filter((record) => record.metadata.labels?.[RecordLabel.authorityKeyID] === authorityKeyID),
     ofAccount: (account) => cache.byIndex('account', account),
     ofPublicKey: (spkiHash) => cache.byIndex('publicKey', spkiHash),
     replacing: (record) => cache.byIndex('replaces', record),

@@ -10,7 +10,10 @@ export interface ServerQuestion {
 }
 
 /** Facts about each DNS name (without wildcard label), asked in parallel. */
-export async function resolveServers(names: readonly string[], question: ServerQuestion): Promise<ReadonlyMap<string, ServerFacts>> {
+export async function resolveServers(
+  names: readonly string[],
+  question: ServerQuestion,
+): Promise<ReadonlyMap<string, ServerFacts>> {
   const entries = await Promise.all(names.map(async (name) => [name, await resolveServer(name, question)] as const));
   return new Map(entries);
 }
@@ -23,7 +26,10 @@ async function resolveServer(name: string, question: ServerQuestion): Promise<Se
 }
 
 /** Facts of a name whose addresses are known already. */
-export async function serverFacts(addresses: readonly string[], { resolver, pointers, signal }: ServerQuestion): Promise<ServerFacts> {
+export async function serverFacts(
+  addresses: readonly string[],
+  { resolver, pointers, signal }: ServerQuestion,
+): Promise<ServerFacts> {
   if (addresses.length === 0) return { state: 'unresolvable' };
   if (!pointers) return { state: 'resolved', addresses };
   const found = await Promise.all(

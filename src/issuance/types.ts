@@ -42,8 +42,8 @@ export interface IssuanceRequest {
   };
   /** Name of the record this certificate replaces. */
   replaces?: string;
-  /** ACME: the order as sealed into its URL, and its expiry. */
-  order?: { sealed: string; expires: Date };
+  /** ACME: the order in the form that its URL seals, and its expiry. */
+  order?: { encoded: string; expires: Date };
 }
 
 export type IssuanceOutcome =

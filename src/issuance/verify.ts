@@ -5,7 +5,11 @@ import { linkFault } from '../domain/chain.ts';
 import type { Backend } from '../ports.ts';
 
 /** The leaf. Throws an Error naming every mismatch, for the log; clients never see it. */
-export function verifyIssued(chain: readonly Buffer[], model: CertificateModel, controls: Backend['controls']): CertificateFacts {
+export function verifyIssued(
+  chain: readonly Buffer[],
+  model: CertificateModel,
+  controls: Backend['controls'],
+): CertificateFacts {
   const [leafDer, issuerDer] = chain;
   if (!leafDer || !issuerDer) throw new Error('the CA answered without a chain');
   const leaf = parseCertificate(leafDer);
@@ -15,6 +19,7 @@ export function verifyIssued(chain: readonly Buffer[], model: CertificateModel, 
   });
   const fault = linkFault(leaf, parseCertificate(issuerDer));
   if (fault !== undefined) reasons.push(fault);
-  if (reasons.length > 0) throw new Error(`the CA answered with a certificate other than approved: ${reasons.join('; ')}`);
+  if (reasons.length > 0)
+    throw new Error(`the CA answered with a certificate other than approved: ${reasons.join('; ')}`);
   return leaf;
 }

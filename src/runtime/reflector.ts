@@ -219,11 +219,14 @@ function freeze<T>(value: T): T {
   return Object.freeze(value);
 }
 
-function orAborted(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  if (!signal) return promise;
+async function orAborted(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  if (!signal) {
+    await promise;
+    return;
+  }
   signal.throwIfAborted();
   const aborted = Promise.withResolvers<void>();
   const abort = () => aborted.reject(signal.reason);
   signal.addEventListener('abort', abort, { once: true });
-  return Promise.race([promise, aborted.promise]).finally(() => signal.removeEventListener('abort', abort));
+  await Promise.race([promise, aborted.promise]).finally(() => signal.removeEventListener('abort', abort));
 }

@@ -18,9 +18,14 @@ const SECRET_TEXT = /-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----[\s\S]*?(-----END [A-Z
 /** Members of an error worth knowing; its own others may hold requests, headers, bodies. */
 const ERROR_MEMBERS = ['code', 'reason', 'type', 'detail', 'status', 'syscall', 'retryAfterMs'] as const;
 
-/** The fields as they may be written: JSON values only. */
+/** The fields as they may be written: JSON values only. Never throws. */
 export function safeFields(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return safeMembers(fields, 0);
+  try {
+    return safeMembers(fields, 0);
+  } catch {
+    // A getter or proxy that throws when it is looked at.
+    return { fields: '[unreadable]' };
+  }
 }
 
 function safeMembers(members: object, depth: number): Record<string, unknown> {
@@ -28,8 +33,13 @@ function safeMembers(members: object, depth: number): Record<string, unknown> {
   return Object.fromEntries(
     entries
       .filter(([, value]) => value !== undefined)
-      .map(([name, value]) => [safeText(name), SECRET_MEMBER.test(name) ? REDACTED : safeValue(value, depth + 1)]),
+      .map(([name, value]) => [safeText(name), safeMember(name, value, depth + 1)]),
   );
+}
+
+function safeMember(name: string, value: unknown, depth: number): unknown {
+  if (!SECRET_MEMBER.test(name)) return safeValue(value, depth);
+  return (typeof value === 'object' && value !== null && kubernetesRef(value)) || REDACTED;
 }
 
 function safeValue(value: unknown, depth: number): unknown {

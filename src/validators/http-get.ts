@@ -21,8 +21,10 @@ export type HttpOutcome =
   /** A whole response we refuse to read. */
   | { kind: 'refused'; reason: string };
 
-/** The body is read only where the status is 200. Rejects with the signal's reason. The socket is of no
- * use afterwards, and the caller's to destroy. */
+/**
+ * The body is read only where the status is 200. Rejects with the signal's reason. The socket is of no use afterwards, and the
+ * caller's to destroy.
+ */
 export function httpGet(socket: Duplex, target: HttpTarget, signal: AbortSignal): Promise<HttpOutcome> {
   return new Promise((resolve, reject) => {
     const ask = request({

@@ -52,14 +52,16 @@ function certify(csr: Buffer): Buffer {
   const algorithm = element(csr, info.end);
   const signature = element(csr, algorithm.end);
   const key = createPublicKey({ key: csr.subarray(subject.end, spki.end), format: 'der', type: 'spki' });
-  if (!verify('sha256', csr.subarray(outer.start, info.end), key, csr.subarray(signature.start + 1, signature.end))) throw new Error('bad CSR');
+  if (!verify('sha256', csr.subarray(outer.start, info.end), key, csr.subarray(signature.start + 1, signature.end)))
+    throw new Error('bad CSR');
   return sign('sha256', tbs, ca.privateKey);
 }
 
 function answer(request: IncomingMessage, response: ServerResponse, body: Buffer): void {
   if (request.method === 'POST') {
     const payload = verified(body);
-    if (request.url === '/finalize') certify(Buffer.from((JSON.parse(payload.toString()) as { csr: string }).csr, 'base64url'));
+    if (request.url === '/finalize')
+      certify(Buffer.from((JSON.parse(payload.toString()) as { csr: string }).csr, 'base64url'));
   }
   response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
 }
@@ -75,13 +77,19 @@ function measure(): { verify: number; sign: number } {
     const { user, system } = process.cpuUsage(before);
     return (user + system) / ROUNDS;
   };
-  return { verify: time(() => verify('sha256', data, publicKey, signature)), sign: time(() => sign('sha256', data, privateKey)) };
+  return {
+    verify: time(() => verify('sha256', data, publicKey, signature)),
+    sign: time(() => sign('sha256', data, privateKey)),
+  };
 }
 
-const server = createServer({ cert: readFileSync(certFile), key: readFileSync(keyFile), ALPNProtocols: ['http/1.1'] }, (request, response) => {
-  const chunks: Buffer[] = [];
-  request.on('data', (chunk: Buffer) => void chunks.push(chunk));
-  request.on('end', () => answer(request, response, Buffer.concat(chunks)));
-});
+const server = createServer(
+  { cert: readFileSync(certFile), key: readFileSync(keyFile), ALPNProtocols: ['http/1.1'] },
+  (request, response) => {
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => void chunks.push(chunk));
+    request.on('end', () => answer(request, response, Buffer.concat(chunks)));
+  },
+);
 const costs = measure();
 server.listen(Number(port), '127.0.0.1', () => process.stdout.write(`ready ${JSON.stringify(costs)}\n`));

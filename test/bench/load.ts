@@ -112,7 +112,12 @@ async function authorize(acme: AcmeWire, url: string, http01: Http01Responder): 
 
 /** As many requests and signatures an order as `per` says, against the floor. */
 export async function createFloorLoad(options: { origin: string; ca: string; clients: number; per: Counted }) {
-  const clients = Array.from({ length: options.clients }, (_, index) => ({ transport: createTransport(options.ca), key: createSigningKey('ES256'), index, keys: createKeyPair() }));
+  const clients = Array.from({ length: options.clients }, (_, index) => ({
+    transport: createTransport(options.ca),
+    key: createSigningKey('ES256'),
+    index,
+    keys: createKeyPair(),
+  }));
   const { requests, signed } = options.per;
 
   async function order({ transport, key, index, keys }: (typeof clients)[number], n: number): Promise<void> {
@@ -121,9 +126,18 @@ export async function createFloorLoad(options: { origin: string; ca: string; cli
       const isSigned = i < Math.round(signed);
       const url = `${options.origin}/${i === 0 && isSigned ? 'finalize' : 'other'}`;
       const payload = i === 0 ? { csr: base64url(der) } : { identifiers: [{ type: 'dns', value: `n${n}.bench.test` }] };
-      const header = { alg: key.alg, kid: `account-${index}`, jwk: key.jwk, nonce: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', url };
+      const header = {
+        alg: key.alg,
+        kid: `account-${index}`,
+        jwk: key.jwk,
+        nonce: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa',
+        url,
+      };
       const body = isSigned ? JSON.stringify(signJws(key, header, payload)) : undefined;
-      const reply = await transport.request(isSigned ? 'POST' : 'GET', url, { ...(body ? { body, headers: { 'content-type': 'application/jose+json' } } : {}) });
+      const reply = await transport.request(isSigned ? 'POST' : 'GET', url, {
+        headers: body ? { 'content-type': 'application/jose+json' } : {},
+        ...(body ? { body } : {}),
+      });
       expectOk(reply);
     }
   }

@@ -53,8 +53,16 @@ export async function startCountersign(surroundings: Surroundings, store: 'memor
     join(project, 'src', 'main.ts'),
     'dev',
     ...(store === 'memory' ? ['--memory'] : ['--data', join(folder, 'data')]),
-    ...['--manifests', folder, '--port', String(port), '--http-port', String(httpPort)],
-    ...['--resolver', surroundings.resolver, '--http01-port', String(surroundings.http01Port)],
+    '--manifests',
+    folder,
+    '--port',
+    String(port),
+    '--http-port',
+    String(httpPort),
+    '--resolver',
+    surroundings.resolver,
+    '--http01-port',
+    String(surroundings.http01Port),
   ]);
   const line = await program.waitFor(/^ready directory=(\S+) ca=(\S+)/m);
   return {
@@ -95,14 +103,25 @@ export async function startPebble(surroundings: Surroundings): Promise<Peer> {
   };
   writeFileSync(join(folder, 'pebble.json'), JSON.stringify(config));
   const started = performance.now();
-  const program = pinned(join(bin, 'pebble'), ['-config', join(folder, 'pebble.json'), '-dnsserver', surroundings.resolver], {
-    PEBBLE_VA_NOSLEEP: '1',
-    PEBBLE_WFE_NONCEREJECT: '0',
-    PEBBLE_AUTHZREUSE: '0',
-  });
+  const program = pinned(
+    join(bin, 'pebble'),
+    ['-config', join(folder, 'pebble.json'), '-dnsserver', surroundings.resolver],
+    {
+      PEBBLE_VA_NOSLEEP: '1',
+      PEBBLE_WFE_NONCEREJECT: '0',
+      PEBBLE_AUTHZREUSE: '0',
+    },
+  );
   await program.waitFor(/Listening on/);
   const startedMs = performance.now() - started;
-  return { name: 'pebble', pid: program.pid, directory: `https://127.0.0.1:${port}/dir`, ca, startedMs, stop: async () => stopAndRemove(program, folder) };
+  return {
+    name: 'pebble',
+    pid: program.pid,
+    directory: `https://127.0.0.1:${port}/dir`,
+    ca,
+    startedMs,
+    stop: async () => stopAndRemove(program, folder),
+  };
 }
 
 export async function startFloor(): Promise<Peer & { costs: { verify: number; sign: number } }> {
@@ -112,7 +131,15 @@ export async function startFloor(): Promise<Peer & { costs: { verify: number; si
   const program = pinned(process.execPath, [join(import.meta.dirname, 'floor.ts'), String(port), cert, key]);
   const line = await program.waitFor(/^ready (.*)$/m);
   const costs = JSON.parse(line[1] ?? '') as { verify: number; sign: number };
-  return { name: 'floor', pid: program.pid, directory: `https://127.0.0.1:${port}`, ca, costs, startedMs: performance.now() - started, stop: async () => stopAndRemove(program, folder) };
+  return {
+    name: 'floor',
+    pid: program.pid,
+    directory: `https://127.0.0.1:${port}`,
+    ca,
+    costs,
+    startedMs: performance.now() - started,
+    stop: async () => stopAndRemove(program, folder),
+  };
 }
 
 async function stopAndRemove(program: RunningProgram, folder: string): Promise<void> {
@@ -122,7 +149,9 @@ async function stopAndRemove(program: RunningProgram, folder: string): Promise<v
 
 /** User and system time of a process so far, in milliseconds; of all its threads. */
 export function cpuMs(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /, '').split(' ');
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ');
   // proc(5): utime and stime are fields 14 and 15; the clock ticks 100 times a second.
   return (Number(fields[11]) + Number(fields[12])) * 10;
 }

@@ -8,7 +8,9 @@ import { createFloorLoad, createLoad, type Counted, type LoadOptions } from './l
 import { cpuMs, type Peer, residentMiB, startCountersign, startFloor, startPebble } from './peers.ts';
 import { countWrites } from './writes.ts';
 
-const { values } = parseArgs({ options: { certificates: { type: 'string' }, repeats: { type: 'string' }, clients: { type: 'string' } } });
+const { values } = parseArgs({
+  options: { certificates: { type: 'string' }, repeats: { type: 'string' }, clients: { type: 'string' } },
+});
 const CERTIFICATES = Number(values.certificates ?? 600);
 const REPEATS = Number(values.repeats ?? 3);
 const CLIENTS = Number(values.clients ?? 8);
@@ -16,7 +18,8 @@ const CLIENTS = Number(values.clients ?? 8);
 const FLOOR_LIMIT = 1.5;
 
 const say = (text: string) => process.stdout.write(`${text}\n`);
-const median = (numbers: readonly number[]) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
+const median = (numbers: readonly number[]) =>
+  [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
 
 const dns = await startDnsServer();
 const http01 = await startHttp01Responder();
@@ -33,7 +36,14 @@ interface Contestant {
 
 async function contestant(peer: Peer, options: Partial<LoadOptions> = {}): Promise<Contestant> {
   peers.push(peer);
-  const load = await createLoad({ directory: peer.directory, ca: peer.ca, clients: CLIENTS, certificates: CERTIFICATES, http01, ...options });
+  const load = await createLoad({
+    directory: peer.directory,
+    ca: peer.ca,
+    clients: CLIENTS,
+    certificates: CERTIFICATES,
+    http01,
+    ...options,
+  });
   return { peer, run: load.run, cpu: [], counted: undefined };
 }
 
@@ -51,7 +61,9 @@ async function turns(contestants: readonly Contestant[]): Promise<void> {
 }
 
 function opensslMicroseconds(): { verify: number; sign: number } {
-  const { stdout } = spawnSync('taskset', ['-c', '0', 'openssl', 'speed', '-seconds', '2', 'ecdsap256'], { encoding: 'utf8' });
+  const { stdout } = spawnSync('taskset', ['-c', '0', 'openssl', 'speed', '-seconds', '2', 'ecdsap256'], {
+    encoding: 'utf8',
+  });
   const match = /256 bits ecdsa \(nistp256\)\s+\S+\s+\S+\s+([\d.]+)\s+([\d.]+)/.exec(stdout);
   if (!match) throw new Error('openssl speed printed no figures');
   return { sign: 1e6 / Number(match[1]), verify: 1e6 / Number(match[2]) };
@@ -59,7 +71,9 @@ function opensslMicroseconds(): { verify: number; sign: number } {
 
 function checkFloor(costs: { verify: number; sign: number }): void {
   const openssl = opensslMicroseconds();
-  say(`floor: verify ${costs.verify.toFixed(0)} µs (openssl speed ${openssl.verify.toFixed(0)}), sign ${costs.sign.toFixed(0)} µs (openssl speed ${openssl.sign.toFixed(0)})`);
+  say(
+    `floor: verify ${costs.verify.toFixed(0)} µs (openssl speed ${openssl.verify.toFixed(0)}), sign ${costs.sign.toFixed(0)} µs (openssl speed ${openssl.sign.toFixed(0)})`,
+  );
   const ratio = (costs.verify + costs.sign) / (openssl.verify + openssl.sign);
   if (ratio > FLOOR_LIMIT) throw new Error(`the floor is ${ratio.toFixed(2)} × OpenSSL's own figures: it is no floor`);
 }
@@ -79,13 +93,27 @@ async function main(): Promise<void> {
   peers.push(floorPeer);
   checkFloor(floorPeer.costs);
   const floorLoad = await createFloorLoad({ origin: floorPeer.directory, ca: floorPeer.ca, clients: CLIENTS, per });
-  const floor: Contestant = { peer: floorPeer, run: async (n) => void (await floorLoad.run(n)), cpu: [], counted: undefined };
-  say(`per order: ${per.requests.toFixed(1)} requests, ${per.signed.toFixed(1)} of them signed; ${CLIENTS} clients, ${CERTIFICATES} certificates × ${REPEATS}`);
+  const floor: Contestant = {
+    peer: floorPeer,
+    run: async (n) => {
+      await floorLoad.run(n);
+      return undefined;
+    },
+    cpu: [],
+    counted: undefined,
+  };
+  say(
+    `per order: ${per.requests.toFixed(1)} requests, ${per.signed.toFixed(1)} of them signed; ${CLIENTS} clients, ${CERTIFICATES} certificates × ${REPEATS}`,
+  );
   await turns([ours, floor, pebble, sqlite]);
   for (const one of [floor, ours, sqlite, pebble]) say(line(one));
   const issued = CERTIFICATES * (REPEATS + 1.5);
-  say(`memory: ${memoryAtStart.toFixed(0)} MiB at start, ${(((residentMiB(ours.peer.pid) - memoryAtStart) / issued) * 1000).toFixed(1)} MiB per 1,000 certificates`);
-  say(`start to ready: countersign ${ours.peer.startedMs.toFixed(0)} ms, pebble ${pebble.peer.startedMs.toFixed(0)} ms`);
+  say(
+    `memory: ${memoryAtStart.toFixed(0)} MiB at start, ${(((residentMiB(ours.peer.pid) - memoryAtStart) / issued) * 1000).toFixed(1)} MiB per 1,000 certificates`,
+  );
+  say(
+    `start to ready: countersign ${ours.peer.startedMs.toFixed(0)} ms, pebble ${pebble.peer.startedMs.toFixed(0)} ms`,
+  );
   const writes = await countWrites({ dns, http01 });
   say(
     `bench cpu_over_floor=${(median(ours.cpu) / median(floor.cpu)).toFixed(2)} cpu_over_pebble=${(median(ours.cpu) / median(pebble.cpu)).toFixed(2)} writes_per_certificate=${writes}`,

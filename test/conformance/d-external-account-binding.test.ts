@@ -1,8 +1,8 @@
 // Checklist section D, terms that change and external account binding: lines 42 to 46.
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { newOrder, register } from '../support/acme-flow.ts';
 import type { AcmeWire, Directory, Reply } from '../support/acme-wire.ts';
+import { eventually } from '../support/eventually.ts';
 import { createSigningKey, type Jws, signJws, type SigningKey } from '../support/jws.ts';
 import { freshName } from '../support/names.ts';
 import { expectProblem, expectReply } from './expectations.ts';
@@ -104,12 +104,10 @@ line(45, 'a key that may bind several accounts does', async (t) => {
 
 /** Reads the directory until it is as wanted. */
 async function directoryWhen(acme: AcmeWire, wanted: (directory: Directory) => boolean): Promise<void> {
-  for (let waited = 0; waited < 120; waited += 0.1) {
+  await eventually('the directory shows the changed manifest', async () => {
     const reply = await acme.transport.request('GET', acme.directoryUrl);
-    if (reply.status === 200 && wanted(JSON.parse(reply.text) as Directory)) return;
-    await sleep(100);
-  }
-  throw new Error('the directory does not show the changed manifest');
+    return reply.status === 200 && wanted(JSON.parse(reply.text) as Directory) ? reply : undefined;
+  });
 }
 
 line(45, 'a key that has been withdrawn is refused', async (t) => {

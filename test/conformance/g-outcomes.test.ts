@@ -1,11 +1,11 @@
 // Checklist section G, what becomes of challenges: lines 92 to 95.
 import { expect } from 'vitest';
-import { attempt, challengeOf, complete, expectStatus, poll, provision, readyOrder } from '../support/acme-flow.ts';
+import { attempt, challengeOf, complete, poll, provision, readyOrder } from '../support/acme-flow.ts';
 import type { AcmeWire, ChallengeObject } from '../support/acme-wire.ts';
 import { keyAuthorization } from '../support/jws.ts';
 import { expectInstant } from './expectations.ts';
 import { conformance } from './line.ts';
-import { barrier, pendingChallenge } from './pending.ts';
+import { barrier, firstSign, pendingChallenge } from './pending.ts';
 import type { Target } from './target.ts';
 
 const line = conformance(import.meta.filename);
@@ -38,8 +38,7 @@ line(
     const acme = await t.shared();
     const { name, challenge } = await pendingChallenge(acme, 'http-01');
     t.http01.set(challenge.token, { status: 503, body: 'not yet' });
-    expectStatus(await acme.post(challenge.url, {}), 200, 'challenge');
-    await poll(acme, challenge.url, ({ error }) => error !== undefined);
+    await firstSign(acme, challenge);
     const reply = await acme.get(challenge.url);
     expect(reply.json.status).toBe('processing');
     expect(reply.headers['retry-after']).toMatch(/\w/);
@@ -63,14 +62,9 @@ line(94, 'a valid challenge makes its authorization valid, and no sibling takes 
   expect((await acme.get(authorization)).json.status).toBe('valid');
 });
 
-/** The error of a challenge, as soon as it shows: at once where it is final, between tries where it is not. */
+/** `type/status` of the error that a challenge shows first. */
 async function errorOf(acme: AcmeWire, challenge: ChallengeObject): Promise<string> {
-  expectStatus(await acme.post(challenge.url, {}), 200, 'challenge');
-  const { error, status } = await poll(
-    acme,
-    challenge.url,
-    (object) => object.error !== undefined || object.status === 'valid',
-  );
+  const { error, status } = await firstSign(acme, challenge);
   expect(status).not.toBe('valid');
   return `${error?.type.replace('urn:ietf:params:acme:error:', '')}/${error?.status}`;
 }

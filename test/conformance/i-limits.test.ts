@@ -1,10 +1,10 @@
 // Checklist section I, limits and errors: lines 110 to 113.
 import { expect } from 'vitest';
-import { attempt, challengeOf, finalize, identifiersOf, newOrder, readyOrder } from '../support/acme-flow.ts';
+import { attempt, challengeOf, identifiersOf, newOrder } from '../support/acme-flow.ts';
 import type { AcmeWire, Reply } from '../support/acme-wire.ts';
-import { buildCsr } from '../support/csr-builder.ts';
 import { createSigningKey } from '../support/jws.ts';
 import { freshName } from '../support/names.ts';
+import { loseBackend } from './broken-backend.ts';
 import { expectClientError, expectProblem, expectReply } from './expectations.ts';
 import { conformance } from './line.ts';
 import { resources } from './resources.ts';
@@ -122,20 +122,7 @@ for (const [name, payload] of Object.entries(hostile)) {
 }
 
 line(112, 'a server error is serverInternal with Retry-After and a correlation id, and shows no stack', async (t) => {
-  const acme = await t.client('broken');
-  const name = freshName();
-  const order = await readyOrder(acme, t, [name]);
-  await t.edit('broken.yaml', (text) =>
-    text.replace('name: broken-ca', 'name: missing-ca').replace(/^ +selfSigned:.*\n/m, ''),
-  );
-  let reply = await finalize(acme, order, buildCsr({ names: [name] }).der);
-  while (reply.status < 500) {
-    const next = await acme.post(acme.directory.newOrder, { identifiers: identifiersOf([name]) });
-    reply =
-      next.status === 201
-        ? await finalize(acme, { url: next.location, object: next.json }, buildCsr({ names: [name] }).der)
-        : next;
-  }
+  const { reply } = await loseBackend(t, await t.client('broken'));
   expectProblem(reply, 'serverInternal/500', 'serverInternal/503');
   expect(reply.headers['retry-after']).toMatch(/\w/);
   expect(reply.text).not.toMatch(/node:|\.ts:\d|\bat [\w.<>]+ \(|missing-ca/);

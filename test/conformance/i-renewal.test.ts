@@ -1,6 +1,5 @@
 // Checklist section I, renewal information and profiles: lines 107 to 109.
 import { randomBytes } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import {
   attempt,
@@ -14,6 +13,7 @@ import {
 } from '../support/acme-flow.ts';
 import type { AcmeWire, Reply } from '../support/acme-wire.ts';
 import { buildCsr } from '../support/csr-builder.ts';
+import { eventually } from '../support/eventually.ts';
 import { base64url } from '../support/jws.ts';
 import { freshName } from '../support/names.ts';
 import { certificateID, readCertificate } from './certificates.ts';
@@ -198,10 +198,9 @@ line(109, 'a profile that was withdrawn before finalize is invalidProfile', asyn
   const name = freshName();
   const order = await readyOrder(acme, t, [name], { profile: 'short' });
   await t.edit('profiles.yaml', (text) => text.replace(/ +- name: short\n( {6}.*\n)+/, ''));
-  for (let waited = 0; waited < 120; waited += 0.1) {
+  await eventually('the directory no longer offers the profile', async () => {
     const directory = await t.transport.request('GET', acme.directoryUrl);
-    if (!directory.text.includes('"short"')) break;
-    await sleep(100);
-  }
+    return directory.text.includes('"short"') ? undefined : directory;
+  });
   expectProblem(await finalize(acme, order, buildCsr({ names: [name] }).der), 'invalidProfile/400');
 });

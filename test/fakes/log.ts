@@ -1,5 +1,5 @@
-// A log, an audit trail and an event recorder that keep what they are given.
-import type { Audit, EventRecorder, Fields, Log } from '../../src/ports.ts';
+// A log and an audit trail that keep what they are given.
+import type { Audit, Fields, Log } from '../../src/ports.ts';
 
 export interface LogLine {
   level: 'debug' | 'info' | 'warn' | 'error';
@@ -26,16 +26,4 @@ export interface CapturingAudit extends Audit {
 export function createCapturingAudit(): CapturingAudit {
   const entries: { event: string; fields: Fields }[] = [];
   return { entries, record: (event, fields) => void entries.push({ event, fields }) };
-}
-
-export interface CapturingEvents extends EventRecorder {
-  events: { name: string; type: string; reason: string; note: string }[];
-}
-
-export function createCapturingEvents(): CapturingEvents {
-  const events: CapturingEvents['events'] = [];
-  return {
-    events,
-    event: (regarding, type, reason, note) => void events.push({ name: regarding.metadata.name, type, reason, note }),
-  };
 }

@@ -55,10 +55,19 @@ export async function startOperator(options: HarnessOptions = {}) {
   const lines: string[] = [];
   const audit: Record<string, unknown>[] = [];
   const log = createLog({ clock, sink: { write: (line) => void lines.push(line) } });
-  const embedded = createEmbeddedCluster({ storage: options.storage ?? memoryStorage(), clock, random, kinds: ALL_KINDS, namespaces: ['default', NAMESPACE] });
+  const embedded = createEmbeddedCluster({
+    storage: options.storage ?? memoryStorage(),
+    clock,
+    random,
+    kinds: ALL_KINDS,
+    namespaces: ['default', NAMESPACE],
+  });
   const cluster = options.wrap ? options.wrap(embedded) : embedded;
   const secrets = createSecretReader(cluster, NAMESPACE);
-  const serving = await servingCertificate({ secrets, clock, random }, { dnsNames: ['localhost'], ipAddresses: ['127.0.0.1'] });
+  const serving = await servingCertificate(
+    { secrets, clock, random },
+    { dnsNames: ['localhost'], ipAddresses: ['127.0.0.1'] },
+  );
   const [port, httpPort] = [await freePort(), await freePort()];
   const spec: CAIssuerSpec = {
     backend: { ca: { secretRef: { name: 'main-ca' }, selfSigned: { commonName: 'Test CA' } } },
@@ -75,11 +84,15 @@ export async function startOperator(options: HarnessOptions = {}) {
       http01Port: options.http01Port ?? 80,
       tlsAlpn01Port: options.tlsAlpn01Port ?? 443,
     }),
-    resolver: (nameservers) => createResolver({ clock, random, nameservers: nameservers ?? [options.nameserver ?? '127.0.0.1:53'] }),
+    resolver: (nameservers) =>
+      createResolver({ clock, random, nameservers: nameservers ?? [options.nameserver ?? '127.0.0.1:53'] }),
     clock,
     random,
     log,
-    audit: createAudit({ clock, sink: { write: (line) => void audit.push(JSON.parse(line) as Record<string, unknown>) } }),
+    audit: createAudit({
+      clock,
+      sink: { write: (line) => void audit.push(JSON.parse(line) as Record<string, unknown>) },
+    }),
     metrics: createMetrics(),
     externalURLs: [`https://127.0.0.1:${port}`],
     distributionURL: `http://127.0.0.1:${httpPort}`,
@@ -90,7 +103,9 @@ export async function startOperator(options: HarnessOptions = {}) {
   const running = operator.run(stopping.signal);
   await operator.synced(stopping.signal);
   await embedded.create(ClusterCAIssuerKind, { metadata: { name: 'main' }, spec }).catch(ignoreExisting);
-  await embedded.create(CertificateRequestPolicyKind, { metadata: { name: 'open' }, spec: options.policy ?? OPEN_POLICY }).catch(ignoreExisting);
+  await embedded
+    .create(CertificateRequestPolicyKind, { metadata: { name: 'open' }, spec: options.policy ?? OPEN_POLICY })
+    .catch(ignoreExisting);
   await operator.acme.listen({ host: '127.0.0.1', port });
   await operator.distribution.listen({ host: '127.0.0.1', port: httpPort });
   return {

@@ -9,11 +9,19 @@ import { startTlsAlpnResponder } from '../support/tls-alpn-responder.ts';
 import { startOperator } from './harness.ts';
 
 let operator: Awaited<ReturnType<typeof startOperator>>;
-let responders: { dns: Awaited<ReturnType<typeof startDnsServer>>; http01: Awaited<ReturnType<typeof startHttp01Responder>>; tlsAlpn: Awaited<ReturnType<typeof startTlsAlpnResponder>> };
+let responders: {
+  dns: Awaited<ReturnType<typeof startDnsServer>>;
+  http01: Awaited<ReturnType<typeof startHttp01Responder>>;
+  tlsAlpn: Awaited<ReturnType<typeof startTlsAlpnResponder>>;
+};
 let acme: AcmeWire;
 
 beforeAll(async () => {
-  responders = { dns: await startDnsServer(), http01: await startHttp01Responder(), tlsAlpn: await startTlsAlpnResponder() };
+  responders = {
+    dns: await startDnsServer(),
+    http01: await startHttp01Responder(),
+    tlsAlpn: await startTlsAlpnResponder(),
+  };
   operator = await startOperator({
     nameserver: `127.0.0.1:${responders.dns.port}`,
     http01Port: responders.http01.port,

@@ -56,5 +56,5 @@ export function hasLabels(
   labels: Readonly<Record<string, string>> | undefined,
   wanted: readonly (readonly [string, string])[],
 ): boolean {
-  return wanted.every(([key, value]) => labels !== undefined && Object.hasOwn(labels, key) && labels[key] === value);
+  return wanted.every(([key, value]) => labels?.[key] === value);
 }

@@ -1,0 +1,166 @@
+// The generated CRDs: structural, and their CEL says what the TypeScript rules say.
+import { evaluate } from '@marcbachmann/cel-js';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { crdFile, renderCrd } from '../../scripts/generate/crd.ts';
+import { renderReference } from '../../scripts/generate/reference.ts';
+import { CLAIM_RULES } from '../../src/api/certificate-claim-rules.ts';
+import { ISSUER_RULES } from '../../src/api/ca-issuer-rules.ts';
+import { OWN_KINDS } from '../../src/api/index.ts';
+import { RECORD_RULES } from '../../src/api/issued-certificate-rules.ts';
+import type { PlaceRule } from '../../src/api/rule.ts';
+
+type Node = Record<string, unknown> & {
+  type?: string;
+  properties?: Record<string, Node>;
+  items?: Node;
+  additionalProperties?: Node;
+  maxItems?: number;
+  maxLength?: number;
+  enum?: unknown[];
+};
+
+interface Crd {
+  metadata: { name: string };
+  spec: { names: { plural: string }; versions: { schema: { openAPIV3Schema: Node } }[] };
+}
+
+function schemaOf(crd: Crd): Node {
+  const schema = crd.spec.versions[0]?.schema.openAPIV3Schema;
+  if (!schema) throw new Error('no schema');
+  return schema;
+}
+
+/** Every node of a schema with its path. */
+function nodes(node: Node, path = ''): [string, Node][] {
+  return [
+    [path, node],
+    ...Object.entries(node.properties ?? {}).flatMap(([name, child]) => nodes(child, `${path}.${name}`)),
+    ...(node.items ? nodes(node.items, `${path}[]`) : []),
+    ...(node.additionalProperties ? nodes(node.additionalProperties, `${path}[key]`) : []),
+  ];
+}
+
+for (const kind of OWN_KINDS) {
+  const crd = parse(renderCrd(kind)) as Crd;
+
+  test(`${kind.kind}: the CRD is structural and bounded`, () => {
+    expect(crdFile(kind)).toBe(`crds/${crd.metadata.name}.yaml`);
+    for (const [path, node] of nodes(schemaOf(crd))) {
+      expect(node.type, `type at ${path}`).toMatch(/^(object|array|string|integer|boolean)$/);
+      expect(typeof node.additionalProperties, path).not.toBe('boolean');
+      // The cost of CEL is reckoned from these limits; without one the API server refuses the CRD.
+      if (node.type === 'array') expect(node.maxItems, `maxItems at ${path}`).toBeGreaterThan(0);
+      const ours = path.startsWith('.spec') || path.startsWith('.status');
+      if (ours && node.type === 'string' && !node.enum)
+        expect(node.maxLength, `maxLength at ${path}`).toBeGreaterThan(0);
+      for (const keyword of ['accepts', 'patternProperties', '$ref', 'anyOf', 'const'])
+        expect(node).not.toHaveProperty(keyword);
+    }
+  });
+
+  test(`${kind.kind}: every rule stands in the CRD, and every field in the reference`, () => {
+    const carried = nodes(schemaOf(crd)).flatMap(([, node]) => (node['x-kubernetes-validations'] as unknown[]) ?? []);
+    const stated = (kind.cel ?? []).map(({ cel, message }) => ({ rule: cel, message }));
+    expect(carried).toHaveLength(stated.length);
+    expect(carried).toEqual(expect.arrayContaining(stated));
+    const reference = renderReference(kind);
+    for (const [path] of nodes(schemaOf(crd))) {
+      const field = path.slice(1);
+      if (/^(spec|status)\b/.test(field) && !/\[(key)?\]$/.test(field)) expect(reference).toContain(`| \`${field}\` |`);
+    }
+  });
+}
+
+// ---- CEL and TypeScript agree ---------------------------------------------------------------------------------------
+
+const duration = fc.constantFrom('1s', '60s', '1m', '90m', '1h30m', '24h', '0h', '0h0m0s', '2160h');
+const key = fc.record(
+  {
+    algorithm: fc.constantFrom('RSA', 'ECDSA', 'Ed25519'),
+    size: fc.constantFrom(256, 384, 521, 2048, 3072, 4096),
+  },
+  { requiredKeys: ['algorithm'] },
+);
+const names = fc.array(fc.constantFrom('a.test', 'b.test', '10.0.0.1'), { minLength: 1, maxLength: 3 });
+const durations = fc.record(
+  { default: duration, max: duration, renewBefore: duration, duration },
+  { requiredKeys: [] },
+);
+const claimSpec = fc.record(
+  {
+    commonName: fc.constantFrom('a.test', 'c.test', '10.0.0.1'),
+    dnsNames: names,
+    ipAddresses: names,
+    uris: names,
+    emailAddresses: names,
+    duration,
+    renewBefore: duration,
+  },
+  { requiredKeys: [] },
+);
+const recordSpec = fc.record(
+  {
+    requestID: fc.constantFrom('1', '2'),
+    names: fc.constantFrom(['dns:a'], ['dns:a', 'dns:b']),
+    profile: fc.constantFrom('server', 'client'),
+    issuerRef: fc.record({ kind: fc.constant('ClusterCAIssuer'), name: fc.constantFrom('a', 'b') }),
+    revocation: fc.record({ reason: fc.constantFrom(0, 1), by: fc.constantFrom('x', 'y') }),
+  },
+  { requiredKeys: ['requestID'] },
+);
+const profiles = fc.array(fc.record({ name: fc.string(), default: fc.boolean() }, { requiredKeys: ['name'] }), {
+  minLength: 1,
+  maxLength: 4,
+});
+
+/** Values for the places of the rules. */
+function valuesFor(at: string): fc.Arbitrary<unknown> {
+  if (at.endsWith('rivateKey')) return key;
+  if (at === 'spec.profiles') return profiles;
+  if (at === 'spec.profiles[].duration' || at === 'spec.defaults') return durations;
+  if (at === 'spec.subject.countries[]') return fc.oneof(fc.constantFrom('DE', 'de', 'DEU', 'D1', ''), fc.string());
+  if (at === 'status') return fc.record({ serial: fc.constantFrom('0a', '0b') });
+  return duration;
+}
+
+function asCel(value: unknown): unknown {
+  if (typeof value === 'number') return BigInt(value);
+  if (Array.isArray(value)) return value.map(asCel);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, asCel(member)]));
+}
+
+const rules: [string, PlaceRule, fc.Arbitrary<unknown>][] = [
+  ...ISSUER_RULES.map((rule): [string, PlaceRule, fc.Arbitrary<unknown>] => [
+    'ClusterCAIssuer',
+    rule,
+    valuesFor(rule.at),
+  ]),
+  ...CLAIM_RULES.map((rule): [string, PlaceRule, fc.Arbitrary<unknown>] => [
+    'CertificateClaim',
+    rule,
+    rule.at === 'spec' ? fc.oneof(claimSpec, durations) : valuesFor(rule.at),
+  ]),
+  ...RECORD_RULES.map((rule): [string, PlaceRule, fc.Arbitrary<unknown>] => [
+    'IssuedCertificate',
+    rule,
+    rule.at === 'spec' ? recordSpec : valuesFor(rule.at),
+  ]),
+];
+
+for (const [kind, rule, values] of rules) {
+  test(`${kind} ${rule.at}, ${rule.message}: CEL and TypeScript agree`, () => {
+    const seen = new Set<boolean>();
+    fc.assert(
+      fc.property(values, values, (self, oldSelf) => {
+        const holds = rule.holds(self, oldSelf);
+        seen.add(holds);
+        expect(evaluate(rule.cel, { self: asCel(self), oldSelf: asCel(oldSelf) })).toBe(holds);
+      }),
+      { numRuns: 400, seed: 1 },
+    );
+    expect(seen, 'the values made the rule both hold and break').toEqual(new Set([true, false]));
+  });
+}
