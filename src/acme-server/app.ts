@@ -9,8 +9,9 @@ import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
 import { fold, parseExact, renderAddress } from '../domain/address.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import { Problem } from '../domain/problem.ts';
-import type { Cache, Counter, Log, Random } from '../ports.ts';
+import type { Cache, Counter, Histogram, Log, Random } from '../ports.ts';
 import type { Authenticator, SignedRequest } from './authenticate.ts';
+import { answerClientError } from './client-error.ts';
 import type { Authenticated, Exchange, Reply, Signed } from './exchange.ts';
 import type { Nonces } from './nonces.ts';
 import { createUrls, type Urls } from './urls.ts';
@@ -47,6 +48,7 @@ export interface AppDeps {
   random: Random;
   log: Log;
   requests: Counter;
+  requestSeconds: Histogram;
   /** TLS and HTTP settings of the listener. */
   server: FastifyServerOptions;
 }
@@ -94,16 +96,19 @@ function routes(
 }
 
 export function createAcmeApp(deps: AppDeps): FastifyInstance {
+  const frame = createFrame(deps);
   const app = fastify({
     ...deps.server,
     bodyLimit: BODY_LIMIT,
+    // Paths that no router can read; by itself fastify repeats them in an answer of its own.
+    frameworkErrors: (error, request, reply) => frame.fail(request, reply, error),
+    clientErrorHandler: answerClientError,
     routerOptions: { maxParamLength: 8192, caseSensitive: true, ignoreTrailingSlash: false },
     exposeHeadRoutes: false,
     logger: false,
   });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
-  const frame = createFrame(deps);
   const table = routes(deps, (request) => signedRequest(request, deps.externalURLs));
   for (const [path, route] of Object.entries(table)) mount(app, frame, { path: `/acme/:issuer${path}`, route });
   app.options('/*', (_request, reply) => frame.options(reply));
@@ -164,6 +169,7 @@ function createFrame(deps: AppDeps): Frame {
     const { Link: own = [], ...headers } = answer.headers ?? {};
     const links = [...indexLink(deps, urlsOf, request, answer), ...(Array.isArray(own) ? own : [own])];
     deps.requests.inc({ route, status: String(answer.status) });
+    deps.requestSeconds.observe({ route }, reply.elapsedTime / 1000);
     reply.code(answer.status).headers({
       ...CORS,
       'Replay-Nonce': deps.nonces.issue(),

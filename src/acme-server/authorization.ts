@@ -54,7 +54,7 @@ function tokenOf({ keyring }: AuthorizationDeps, { orderID, index }: Authorizati
 }
 
 async function open(deps: AuthorizationDeps, exchange: Authenticated): Promise<Shown> {
-  const ref = deps.sealed.openAuthorization(exchange);
+  const ref = await deps.sealed.openAuthorization(exchange);
   return { exchange, ref, found: await deps.objects.authorization(ref) };
 }
 

@@ -5,7 +5,18 @@ import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
 import type { Judge } from '../issuance/judge.ts';
 import type { Records } from '../issuance/records.ts';
 import type { Issue } from '../issuance/types.ts';
-import type { Audit, Cache, Clock, Counter, Log, Random, Resolver, SecretReader, Validators } from '../ports.ts';
+import type {
+  Audit,
+  Cache,
+  Clock,
+  Counter,
+  Histogram,
+  Log,
+  Random,
+  Resolver,
+  SecretReader,
+  Validators,
+} from '../ports.ts';
 import { createAccountHandlers } from './account.ts';
 import { createAcmeApp, type Handlers } from './app.ts';
 import { createAuthenticator } from './authenticate.ts';
@@ -44,7 +55,7 @@ export interface AcmeServerDeps {
   random: Random;
   audit: Audit;
   log: Log;
-  counters: Record<'requests' | 'nonces' | 'validations' | 'rateLimited', Counter>;
+  counters: Record<'requests' | 'nonces' | 'validations' | 'rateLimited', Counter> & { requestSeconds: Histogram };
   externalURLs: readonly string[];
   limits?: Readonly<Record<Limit, Bucket>>;
   server: FastifyServerOptions;
@@ -71,6 +82,7 @@ export function createAcmeServer(deps: AcmeServerDeps): AcmeServer {
     authenticator: createAuthenticator({ nonces, objects, nonceOutcomes: counters.nonces }),
     nonces,
     requests: counters.requests,
+    requestSeconds: counters.requestSeconds,
     handlers: createHandlers(deps, { limits, caa, runs }),
   });
   return {

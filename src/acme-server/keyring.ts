@@ -26,7 +26,7 @@ interface DerivedKeys {
   mac: KeyObject;
 }
 
-/** What `open` says of text that is not ours: `unknown-key` may become readable once the replica has read newer keys. */
+/** What `open` says of text that is not ours: `unknown-key` may become readable by `reload`. */
 export type Opened = { state: 'open'; plaintext: string } | { state: 'invalid' } | { state: 'unknown-key' };
 
 export interface Keyring {
@@ -37,6 +37,8 @@ export interface Keyring {
   mac(purpose: string, parts: readonly string[]): string;
   /** Constant-time check against every key still known. */
   verifyMac(purpose: string, parts: readonly string[], mac: string): boolean;
+  /** Reads the keys anew; of calls at one time one reads. Rejects as the read does. */
+  reload(): Promise<void>;
 }
 
 const IV_LENGTH = 12;
@@ -53,16 +55,30 @@ function joined(purpose: string, parts: readonly string[]): string {
   return [purpose, ...parts].map((part) => `${part.length}:${part}`).join('');
 }
 
-/** `keys`: the current one first, then those still accepted. The first byte of sealed text is the key's id. */
-export function createKeyring(keys: readonly RootKey[]): Keyring {
-  const derived = keys.map(derive);
-  const current = derived[0];
+interface Keys {
+  current: DerivedKeys;
+  all: readonly DerivedKeys[];
+  byId: ReadonlyMap<number, DerivedKeys>;
+}
+
+function keysOf(roots: readonly RootKey[]): Keys {
+  const all = roots.map(derive);
+  const current = all[0];
   if (!current) throw new Error('a keyring needs a key');
-  const byId = new Map(derived.map((key) => [key.id, key]));
+  return { current, all, byId: new Map(all.map((key) => [key.id, key])) };
+}
+
+/**
+ * `roots`: the current one first, then those still accepted; `read` gives them as they are stored now. The first byte of sealed
+ * text is the key's id.
+ */
+export function createKeyring(roots: readonly RootKey[], read: () => Promise<readonly RootKey[]>): Keyring {
+  let keys = keysOf(roots);
+  let reading: Promise<void> | undefined;
   const digest = (key: KeyObject, text: string) => createHmac('sha256', key).update(text).digest();
 
   function seal(purpose: string, plaintext: string): string {
-    const key = current as DerivedKeys;
+    const key = keys.current;
     const iv = digest(key.iv, joined(purpose, [plaintext])).subarray(0, IV_LENGTH);
     const cipher = createCipheriv('aes-256-gcm', key.encrypt, iv, { authTagLength: TAG_LENGTH });
     cipher.setAAD(Buffer.from(purpose));
@@ -74,7 +90,7 @@ export function createKeyring(keys: readonly RootKey[]): Keyring {
   function open(purpose: string, text: string): Opened {
     const bytes = parseBase64url(text);
     if (!bytes || bytes.length < 1 + IV_LENGTH + TAG_LENGTH) return { state: 'invalid' };
-    const key = byId.get(bytes[0] as number);
+    const key = keys.byId.get(bytes[0] as number);
     if (!key) return { state: 'unknown-key' };
     const decipher = createDecipheriv('aes-256-gcm', key.encrypt, bytes.subarray(1, 1 + IV_LENGTH), {
       authTagLength: TAG_LENGTH,
@@ -90,15 +106,27 @@ export function createKeyring(keys: readonly RootKey[]): Keyring {
     }
   }
 
+  async function readAnew(): Promise<void> {
+    const stored = await read();
+    // A Secret that somebody emptied does not unseal what clients hold.
+    if (stored.length > 0) keys = keysOf(stored);
+  }
+
   return {
     seal,
     open,
-    mac: (purpose, parts) => digest(current.mac, joined(purpose, parts)).toString('base64url'),
+    mac: (purpose, parts) => digest(keys.current.mac, joined(purpose, parts)).toString('base64url'),
     verifyMac: (purpose, parts, mac) => {
       const given = parseBase64url(mac);
       if (given?.length !== 32) return false;
       const text = joined(purpose, parts);
-      return derived.some((key) => timingSafeEqual(digest(key.mac, text), given));
+      return keys.all.some((key) => timingSafeEqual(digest(key.mac, text), given));
+    },
+    reload: () => {
+      reading ??= readAnew().finally(() => {
+        reading = undefined;
+      });
+      return reading;
     },
   };
 }

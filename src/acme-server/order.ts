@@ -102,11 +102,11 @@ function orderError(order: Order, found: readonly (Authorization | undefined)[],
 export function createOrderHandlers(deps: { view: OrderView; sealed: Sealed; finalizations: Finalizations }) {
   async function read(exchange: Authenticated): Promise<Reply> {
     requireEmptyPayload(exchange);
-    return deps.view.render(exchange, deps.sealed.openOrder(exchange), exchange.params.sealed);
+    return deps.view.render(exchange, await deps.sealed.openOrder(exchange), exchange.params.sealed);
   }
 
   async function finalize(exchange: Authenticated): Promise<Reply> {
-    const order = deps.sealed.openOrder(exchange);
+    const order = await deps.sealed.openOrder(exchange);
     await deps.finalizations.finalize(exchange, order, await deps.view.facts(order));
     return deps.view.render(exchange, order, exchange.params.sealed);
   }

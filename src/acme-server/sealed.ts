@@ -17,9 +17,10 @@ export interface Sealed {
   /** As sealOrder, of an order encoded before. */
   sealEncoded(encoded: string): string;
   /** The order of the URL. Throws 404 for what is not ours, 403 for another account's, each with one constant text. */
-  openOrder(exchange: Authenticated): Order;
+  openOrder(exchange: Authenticated): Promise<Order>;
   sealAuthorization(ref: AuthorizationRef): string;
-  openAuthorization(exchange: Authenticated): AuthorizationRef;
+  /** As openOrder. */
+  openAuthorization(exchange: Authenticated): Promise<AuthorizationRef>;
 }
 
 export function notFound(): Problem {
@@ -31,17 +32,17 @@ export function notYours(): Problem {
 }
 
 export function createSealed(keyring: Keyring): Sealed {
-  function open<T extends { account: string; issuerUID: string }>(
+  async function open<T extends { account: string; issuerUID: string }>(
     purpose: string,
     decode: (text: string) => T,
     exchange: Authenticated,
-  ): T {
-    const opened = keyring.open(purpose, exchange.params.sealed ?? '');
+  ): Promise<T> {
+    const text = exchange.params.sealed ?? '';
+    let opened = keyring.open(purpose, text);
     if (opened.state === 'unknown-key') {
-      throw new Problem('serverInternal', 'this replica does not know the key of this URL yet', {
-        status: 503,
-        headers: { 'Retry-After': '5' },
-      });
+      // Sealed by a replica that has a newer key, or by nobody: only the stored keys can tell.
+      await keyring.reload();
+      opened = keyring.open(purpose, text);
     }
     const value = opened.state === 'open' ? decode(opened.plaintext) : undefined;
     if (!value || value.issuerUID !== exchange.issuer.metadata.uid) throw notFound();

@@ -1,8 +1,9 @@
 // `countersign dev`: the whole program on this machine, bound to loopback, on the embedded store.
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { ALL_KINDS } from '../api/index.ts';
 import { type ClusterCAIssuer, ClusterCAIssuerKind } from '../api/ca-issuer.ts';
 import { createEmbeddedCluster, type EmbeddedCluster } from '../cluster/embedded.ts';
+import { mirrorSecrets } from '../cluster/secret-files.ts';
 import { createSecretReader } from '../cluster/secret-reader.ts';
 import { sqliteStorage, storeFile } from '../cluster/sqlite-storage.ts';
 import { memoryStorage } from '../cluster/storage.ts';
@@ -11,7 +12,9 @@ import { createLoopbackDenyList } from '../domain/deny-list.ts';
 import { renderPem } from '../domain/encoding.ts';
 import { createClock } from '../runtime/clock.ts';
 import { createRandom } from '../runtime/random.ts';
+import { sweepEvents } from '../controllers/event-garbage.ts';
 import { createAudit } from '../telemetry/audit.ts';
+import { countWrites } from '../telemetry/counted-cluster.ts';
 import { createLog, type LineSink, stderrSink } from '../telemetry/log.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { createValidators } from '../validators/index.ts';
@@ -98,6 +101,13 @@ async function run(flags: DevFlags, { folder, cluster, audit, stopping }: Runnin
   step(`applied ${manifests.count} objects of ${folderOfManifests}`);
   const { operator, ca } = await assemble(flags, { cluster, audit });
   const running = operator.run(signal);
+  const files = await mirrorSecrets({
+    cluster,
+    clock: createClock(),
+    folder: join(folder.path, 'secrets'),
+    signal,
+    report: step,
+  });
   try {
     await operator.synced(signal);
     await listen(operator.distribution, {
@@ -110,26 +120,28 @@ async function run(flags: DevFlags, { folder, cluster, audit, stopping }: Runnin
     await listen(operator.acme, { host: HOST, port: flags.port, what: 'the ACME server', flag: '--port' });
     step(`serving ACME on https://localhost:${flags.port}`);
     const issuer = await readyIssuer(flags, operator, signal);
-    const files = publish(folder, { ca, issuer });
+    const published = publish(folder, { ca, issuer });
     process.stdout.write(
-      `ready directory=https://localhost:${flags.port}/acme/${issuer.metadata.name}/directory ca=${files.ca} issuer-ca=${files.issuerCA}\n`,
+      `ready directory=https://localhost:${flags.port}/acme/${issuer.metadata.name}/directory ca=${published.ca} issuer-ca=${published.issuerCA}\n`,
     );
     await once(signal);
     step('stopping');
   } finally {
     stopping.abort();
     await operator.close();
-    await Promise.all([running, manifests.done]);
+    await Promise.all([running, files.done, manifests.done]);
   }
 }
 
 /** The operator over this cluster, with its serving certificate. */
 async function assemble(
   flags: DevFlags,
-  { cluster, audit }: Pick<Running, 'cluster' | 'audit'>,
+  { cluster: store, audit }: Pick<Running, 'cluster' | 'audit'>,
 ): Promise<{ operator: Operator; ca: string }> {
   const clock = createClock();
   const random = createRandom();
+  const metrics = createMetrics();
+  const cluster = countWrites(store, metrics.clusterWrites);
   const secrets = createSecretReader(cluster, NAMESPACE);
   const keyring = await loadKeyring(secrets, random);
   const serving = await servingCertificate(
@@ -155,7 +167,9 @@ async function assemble(
     random,
     log: createLog({ clock, level: 'warn', sink: stderrSink() }),
     audit: createAudit({ clock, sink: audit }),
-    metrics: createMetrics(),
+    metrics,
+    // The embedded store does not let Events expire by itself.
+    sweeps: [(signal) => sweepEvents({ cluster, clock, collected: metrics.collected }, signal)],
     externalURLs: [`https://localhost:${flags.port}`, `https://127.0.0.1:${flags.port}`],
     distributionURL: `http://localhost:${flags.httpPort}`,
     server: listenerOptions(serving),

@@ -12,12 +12,14 @@ export function listenerOptions(tls: { cert: string; key: string }): FastifyServ
       minVersion: 'TLSv1.2' as const,
       ALPNProtocols: ['http/1.1'],
       maxHeaderSize: MAX_HEADER_SIZE,
-      // A slow sender gets this long for the headers, and for the whole request.
+      // A slow sender gets this long for the headers, and (below) for the whole request; looked at once a second.
       headersTimeout: 10_000,
-      requestTimeout: 20_000,
+      connectionsCheckingInterval: 1000,
       handshakeTimeout: 10_000,
       insecureHTTPParser: false,
     },
+    // Set here, because fastify overwrites that of the `https` options.
+    requestTimeout: 20_000,
     keepAliveTimeout: 60_000,
     maxRequestsPerSocket: 0,
     connectionTimeout: 0,

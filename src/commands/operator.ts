@@ -7,8 +7,8 @@ import { type AcmeObjects, createAcmeObjects } from '../acme-server/objects.ts';
 import type { Bucket, Limit } from '../acme-server/rate-limits.ts';
 import { createUrls } from '../acme-server/urls.ts';
 import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
-import { createBackends } from '../backends/index.ts';
-import { createControllers } from '../controllers/index.ts';
+import { type BackendsDeps, createBackends } from '../backends/index.ts';
+import { type ControllersDeps, createControllers } from '../controllers/index.ts';
 import { createDistributionApp } from '../distribution/app.ts';
 import { createCrls } from '../distribution/crl.ts';
 import type { CertificateSigningRequest } from '../domain/certificate-model.ts';
@@ -20,7 +20,7 @@ import { createChainStore } from '../issuance/chains.ts';
 import { createIssue } from '../issuance/engine.ts';
 import { createJudge } from '../issuance/judge.ts';
 import { createRecords } from '../issuance/records.ts';
-import type { Audit, Clock, Cluster, Log, Random, Resolver, SecretReader, Validators } from '../ports.ts';
+import type { Audit, Backends, Clock, Cluster, Log, Random, Resolver, SecretReader, Validators } from '../ports.ts';
 import { createEventRecorder } from '../runtime/event-recorder.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { checkCaa } from '../validators/caa-check.ts';
@@ -31,6 +31,8 @@ export interface OperatorDeps {
   /** The operator's own namespace: records, accounts, Secrets of cluster issuers. */
   namespace: string;
   secrets: SecretReader;
+  /** Makes the backends of the issuers; createBackends when absent. */
+  backends?: (deps: BackendsDeps) => Backends;
   keyring: Keyring;
   validators: Validators;
   /** Asks these servers, or the system's. */
@@ -46,6 +48,8 @@ export interface OperatorDeps {
   distributionURL: string;
   server: FastifyServerOptions;
   limits?: Readonly<Record<Limit, Bucket>>;
+  /** Further sweeps of what has served its time. */
+  sweeps?: NonNullable<ControllersDeps['sweeps']>;
 }
 
 export function createOperator(deps: OperatorDeps) {
@@ -77,6 +81,8 @@ export function createOperator(deps: OperatorDeps) {
     policyFault: (policy) => prepare(policy, compileExpression).broken,
     events,
     durations: deps.metrics.reconcileSeconds,
+    showDepth: (controller, read) => deps.metrics.gauge('queueDepth', { controller }, read),
+    sweeps: deps.sweeps ?? [],
     collected: deps.metrics.collected,
   });
 
@@ -99,15 +105,15 @@ export function createOperator(deps: OperatorDeps) {
   };
 }
 
-function countersOf({ requests, nonces, validations, rateLimited }: Metrics) {
-  return { requests, nonces, validations, rateLimited };
+function countersOf({ requests, requestSeconds, nonces, validations, rateLimited }: Metrics) {
+  return { requests, requestSeconds, nonces, validations, rateLimited };
 }
 
 /** What doors and controllers share. */
 function createServices(deps: OperatorDeps, caches: Caches) {
   const { cluster, clock, random, audit, metrics, namespace } = deps;
   const resolverOf = resolverByIssuer(deps.resolver);
-  const backends = createBackends({
+  const backends = (deps.backends ?? createBackends)({
     secrets: deps.secrets,
     clock,
     random,

@@ -7,13 +7,17 @@ const KEY_LENGTH = 32;
 
 /** Secret keys are `key-<id>`, id 1 to 255; the highest is the current one. */
 export async function loadKeyring(secrets: SecretReader, random: Random): Promise<Keyring> {
-  const stored = (await secrets.read(SECRET)) ?? (await make(secrets, random));
+  const roots = rootKeys((await secrets.read(SECRET)) ?? (await make(secrets, random)));
+  if (roots.length === 0) throw new Error(`the Secret ${SECRET} holds no key (key-<1..255>, ${KEY_LENGTH} bytes)`);
+  return createKeyring(roots, async () => rootKeys((await secrets.read(SECRET)) ?? {}));
+}
+
+function rootKeys(stored: Readonly<Record<string, Buffer>>): RootKey[] {
   const keys = Object.entries(stored).flatMap(([name, secret]): RootKey[] => {
     const id = Number(/^key-(\d{1,3})$/.exec(name)?.[1]);
     return id >= 1 && id <= 255 && secret.length === KEY_LENGTH ? [{ id, secret }] : [];
   });
-  if (keys.length === 0) throw new Error(`the Secret ${SECRET} holds no key (key-<1..255>, ${KEY_LENGTH} bytes)`);
-  return createKeyring(keys.sort((a, b) => b.id - a.id));
+  return keys.sort((a, b) => b.id - a.id);
 }
 
 async function make(secrets: SecretReader, random: Random): Promise<Readonly<Record<string, Buffer>>> {

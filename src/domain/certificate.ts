@@ -185,9 +185,14 @@ function parseKeyIdentifier(value: Buffer): Buffer {
   return identifier;
 }
 
+/** Keys of certificates asked for before: importing one costs as much as a verification. Nothing but a memory of what is a pure function. */
+const keys = new WeakMap<Pick<CertificateFacts, 'spki'>, KeyObject>();
+
 /** The public key. Throws Error where node:crypto cannot use it. */
 export function certificateKey(certificate: Pick<CertificateFacts, 'spki'>): KeyObject {
-  return createPublicKey({ key: certificate.spki, format: 'der', type: 'spki' });
+  const key = keys.get(certificate) ?? createPublicKey({ key: certificate.spki, format: 'der', type: 'spki' });
+  keys.set(certificate, key);
+  return key;
 }
 
 /** Whether issuer and subject are one name (RFC 5280 section 7.1). */

@@ -1,6 +1,7 @@
 // Chains of certificates: read from PEM, put in order, verified link by link, and cut to what is handed out.
 import { X509Certificate } from 'node:crypto';
 import { type CertificateFacts, certificateKey, isSelfIssued } from './certificate.ts';
+import { verifiesWith } from './certificate-signature.ts';
 import { attributeValues, nameKey, renderName } from './distinguished-name.ts';
 import { sha256 } from './encoding.ts';
 import { KEY_USAGE } from './extensions.ts';
@@ -30,7 +31,10 @@ export function isRoot(certificate: CertificateFacts): boolean {
 
 function isSignedBy(child: CertificateFacts, parent: CertificateFacts): boolean {
   try {
-    return new X509Certificate(child.der).verify(certificateKey(parent));
+    const key = certificateKey(parent);
+    if (verifiesWith(key, child.signatureAlgorithm, child.tbs, child.signature)) return true;
+    // Algorithms we do not sign with ourselves, such as RSA-PSS, are for OpenSSL to judge.
+    return new X509Certificate(child.der).verify(key);
   } catch {
     // A key or algorithm OpenSSL does not know signs nothing.
     return false;

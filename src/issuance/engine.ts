@@ -13,8 +13,8 @@ import { judgedRequest, matchRequest } from './match.ts';
 import { buildModel, wantedValidity } from './model.ts';
 import { buildRecord } from './record.ts';
 import { type Records, recordName } from './records.ts';
-import type { IssuanceOutcome, IssuanceRequest, Issue } from './types.ts';
-import { verifyIssued } from './verify.ts';
+import type { IssuanceOutcome, IssuanceRequest, Issue, Requester } from './types.ts';
+import { createVerifyIssued, type VerifyIssued } from './verify.ts';
 
 export interface IssuanceDeps {
   cluster: Cluster;
@@ -39,7 +39,8 @@ interface Approved {
   decisionID: string;
 }
 
-export function createIssue(deps: IssuanceDeps): Issue {
+export function createIssue(given: IssuanceDeps): Issue {
+  const deps = { ...given, verifyIssued: createVerifyIssued() };
   return async (request, signal) => {
     try {
       const backend = deps.backends.of(request.issuer);
@@ -89,7 +90,7 @@ async function approve(
   return { csr, model, policy: verdict.policy, decisionID: verdict.decisionID };
 }
 
-/** Another live certificate of the issuer with this key, other than the one being renewed by its own claim. */
+/** Whether another live certificate of the issuer has this key; those of the same claim do not count, which may keep its key. */
 function keyInUse(
   records: Records,
   request: IssuanceRequest,
@@ -101,14 +102,19 @@ function keyInUse(
     .some(
       ({ metadata, spec, status }) =>
         metadata.name !== own &&
+        !ofSameClaim(spec.requester, request.requester) &&
         spec.issuerUID === request.issuer.metadata.uid &&
         !spec.revocation &&
         new Date(status.notAfter) > now,
     );
 }
 
+function ofSameClaim(holder: IssuedCertificate['spec']['requester'], requester: Requester): boolean {
+  return requester.claim !== undefined && holder.claim === requester.claim && holder.namespace === requester.namespace;
+}
+
 async function sign(
-  deps: IssuanceDeps,
+  deps: IssuanceDeps & { verifyIssued: VerifyIssued },
   request: IssuanceRequest,
   { backend, approved, signal }: { backend: Backend; approved: Approved; signal: AbortSignal },
 ): Promise<IssuanceOutcome> {
@@ -116,7 +122,7 @@ async function sign(
   const outcome = await backend.sign({ id: name, csr: request.csr, model: approved.model }, signal);
   if (outcome.kind === 'pending') return { kind: 'pending', retryAfterMs: outcome.retryAfterMs };
   if (outcome.kind === 'refused') throw outcome.problem;
-  const leaf = verifyIssued(outcome.chain, approved.model, backend.controls);
+  const leaf = deps.verifyIssued(outcome.chain, approved.model, backend.controls);
   const chain = await deps.chains.keep(request.issuer, outcome.chain.slice(1));
   const record = buildRecord(request, {
     ...approved,

@@ -30,7 +30,7 @@ line(32, 'POST-as-GET is 200 with the same content', async (t) => {
 line(32, 'the Host header does not change the URLs', async (t) => {
   const { directoryUrl, directory } = await t.connect();
   const reply = await t.transport.request('GET', directoryUrl, { headers: { host: 'attacker.example' } });
-  if (reply.status === 200) expect(reply.json).toEqual(directory);
+  if (reply.status === 200) expect(reply.json['newOrder']).toBe(directory.newOrder);
   else expect(reply.status).toBeLessThan(500);
 });
 

@@ -1,0 +1,87 @@
+// Counts the calls a program makes through its ports, and ends the program by SIGKILL before or after the one it was told to die at.
+import { writeSync } from 'node:fs';
+
+/**
+ * What a call can leave behind or learn outside the process: `local` nothing (time, randomness, counters, log), `read` learns,
+ * `write` changes what survives the process.
+ */
+export type Reach = 'local' | 'read' | 'write';
+
+/** Calls that count: all of them, those that leave the process, those that write. */
+export type Among = 'all' | 'outside' | 'writes';
+
+/** `after`: the call is done and its caller does not know yet. */
+export interface Kill {
+  when: 'before' | 'after';
+  among: Among;
+  /** Which of the calls that count, from 1. */
+  at: number;
+}
+
+export interface Meter {
+  /** Makes the call; perhaps its last. */
+  call<R>(name: string, reach: Reach, action: () => R): R;
+  /** Counts from now on; `undefined` only listens. */
+  arm(kill: Kill | undefined): void;
+  /** Milliseconds since a call was made or ended. */
+  quietFor(): number;
+}
+
+const COUNTS: Record<Among, readonly Reach[]> = {
+  all: ['local', 'read', 'write'],
+  outside: ['read', 'write'],
+  writes: ['write'],
+};
+
+/** Every call that counts is a line of the file open at `descriptor`, written before the call is made. */
+export function createMeter(descriptor: number): Meter {
+  let kill: Kill | undefined;
+  let armed = false;
+  let count = 0;
+  let last = performance.now();
+
+  function enter(name: string, reach: Reach): boolean {
+    last = performance.now();
+    if (!armed || !COUNTS[kill?.among ?? 'outside'].includes(reach)) return false;
+    count++;
+    writeSync(descriptor, `${name}\n`);
+    const isDue = kill?.at === count;
+    if (isDue && kill?.when === 'before') die();
+    return isDue;
+  }
+
+  function leave(isDue: boolean): void {
+    last = performance.now();
+    if (isDue) die();
+  }
+
+  return {
+    call(name, reach, action) {
+      const isDue = enter(name, reach);
+      let result: ReturnType<typeof action>;
+      try {
+        result = action();
+      } catch (error) {
+        leave(isDue);
+        throw error;
+      }
+      if (!(result instanceof Promise)) {
+        leave(isDue);
+        return result;
+      }
+      return result.finally(() => leave(isDue)) as typeof result;
+    },
+    arm(next) {
+      kill = next;
+      armed = true;
+      count = 0;
+    },
+    quietFor: () => performance.now() - last,
+  };
+}
+
+function die(): never {
+  process.kill(process.pid, 'SIGKILL');
+  // The signal may reach another thread first: this one does nothing more.
+  for (;;);
+}

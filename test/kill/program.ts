@@ -1,0 +1,223 @@
+// The program under test as its user sees it: a process on one data folder that is started again whenever it was killed.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Answer, Order, ProgramSettings } from './main.ts';
+import type { Kill } from './meter.ts';
+
+export const ISSUER = 'main';
+
+export interface ProgramOptions {
+  http01Port: number;
+  nameserver: string;
+  /** Counts from the start of the first process. */
+  kill?: Kill;
+  /** Looks at what a dead process left, before the next one starts. */
+  autopsy?: (data: string) => void;
+}
+
+export interface Program {
+  readonly data: string;
+  readonly directory: string;
+  /** PEM of what a client must trust. */
+  readonly ca: string;
+  /** Rejects once the program ends in a way nobody asked for. */
+  readonly fault: Promise<never>;
+  /** Makes the file of the manifests' folder say this. */
+  manifest(file: string, objects: readonly object[]): void;
+  /** From now on calls count. */
+  arm(kill: Kill | undefined): Promise<void>;
+  /** Resolves once a process runs that has nothing to do, after a death that of the next process. */
+  settle(): Promise<void>;
+  /** The call at which the program died since it was armed. */
+  death(): string | undefined;
+  /** Calls since it was armed. */
+  calls(): string[];
+  stop(): Promise<void>;
+}
+
+const MANIFESTS = {
+  'issuer.yaml': {
+    apiVersion: 'countersign.dev/v1alpha1',
+    kind: 'ClusterCAIssuer',
+    metadata: { name: ISSUER },
+    spec: {
+      backend: { ca: { secretRef: { name: 'main-ca' }, selfSigned: { commonName: 'Kill test CA' } } },
+      acme: { caa: { identities: ['ca.test'], enforce: true } },
+    },
+  },
+  'policy.yaml': {
+    apiVersion: 'countersign.dev/v1alpha1',
+    kind: 'CertificateRequestPolicy',
+    metadata: { name: 'open' },
+    spec: {
+      selector: {},
+      allowed: { dnsNames: { values: ['**.test'] } },
+      constraints: { servers: { cidrs: ['127.0.0.0/8'] } },
+    },
+  },
+};
+
+export async function startProgram(options: ProgramOptions): Promise<Program> {
+  const home = mkdtempSync(join(tmpdir(), 'countersign-kill-'));
+  const [manifests, calls, data] = [join(home, 'manifests'), join(home, 'calls'), join(home, 'data')];
+  mkdirSync(manifests);
+  for (const [name, object] of Object.entries(MANIFESTS)) writeFileSync(join(manifests, name), JSON.stringify(object));
+  const settings: ProgramSettings = {
+    data,
+    manifests,
+    calls,
+    port: await steadyPort(),
+    httpPort: await steadyPort(),
+    http01Port: options.http01Port,
+    nameserver: options.nameserver,
+    issuer: ISSUER,
+  };
+  const life = createLife(settings, options);
+  const { ca, directory } = await life.ready();
+  return {
+    data,
+    directory,
+    ca: readFileSync(ca, 'utf8'),
+    fault: life.fault,
+    manifest: (file, objects) => {
+      const text = objects.map((object) => JSON.stringify(object)).join('\n---\n');
+      writeFileSync(join(home, file), text);
+      renameSync(join(home, file), join(manifests, file));
+    },
+    arm: async (kill) => {
+      writeFileSync(calls, '');
+      life.revive();
+      await life.ask({ say: 'arm', kill });
+    },
+    settle: () => life.settle(),
+    death: life.death,
+    calls: () => linesOf(calls),
+    stop: async () => {
+      await life.end();
+      rmSync(home, { recursive: true, force: true });
+    },
+  };
+}
+
+const linesOf = (file: string): string[] => readFileSync(file, 'utf8').split('\n').slice(0, -1);
+
+/** One process after the other. */
+function createLife(settings: ProgramSettings, { kill, autopsy }: ProgramOptions) {
+  const fault = Promise.withResolvers<never>();
+  fault.promise.catch(() => undefined);
+  let ending = false;
+  let death: string | undefined;
+  let current: Incarnation;
+
+  const start = (first?: Kill): void => {
+    writeFileSync(settings.calls, '', { flag: 'a' });
+    current = incarnate({ ...settings, ...(first ? { kill: first } : {}) });
+    void current.ended.then((end) => {
+      if (ending) return;
+      if (end !== 'SIGKILL' || death !== undefined) {
+        fault.reject(new Error(`the program ended by itself (${end}):\n${current.output()}`));
+        return;
+      }
+      death = linesOf(settings.calls).at(-1) ?? 'nothing';
+      try {
+        autopsy?.(settings.data);
+        start();
+      } catch (error) {
+        fault.reject(error);
+      }
+    });
+  };
+  start(kill);
+
+  /** The answer, unless the process dies first. */
+  async function ask(order: Order): Promise<Answer | undefined> {
+    await ready();
+    return Promise.race([current.ask(order), current.ended.then(() => undefined), fault.promise]);
+  }
+
+  /** What the process says when it is ready, or the one after it. */
+  async function ready(): Promise<Answer & { say: 'ready' }> {
+    for (;;) {
+      const said = await Promise.race([current.ready, current.ended.then(() => undefined), fault.promise]);
+      if (said) return said;
+      await new Promise((resolve) => void setImmediate(resolve));
+    }
+  }
+
+  return {
+    fault: fault.promise,
+    ready,
+    ask,
+    death: () => death,
+    revive: () => {
+      death = undefined;
+    },
+    settle: async () => {
+      while (!(await ask({ say: 'settle' }))) await new Promise((resolve) => void setImmediate(resolve));
+    },
+    end: async () => {
+      ending = true;
+      current.kill();
+      await current.ended;
+    },
+  };
+}
+
+interface Incarnation {
+  ready: Promise<Answer & { say: 'ready' }>;
+  ask(order: Order): Promise<Answer>;
+  /** Exit code or signal. */
+  ended: Promise<number | string>;
+  output(): string;
+  kill(): void;
+}
+
+function incarnate(settings: ProgramSettings): Incarnation {
+  const child: ChildProcess = spawn(process.execPath, [join(import.meta.dirname, 'main.ts'), JSON.stringify(settings)], {
+    env: { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), 'countersign-kill-compile-cache') },
+    stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
+  });
+  let output = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    output = (output + text).slice(-20_000);
+  });
+  const answers: ((answer: Answer) => void)[] = [];
+  const ready = Promise.withResolvers<Answer & { say: 'ready' }>();
+  const ended = new Promise<number | string>((resolve) => {
+    child.once('error', (error) => resolve(error.message));
+    child.once('exit', (code, signal) => resolve(code ?? signal ?? 'unknown'));
+  });
+  child.on('message', (answer: Answer) => {
+    if (answer.say === 'ready') ready.resolve(answer);
+    else answers.shift()?.(answer);
+  });
+  return {
+    ready: ready.promise,
+    ended,
+    ask: (order) =>
+      new Promise((resolve) => {
+        answers.push(resolve);
+        // A process that is gone does not answer.
+        child.send(order, () => undefined);
+      }),
+    output: () => output,
+    kill: () => child.kill('SIGKILL'),
+  };
+}
+
+/** A free port that the system gives to nobody who asks for any, so that it is still free after a restart. */
+async function steadyPort(): Promise<number> {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const server = createServer();
+    const free = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => resolve(true));
+    });
+    await new Promise((resolve) => void server.close(resolve));
+    if (free) return port;
+  }
+}
