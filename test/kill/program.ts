@@ -8,6 +8,7 @@ import type { Answer, Order, ProgramSettings } from './main.ts';
 import type { Kill } from './meter.ts';
 
 export const ISSUER = 'main';
+const COMPILED = join(import.meta.dirname, '..', '..', 'node_modules', '.cache', 'countersign-kill');
 
 export interface ProgramOptions {
   http01Port: number;
@@ -177,7 +178,8 @@ interface Incarnation {
 
 function incarnate(settings: ProgramSettings): Incarnation {
   const child: ChildProcess = spawn(process.execPath, [join(import.meta.dirname, 'main.ts'), JSON.stringify(settings)], {
-    env: { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), 'countersign-kill-compile-cache') },
+    // Hundreds of starts: the second and later ones need not compile.
+    env: { ...process.env, NODE_COMPILE_CACHE: COMPILED },
     stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
   });
   let output = '';

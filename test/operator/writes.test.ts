@@ -1,0 +1,101 @@
+// DESIGN section 11, "API writes": exact, counted at the Cluster port of the whole program.
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { CertificateClaimKind } from '../../src/api/certificate-claim.ts';
+import { SecretKind } from '../../src/api/core.ts';
+import { countingCluster } from '../bench/writes.ts';
+import { complete, issue, newOrder, readyOrder, register, type Responders } from '../support/acme-flow.ts';
+import { type AcmeWire, connect, createTransport } from '../support/acme-wire.ts';
+import { startDnsServer } from '../support/dns-server.ts';
+import { startHttp01Responder } from '../support/http01-responder.ts';
+import { startTlsAlpnResponder } from '../support/tls-alpn-responder.ts';
+import { startOperator } from './harness.ts';
+
+const writes: string[] = [];
+let operator: Awaited<ReturnType<typeof startOperator>>;
+let responders: Responders;
+let acme: AcmeWire;
+
+beforeAll(async () => {
+  responders = {
+    dns: await startDnsServer(),
+    http01: await startHttp01Responder(),
+    tlsAlpn: await startTlsAlpnResponder(),
+  };
+  operator = await startOperator({
+    nameserver: `127.0.0.1:${responders.dns.port}`,
+    http01Port: responders.http01.port,
+    tlsAlpn01Port: responders.tlsAlpn.port,
+    wrap: (cluster) => countingCluster(cluster, writes),
+  });
+  acme = await connect(createTransport(operator.ca), operator.directory);
+  await register(acme);
+  await issue(acme, responders, ['first.test']);
+});
+
+afterAll(async () => {
+  acme.transport.close();
+  await operator.stop();
+  await Promise.all([responders.dns.stop(), responders.http01.stop(), responders.tlsAlpn.stop()]);
+});
+
+beforeEach(() => {
+  writes.length = 0;
+});
+
+test('a new account is one write, a known one none', async () => {
+  const other = acme.another();
+  await register(other);
+  expect(writes).toEqual(['create Account']);
+  await register(other, other.account.key);
+  expect(writes).toEqual(['create Account']);
+});
+
+test('an order with one challenge is two writes', async () => {
+  await issue(acme, responders, ['second.test']);
+  expect(writes).toEqual(['create Authorization', 'create IssuedCertificate']);
+});
+
+test('a certificate for three names is one write a name and one for the record', async () => {
+  await issue(acme, responders, ['x.test', 'y.test', 'z.test']);
+  expect(writes.toSorted()).toEqual([
+    'create Authorization',
+    'create Authorization',
+    'create Authorization',
+    'create IssuedCertificate',
+  ]);
+});
+
+test('an order whose authorizations are reused is one write', async () => {
+  await issue(acme, responders, ['again.test']);
+  writes.length = 0;
+  const order = await newOrder(acme, ['again.test']);
+  expect(order.object.status).toBe('ready');
+  await complete(acme, order);
+  expect(writes).toEqual(['create IssuedCertificate']);
+});
+
+test('an abandoned order is none', async () => {
+  await newOrder(acme, ['abandoned.test']);
+  expect(writes).toEqual([]);
+});
+
+test('reading everything of an order is none', async () => {
+  const order = await readyOrder(acme, responders, ['read.test']);
+  writes.length = 0;
+  await acme.get(order.url);
+  for (const url of order.object.authorizations ?? []) await acme.get(url);
+  await acme.get(acme.account.url);
+  expect(writes).toEqual([]);
+});
+
+test('a claim is four writes: record, Secret, status, Event', async () => {
+  await operator.cluster.create(CertificateClaimKind, {
+    metadata: { name: 'shop', namespace: 'default' },
+    spec: { secretName: 'shop-tls', issuerRef: { kind: 'ClusterCAIssuer', name: 'main' }, dnsNames: ['shop.test'] },
+  });
+  await expect
+    .poll(() => operator.cluster.get(SecretKind, { namespace: 'default', name: 'shop-tls' }), { timeout: 30_000 })
+    .toBeDefined();
+  await expect.poll(() => writes.length, { timeout: 30_000 }).toBe(4);
+  expect(writes.map((write) => write.split(' ')[1]).toSorted()).toEqual(['CertificateClaim', 'Event', 'IssuedCertificate', 'Secret']);
+});
