@@ -185,6 +185,7 @@ async function store(
   const life = exchange.issuer.spec.acme?.authorizationDuration;
   const validUntil = new Date(now.getTime() + (life === undefined ? AUTHORIZATION_MS : parseDuration(life)));
   const addresses = result.addresses.slice(0, 64);
+  report(deps, work, { result, earlier });
   const stored = await deps.objects.createAuthorization({
     orderID: ref.orderID,
     index: ref.index,
@@ -199,25 +200,24 @@ async function store(
     validated: now.toISOString(),
     expires: (result.valid ? validUntil : ref.expires).toISOString(),
   });
-  report(deps, work, { result, earlier, stored });
+  if (!result.valid) deps.limits.count('failedValidation', `${ref.account}|${identifierKey(ref.identifier)}`);
+  deps.validations.inc({ challenge: type, outcome: stored.spec.outcome });
   return stored;
 }
 
+/** Before the outcome is stored, so that none ever counts without its line: what this validation found, whichever outcome stands. */
 function report(
-  deps: ValidationRunsDeps,
+  { audit }: ValidationRunsDeps,
   { ref, type, exchange }: Work,
-  what: { result: ValidationResult; earlier: number; stored: Authorization },
+  { result, earlier }: { result: ValidationResult; earlier: number },
 ): void {
-  const { result, earlier, stored } = what;
-  if (!result.valid) deps.limits.count('failedValidation', `${ref.account}|${identifierKey(ref.identifier)}`);
-  deps.validations.inc({ challenge: type, outcome: stored.spec.outcome });
-  deps.audit.record('validation', {
+  audit.record('validation', {
     issuer: exchange.issuer.metadata.name,
     account: ref.account,
     identifier: identifierKey(ref.identifier),
     wildcard: ref.wildcard,
     challenge: type,
-    outcome: stored.spec.outcome,
+    outcome: result.valid ? 'valid' : 'invalid',
     addresses: result.addresses,
     attempts: earlier + 1,
     ...(result.valid ? {} : { problem: result.problem.type, detail: result.problem.detail }),

@@ -156,7 +156,7 @@ test('pages are of one moment, and their tokens grow old', async () => {
 
 async function next<T>(events: AsyncIterator<T>): Promise<T | undefined> {
   const { value, done } = await events.next();
-  return done ? undefined : (value as T);
+  return done ? undefined : value;
 }
 
 function watcher(cluster: EmbeddedCluster, resourceVersion: string, signal = new AbortController().signal) {
@@ -363,7 +363,7 @@ test('killed at any moment: what was answered is there, nothing is torn, and it 
     });
     const enough = 40 + round * 37;
     child.on('message', (name) => {
-      answered.add(String(name));
+      answered.add(name as string);
       if (answered.size >= enough * (round + 1)) child.kill('SIGKILL');
     });
     const [, signal] = (await once(child, 'exit')) as [number | null, string | null];

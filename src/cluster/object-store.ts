@@ -1,13 +1,13 @@
 // The API server's semantics over objects in memory: versions, generations, status subresource, finalizers, namespaces,
 // validation. Synchronous, so that each operation is atomic; what it changes goes through `write`.
 import type { Kind, KubeObject, NewObject, ObjectMeta } from '../api/kind.ts';
-import { apiVersion } from '../api/kind.ts';
 import { validateObject } from '../api/validate.ts';
 import { ClusterError } from '../domain/cluster-error.ts';
 import type { Clock, ObjectRef, Random } from '../ports.ts';
-import { coreErrors, defaultedBody, defaultedLabels } from './core-kinds.ts';
+import { coreErrors } from './core-kinds.ts';
 import { applyFields, type FieldOwners, ownersAfter, ownersOfNew } from './field-ownership.ts';
 import { frozenCopy, type JsonObject, sameJson } from './json-value.ts';
+import { appliedPart, assembled, bodyOf, type Given, givenIn, taken } from './object-parts.ts';
 import { type Entry, objectKey } from './object-table.ts';
 
 /** What an object becomes; `after` undefined: it goes, and `last` is its final state. */
@@ -30,11 +30,6 @@ export interface ObjectStoreDeps {
 }
 
 export type Precondition = { uid?: string; resourceVersion?: string };
-
-/** Metadata as a caller may set it. */
-type Given = Partial<Pick<ObjectMeta, 'labels' | 'annotations' | 'finalizers' | 'ownerReferences'>>;
-
-const GIVEN = ['labels', 'annotations', 'finalizers', 'ownerReferences'] as const;
 
 export class ObjectStore {
   readonly #deps: ObjectStoreDeps;
@@ -226,48 +221,6 @@ export function keyOf(kind: Kind, ref: ObjectRef): string {
     throw invalid(kind, ref.name, [{ path: 'metadata.namespace', message }]);
   }
   return objectKey(namespace === undefined ? { name: ref.name } : { namespace, name: ref.name });
-}
-
-/** Copies what a caller may set: the body (without status where that has its own door) and the caller's part of metadata. */
-function taken(kind: Kind, input: { metadata: unknown }): { body: JsonObject; given: Given } {
-  const { metadata, apiVersion: _version, kind: _kind, ...rest } = input as KubeObject & { status?: unknown };
-  if (kind.statusSubresource) delete rest.status;
-  const body = defaultedBody(kind, frozenCopy(rest) as JsonObject);
-  const given = givenIn(metadata);
-  const labels = defaultedLabels(kind, metadata.name, given.labels);
-  return {
-    body: body === rest ? body : Object.freeze(body),
-    given: labels === undefined ? given : { ...given, labels: Object.freeze(labels) as Record<string, string> },
-  };
-}
-
-function givenIn(metadata: ObjectMeta | (Partial<ObjectMeta> & { name: string })): Given {
-  const given: Record<string, unknown> = {};
-  for (const key of GIVEN) {
-    const value = metadata[key];
-    if (value !== undefined && !isEmpty(value)) given[key] = frozenCopy(value, `metadata.${key}`);
-  }
-  return given;
-}
-
-/** The API server drops empty maps and lists of metadata. */
-function isEmpty(value: object): boolean {
-  for (const _key in value) return false;
-  return true;
-}
-
-function bodyOf(object: KubeObject): JsonObject {
-  const { apiVersion: _version, kind: _kind, metadata: _metadata, ...body } = object;
-  return body;
-}
-
-function assembled(kind: Kind, metadata: ObjectMeta, body: JsonObject): KubeObject {
-  return { apiVersion: apiVersion(kind), kind: kind.kind, metadata, ...body };
-}
-
-/** The part of an object that appliers own. */
-function appliedPart(body: JsonObject, given: Given): JsonObject {
-  return Object.keys(given).length === 0 ? body : { ...body, metadata: given as unknown as JsonObject };
 }
 
 function ownersOf(entry: Entry, before: KubeObject, after: KubeObject): FieldOwners | undefined {

@@ -186,7 +186,7 @@ async function readyIssuer(flags: DevFlags, { issuers }: Operator, signal: Abort
   for (let waited = 0; ; waited += 20) {
     const issuer = find();
     if (issuer && isReady(issuer)) return issuer;
-    if (waited > ISSUER_READY_MS) throw new Error(notReady(flags, issuer));
+    if (!issuer || waited > ISSUER_READY_MS) throw new Error(notReady(flags, issuer));
     await clock.sleep(20, signal);
   }
 }

@@ -1,6 +1,7 @@
 // The one way to a certificate, whatever the door: parse, match, judge, sign, verify, record (DESIGN section 4).
 // For a local backend the create of the record is the commit: nothing is released before it, and of several attempts one wins.
 import { type IssuedCertificate, IssuedCertificateKind } from '../api/issued-certificate.ts';
+import type { NewObject } from '../api/kind.ts';
 import type { CertificateModel, CertificateSigningRequest } from '../domain/certificate-model.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import { parseCsr } from '../domain/csr.ts';
@@ -132,18 +133,18 @@ async function sign(
     chain,
     now: deps.clock.now(),
   });
-  const { stored, created } = await commit(deps, record);
-  if (created) report(deps, request, stored);
+  report(deps, request, record);
+  const stored = await commit(deps, record);
+  if (stored.status.serial === leaf.serial)
+    deps.issued.inc({ issuer: request.issuer.metadata.name, door: request.door });
+  else deps.audit.record('discard', { record: name, id: request.id, serial: leaf.serial, kept: stored.status.serial });
   return { kind: 'issued', record: stored, ...deps.chains.handedOut(request.issuer, stored) };
 }
 
 /** The commit. Another attempt that was faster wins, and ours is discarded unseen. */
-async function commit(
-  deps: IssuanceDeps,
-  record: ReturnType<typeof buildRecord>,
-): Promise<{ stored: IssuedCertificate; created: boolean }> {
+async function commit(deps: IssuanceDeps, record: NewObject<IssuedCertificate>): Promise<IssuedCertificate> {
   try {
-    return { stored: await deps.cluster.create(IssuedCertificateKind, record), created: true };
+    return await deps.cluster.create(IssuedCertificateKind, record);
   } catch (error) {
     if (!isClusterError(error, 'AlreadyExists')) throw error;
     const stored = await deps.cluster.get(IssuedCertificateKind, {
@@ -151,12 +152,19 @@ async function commit(
       name: record.metadata.name,
     });
     if (!stored) throw error;
-    return { stored, created: false };
+    return stored;
   }
 }
 
-function report(deps: IssuanceDeps, request: IssuanceRequest, { metadata, spec, status }: IssuedCertificate): void {
-  deps.issued.inc({ issuer: request.issuer.metadata.name, door: request.door });
+/**
+ * Before the commit, so that no certificate is ever on record, let alone released, without its line, whatever ends the process or
+ * hides the answer of the cluster. A line whose serial is in no record tells of a certificate that was signed and never released.
+ */
+function report(
+  deps: IssuanceDeps,
+  request: IssuanceRequest,
+  { metadata, spec, status }: NewObject<IssuedCertificate>,
+): void {
   deps.audit.record('issuance', {
     record: metadata.name,
     id: request.id,

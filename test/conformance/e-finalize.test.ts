@@ -1,6 +1,15 @@
 // Checklist section E, finalizing: lines 69, 70 and 72 to 75.
 import { expect } from 'vitest';
-import { complete, expectStatus, finalize, issue, newOrder, poll, readyOrder } from '../support/acme-flow.ts';
+import {
+  authorize,
+  complete,
+  expectStatus,
+  finalize,
+  issue,
+  newOrder,
+  poll,
+  readyOrder,
+} from '../support/acme-flow.ts';
 import { buildCsr, rsaKeys } from '../support/csr-builder.ts';
 import { eventually } from '../support/eventually.ts';
 import { freshName } from '../support/names.ts';
@@ -16,6 +25,15 @@ line(69, 'finalizing a pending order is orderNotReady, and it stays pending', as
   const name = freshName();
   const order = await newOrder(acme, [name]);
   expectProblem(await finalize(acme, order, buildCsr({ names: [name] }).der), 'orderNotReady/403');
+  expect((await acme.get(order.url)).json.status).toBe('pending');
+});
+
+line(69, 'finalizing an order with one of two names validated is orderNotReady, and it stays pending', async (t) => {
+  const acme = await t.shared();
+  const names = [freshName(), freshName()];
+  const order = await newOrder(acme, names);
+  await authorize(acme, t, order.object.authorizations[0] ?? '');
+  expectProblem(await finalize(acme, order, buildCsr({ names }).der), 'orderNotReady/403');
   expect((await acme.get(order.url)).json.status).toBe('pending');
 });
 

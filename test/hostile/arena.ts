@@ -57,7 +57,8 @@ export interface Arena extends Responders {
 export async function startArena(options: ArenaOptions = {}): Promise<Arena> {
   const [dns, http01, tlsAlpn] = await Promise.all([startDnsServer(), startHttp01Responder(), startTlsAlpnResponder()]);
   const responders = { dns, http01, tlsAlpn };
-  const [writes, lines]: string[][] = [[], []];
+  const writes: string[] = [];
+  const lines: string[] = [];
   const clock = createClock();
   const log = createLog({ clock, level: 'debug', sink: { write: (line) => void lines.push(line) } });
   const changed = options.harness?.(responders);

@@ -1,4 +1,4 @@
-// Defines a test by the number of its hostile input (docs/hostile-inputs.md) and holds each to the same promises: nothing
+// Defines a test by the number of its hostile input (coverage.test.ts) and holds each to the same promises: nothing
 // written, no object changed, no server error, and the next good request served.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { expectProblem, type ExpectedProblem } from '../conformance/expectations.ts';

@@ -113,7 +113,9 @@ export function expectIssuanceAudited(world: World, record: IssuedCertificate): 
   ).toHaveLength(1);
   // One kill: at most one certificate was signed and lost.
   expect(lines.length).toBeLessThanOrEqual(2);
-  const decision = world.audit.find(({ audit, decisionID }) => audit === 'decision' && decisionID === record.spec.decisionID);
+  const decision = world.audit.find(
+    ({ audit, decisionID }) => audit === 'decision' && decisionID === record.spec.decisionID,
+  );
   expect(decision).toMatchObject({ verdict: 'allow', id: record.spec.requestID });
 }
 
@@ -132,7 +134,9 @@ export function expectOneClaim(
   before: readonly string[] = [],
 ): ClaimCount {
   const claim = world.claims.find(({ metadata }) => metadata.name === claimName);
-  const secret = world.secrets.find(({ metadata }) => metadata.name === claim?.spec.secretName && metadata.namespace === 'default');
+  const secret = world.secrets.find(
+    ({ metadata }) => metadata.name === claim?.spec.secretName && metadata.namespace === 'default',
+  );
   const { certificate, key } = expectPair(secret);
   expect(certificate.subjectAltName).toBe(altNames(names));
   expect(certificate.checkPrivateKey(key)).toBe(true);
@@ -164,7 +168,9 @@ function expectSuperseded(world: World, { metadata, spec, status }: IssuedCertif
 
 /** Certificate and key of a Secret, which belong together whenever one looks. */
 export function expectPair(secret: Secret | undefined): { certificate: X509Certificate; key: KeyObject } {
-  const [pem = '', keyPem = ''] = ['tls.crt', 'tls.key'].map((name) => Buffer.from(secret?.data?.[name] ?? '', 'base64').toString());
+  const [pem = '', keyPem = ''] = ['tls.crt', 'tls.key'].map((name) =>
+    Buffer.from(secret?.data?.[name] ?? '', 'base64').toString(),
+  );
   const certificate = new X509Certificate(pem);
   const key = createPrivateKey(keyPem);
   expect(certificate.publicKey.equals(createPublicKey(key)), 'key and certificate of the Secret').toBe(true);

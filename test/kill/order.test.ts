@@ -1,23 +1,63 @@
-// An ACME order survives the death of the program at every call it makes.
+// An ACME order survives the death of the program before, and after, every call it makes.
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startDnsServer } from '../support/dns-server.ts';
-import { startHttp01Responder } from '../support/http01-responder.ts';
+import { type DnsServer, startDnsServer } from '../support/dns-server.ts';
+import { type Http01Responder, startHttp01Responder } from '../support/http01-responder.ts';
 import { freshName } from '../support/names.ts';
 import { createClient } from './client.ts';
 import type { Kill } from './meter.ts';
 import { expectOneOrder, readWorld } from './oracle.ts';
 import { type Program, startProgram } from './program.ts';
-import { forEveryCall, type Outcome } from './series.ts';
+import { forEveryCall, LANES, type Outcome, SERIES } from './series.ts';
 
-test('trace', { timeout: 600_000 }, async () => {
-  const dns = await startDnsServer();
-  const http01 = await startHttp01Responder();
-  const program = await startProgram({ http01Port: http01.port, nameserver: dns.address });
-  await program.arm(undefined);
-  const client = await createClient(program, { dns, http01 });
-  const got = await client.obtain([freshName()]);
-  await program.settle();
-  console.log(program.calls().map((c, i) => `${i + 1} ${c}`).join('\n'));
-  expectOneOrder(readWorld(program.data), got);
-  await program.stop();
+let responders: { dns: DnsServer; http01: Http01Responder };
+
+beforeAll(async () => {
+  responders = { dns: await startDnsServer(), http01: await startHttp01Responder() };
 });
+
+afterAll(async () => {
+  await responders.dns.stop();
+  await responders.http01.stop();
+});
+
+/** Orders of new clients, one after the other, at one program. */
+async function lane(): Promise<{ program: Program; experiment: (kill: Kill) => Promise<Outcome> }> {
+  const program = await startProgram({ http01Port: responders.http01.port, nameserver: responders.dns.address });
+  return {
+    program,
+    async experiment(kill) {
+      const names = [freshName('a'), freshName('b')];
+      await program.arm(kill);
+      const client = await createClient(program, responders);
+      const obtained = await client.obtain(names);
+      await program.settle();
+      // By the process that came after, where one died.
+      expect(await client.download(obtained)).toEqual({ status: 'valid', pem: obtained.pem });
+      client.close();
+      expectOneOrder(readWorld(program.data), obtained);
+      return { death: program.death() };
+    },
+  };
+}
+
+test.each(SERIES)(
+  'killed $when each call ($among), an order is finished by the same client',
+  { timeout: 3_600_000 },
+  async (kill) => {
+    const lanes = await Promise.all(Array.from({ length: LANES }, lane));
+    const { deaths, faults } = await forEveryCall(
+      kill,
+      lanes.map(({ experiment }) => experiment),
+    );
+    for (const { program } of lanes) await program.stop();
+    expect(faults).toEqual([]);
+    for (const call of [
+      'cluster.create Account',
+      'cluster.create Authorization',
+      'cluster.create IssuedCertificate',
+      'audit.record issuance',
+    ])
+      expect(deaths).toContain(call);
+    if (kill.among !== 'writes') expect(deaths).toContain('backend.sign');
+  },
+);

@@ -1,5 +1,15 @@
 // The ports of the program, each call of theirs counted.
-import type { Cluster, Resolver, SecretReader, Validators, Backends, Audit, Clock, Log, Random } from '../../src/ports.ts';
+import type {
+  Cluster,
+  Resolver,
+  SecretReader,
+  Validators,
+  Backends,
+  Audit,
+  Clock,
+  Log,
+  Random,
+} from '../../src/ports.ts';
 import type { Metrics } from '../../src/telemetry/metrics.ts';
 import type { Meter, Reach } from './meter.ts';
 
@@ -20,7 +30,11 @@ function counted<P extends object>(meter: Meter, port: string, target: P, reachO
       if (typeof value !== 'function') return value;
       const method = String(member);
       return (...args: unknown[]): unknown =>
-        meter.call(`${port}.${method}${objectOf(args)}`, reachOf(method), () => Reflect.apply(value, object, args) as unknown);
+        meter.call(
+          `${port}.${method}${objectOf(args)}`,
+          reachOf(method),
+          () => Reflect.apply(value, object, args) as unknown,
+        );
     },
   });
 }
@@ -46,7 +60,13 @@ export function countPorts(meter: Meter) {
       ) as Validators,
     resolver: (resolver: Resolver): Resolver => counted(meter, 'resolver', resolver, always('read')),
     backends: (backends: Backends): Backends => ({
-      of: (issuer) => counted(meter, 'backend', meter.call('backends.of', 'local', () => backends.of(issuer)), always('read')),
+      of: (issuer) =>
+        counted(
+          meter,
+          'backend',
+          meter.call('backends.of', 'local', () => backends.of(issuer)),
+          always('read'),
+        ),
     }),
     audit: (audit: Audit): Audit => counted(meter, 'audit', audit, always('write')),
     clock: (clock: Clock): Clock => counted(meter, 'clock', clock, always('local')),
@@ -56,7 +76,9 @@ export function countPorts(meter: Meter) {
       Object.fromEntries(
         Object.entries(metrics).map(([name, metric]) => [
           name,
-          typeof metric === 'object' ? counted(meter, `metrics ${name}`, metric as object, always('local')) : (metric as unknown),
+          typeof metric === 'object'
+            ? counted(meter, `metrics ${name}`, metric as object, always('local'))
+            : (metric as unknown),
         ]),
       ) as unknown as Metrics,
   };

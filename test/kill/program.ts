@@ -177,11 +177,15 @@ interface Incarnation {
 }
 
 function incarnate(settings: ProgramSettings): Incarnation {
-  const child: ChildProcess = spawn(process.execPath, [join(import.meta.dirname, 'main.ts'), JSON.stringify(settings)], {
-    // Hundreds of starts: the second and later ones need not compile.
-    env: { ...process.env, NODE_COMPILE_CACHE: COMPILED },
-    stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
-  });
+  const child: ChildProcess = spawn(
+    process.execPath,
+    [join(import.meta.dirname, 'main.ts'), JSON.stringify(settings)],
+    {
+      // Hundreds of starts: the second and later ones need not compile.
+      env: { ...process.env, NODE_COMPILE_CACHE: COMPILED },
+      stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
+    },
+  );
   let output = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     output = (output + text).slice(-20_000);

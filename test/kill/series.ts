@@ -1,6 +1,18 @@
 // For every k: lets an experiment run against a program that dies at the k-th call, until k is beyond the last one.
 import type { Among, Kill } from './meter.ts';
 
+/** Programs side by side; each is a process, and so are the tests. */
+export const LANES = 2;
+
+/**
+ * What is killed. A call that stays within the process (time, randomness, counters, the log) leaves nothing that the next process
+ * could find, so death there is death at the next call that does not; KILL_TESTS=all shows it.
+ */
+export const SERIES: { when: Kill['when']; among: Among }[] = (['before', 'after'] as const).map((when) => ({
+  when,
+  among: process.env.KILL_TESTS === 'all' ? 'all' : 'outside',
+}));
+
 export interface Outcome {
   /** The call at which the program died; undefined if it lived. */
   death: string | undefined;
@@ -34,7 +46,9 @@ export async function forEveryCall(
           if (death === undefined) last = Math.min(last, at);
           else deaths[at - 1] = death;
         } catch (error) {
-          faults.push(`${kill.when} call ${at} (${kill.among}): ${error instanceof Error ? error.message : String(error)}`);
+          faults.push(
+            `${kill.when} call ${at} (${kill.among}): ${error instanceof Error ? error.message : String(error)}`,
+          );
         }
       }
     }),

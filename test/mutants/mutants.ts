@@ -100,10 +100,10 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     line: 20,
-    breaks: 'a compressed body is let through',
-    file: server('app'),
-    find: "if (request.headers['content-encoding'] !== undefined)",
-    replace: "if (request.headers['content-encoding'] === 'none')",
+    breaks: 'JSON may be nested to any depth',
+    file: domain('json'),
+    find: "if (--this.#depth < 0) throw malformed('it is nested too deeply');",
+    replace: '',
   },
   {
     line: 21,
@@ -194,10 +194,10 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     line: 41,
-    breaks: 'a mailto may hide header fields behind percent signs',
+    breaks: 'anything may follow the address in a contact',
     file: server('account'),
-    find: "item.includes('%')",
-    replace: 'false',
+    find: '(\\.[A-Za-z0-9-]+)*$/i.test(item) ||',
+    replace: '(\\.[A-Za-z0-9-]+)*/i.test(item) ||',
   },
   {
     line: 42,
@@ -352,8 +352,8 @@ export const MUTANTS: readonly Mutant[] = [
     line: 66,
     breaks: "another account's valid authorization is reused",
     file: server('objects'),
-    find: "return [spec.issuerUID, spec.account, spec.identifier.type,",
-    replace: "return [spec.issuerUID, spec.identifier.type,",
+    find: 'return [spec.issuerUID, spec.account, spec.identifier.type,',
+    replace: 'return [spec.issuerUID, spec.identifier.type,',
   },
   {
     line: 67,
@@ -423,7 +423,8 @@ export const MUTANTS: readonly Mutant[] = [
     breaks: 'a name in the common name alone does not count',
     file: domain('csr'),
     find: 'const named = commonName === undefined ? undefined : nameIn(commonName);',
-    replace: 'const named = commonName === undefined || csr.names.dnsNames.length === 0 ? undefined : nameIn(commonName);',
+    replace:
+      'const named = commonName === undefined || csr.names.dnsNames.length === 0 ? undefined : nameIn(commonName);',
   },
   {
     line: 73,
@@ -478,10 +479,10 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     line: 85,
-    breaks: 'a deactivated authorization serves later orders',
-    file: server('objects'),
-    find: ".filter((found) => found.spec.outcome === 'valid' && checked('authorization', found)),",
-    replace: ".filter((found) => found.spec.outcome !== 'invalid' && checked('authorization', found)),",
+    breaks: 'a valid authorization cannot be deactivated',
+    file: server('authorization'),
+    find: "{ ...unsigned(stored.spec), outcome: 'deactivated' }",
+    replace: 'unsigned(stored.spec)',
   },
   {
     line: 86,
@@ -676,10 +677,10 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     line: 109,
-    breaks: 'a profile that is not offered is taken',
-    file: server('new-order'),
-    find: 'if (!profiles.some((profile) => profile.name === asked)) {',
-    replace: "if (asked === '') {",
+    breaks: 'an order does not show its profile',
+    file: server('order'),
+    find: '...(order.profile === undefined ? {} : { profile: order.profile }),',
+    replace: '',
   },
   {
     line: 109,

@@ -3,7 +3,16 @@
 //   npm run mutants              all of them
 //   npm run mutants -- 28 105    those of some lines of the checklist
 import { spawn } from 'node:child_process';
-import { cpSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { applied, type Mutant, MUTANTS } from './mutants.ts';
@@ -29,7 +38,11 @@ process.on('exit', () => {
   for (const group of running) end(group);
   rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
 });
-for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143]] as const) process.on(signal, () => process.exit(code));
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const)
+  process.on(signal, () => process.exit(code));
 
 /** Ends a run with everything it started: it has a process group of its own. */
 function end(group: number): void {
@@ -49,7 +62,12 @@ function copyTree(from: string, name: string): string {
 }
 
 /** The tests of some lines, as vitest saw them end. Throws where it gave no report. */
-async function runLines(tree: string, files: readonly string[], lines: readonly number[], bail: boolean): Promise<Outcome[]> {
+async function runLines(
+  tree: string,
+  files: readonly string[],
+  lines: readonly number[],
+  bail: boolean,
+): Promise<Outcome[]> {
   const report = join(tree, 'report.json');
   const args = [
     join(ROOT, 'node_modules/vitest/vitest.mjs'),
@@ -65,7 +83,8 @@ async function runLines(tree: string, files: readonly string[], lines: readonly 
   const output = await execute(args, tree);
   let results: { assertionResults: Outcome[] }[];
   try {
-    results = (JSON.parse(readFileSync(report, 'utf8')) as { testResults: { assertionResults: Outcome[] }[] }).testResults;
+    results = (JSON.parse(readFileSync(report, 'utf8')) as { testResults: { assertionResults: Outcome[] }[] })
+      .testResults;
   } catch {
     throw new Error(`no report from vitest:\n${output}`);
   }
@@ -122,7 +141,8 @@ const why = (error: unknown): string => (error instanceof Error ? error.message 
 /** Lines that are green without any mutant. */
 async function baseline(tree: string, lines: readonly number[]): Promise<Set<number>> {
   const byFile = new Map<string, number[]>();
-  for (const line of lines) for (const file of files.get(line) ?? []) byFile.set(file, [...(byFile.get(file) ?? []), line]);
+  for (const line of lines)
+    for (const file of files.get(line) ?? []) byFile.set(file, [...(byFile.get(file) ?? []), line]);
   const red = new Set(lines.filter((line) => !files.has(line)));
   await each([...byFile], async ([file, its]) => {
     let outcomes: Outcome[] = [];
@@ -132,7 +152,8 @@ async function baseline(tree: string, lines: readonly number[]): Promise<Set<num
       say(`not ok baseline ${file}: ${why(error)}`);
     }
     const bad = outcomes.filter(({ status }) => status !== 'passed');
-    for (const { title, failureMessages } of bad) say(`not ok baseline ${file}: ${title}\n  ${failureMessages[0] ?? ''}`);
+    for (const { title, failureMessages } of bad)
+      say(`not ok baseline ${file}: ${title}\n  ${failureMessages[0] ?? ''}`);
     for (const line of its) {
       const own = outcomes.filter(({ title }) => title.startsWith(`${line}. `));
       if (own.length === 0 || own.some((test) => bad.includes(test))) red.add(line);

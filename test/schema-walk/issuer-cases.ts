@@ -3,13 +3,21 @@ import 'reflect-metadata';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { X509Crl } from '@peculiar/x509';
 import { type CAIssuerSpec, ClusterCAIssuerKind } from '../../src/api/ca-issuer.ts';
-import { CertificateClaimKind } from '../../src/api/certificate-claim.ts';
 import { SecretKind } from '../../src/api/core.ts';
-import { IssuedCertificateKind, RecordLabel } from '../../src/api/issued-certificate.ts';
+import { IssuedCertificateKind } from '../../src/api/issued-certificate.ts';
 import { createFakeStore, startWorld } from '../fakes/world.ts';
 import { NAMESPACE } from '../operator/harness.ts';
 import { binding, EAB_KEYS } from '../conformance/external-account-keys.ts';
-import { attempt, challengeOf, complete, finalize, issue, newOrder, readyOrder } from '../support/acme-flow.ts';
+import {
+  attempt,
+  challengeOf,
+  finalize,
+  identifiersOf,
+  issue,
+  newOrder,
+  poll,
+  readyOrder,
+} from '../support/acme-flow.ts';
 import type { AcmeWire } from '../support/acme-wire.ts';
 import { buildCaCertificate, createKeyPair, pemOf, privateKeyPem } from '../support/certificate-builder.ts';
 import { buildCsr, csrNames } from '../support/csr-builder.ts';
@@ -18,11 +26,23 @@ import { eventually } from '../support/eventually.ts';
 import { createSigningKey, keyAuthorization } from '../support/jws.ts';
 import { freshName } from '../support/names.ts';
 import { ABSENT, type FieldCase } from './field-case.ts';
-import { aClaim, anIssuer, aSecret, clientOf, keyOf, lab, lifetime, registered, uniqueName } from './lab.ts';
+import {
+  aClaim,
+  anIssuer,
+  aSecret,
+  clientOf,
+  keyOf,
+  lab,
+  lifetime,
+  registered,
+  registeredAt,
+  uniqueName,
+} from './lab.ts';
 
 type Outcome = (spec: CAIssuerSpec) => Promise<unknown>;
 
 const DAY = 86_400_000;
+const IN_A_DAY = new Date(Date.now() + DAY).toISOString();
 
 /** A CA of its own for each issuer, unless the base says otherwise. */
 function issuer(path: string, values: readonly unknown[], outcome: Outcome, base: object = {}): FieldCase {
@@ -164,20 +184,6 @@ const afterRedirect: Outcome = async (spec) => {
   return (await acme.post(url, {})).json.status;
 };
 
-/** Whether a client is told to renew at once. */
-const renewNow: Outcome = async (spec) => {
-  const acme = await registered(spec);
-  const { leaf } = await issuedBy(acme);
-  const { cluster } = (await lab()).operator;
-  const { items } = await cluster.list(IssuedCertificateKind, { namespace: NAMESPACE });
-  const labels = items.find(({ status }) => leaf.raw.equals(Buffer.from(status.certificate, 'base64')))?.metadata
-    .labels;
-  const part = (label: string): string => Buffer.from(labels?.[label] ?? '', 'hex').toString('base64url');
-  const certID = `${part(RecordLabel.authorityKeyID)}.${part(RecordLabel.serial)}`;
-  const reply = await acme.transport.request('GET', `${acme.directory.renewalInfo}/${certID}`);
-  return new Date(reply.json.suggestedWindow.start).getTime() <= Date.now();
-};
-
 /** Whose servers are asked shows in who was asked. */
 const askedServers: Outcome = async (spec) => {
   const { responders } = await lab();
@@ -207,6 +213,8 @@ const claimUnder = async (spec: CAIssuerSpec, more: object = {}) => {
   const issuerRef = { kind: 'ClusterCAIssuer' as const, name: metadata.name };
   return aClaim({ secretName: uniqueName('tls'), issuerRef, dnsNames: [freshName()], ...more });
 };
+
+const renewalIn: Outcome = async (spec) => hoursTo((await claimUnder(spec)).claim.status?.renewalTime ?? '');
 
 const claimKey: Outcome = async (spec) => {
   const { certificate } = await claimUnder(spec);
@@ -262,9 +270,12 @@ const profiles = (more: object = {}) => ({ profiles: [{ name: 'server', descript
 
 const caCases = [
   issuer('spec.backend.ca.secretRef.name', ['first-ca', 'second-ca'], async (spec) => {
+    const { cluster } = (await lab()).operator;
+    const candidates = ['first-ca', 'second-ca'];
+    for (const name of candidates) await cluster.delete(SecretKind, { namespace: NAMESPACE, name });
     await anIssuer(spec);
-    const { items } = await (await lab()).operator.cluster.list(SecretKind, { namespace: NAMESPACE });
-    return items.map(({ metadata }) => metadata.name).filter((name) => ['first-ca', 'second-ca'].includes(name));
+    const { items } = await cluster.list(SecretKind, { namespace: NAMESPACE });
+    return items.map(({ metadata }) => metadata.name).filter((name) => candidates.includes(name));
   }),
   issuer('spec.backend.ca.passphraseSecretRef.name', ['phrases', 'other-phrases'], encryptedCa, sealedBase),
   issuer('spec.backend.ca.passphraseSecretRef.key', ['good', 'bad'], encryptedCa, sealedBase),
@@ -338,14 +349,12 @@ const certificateCases = [
     profiles({ default: true }),
   ),
   issuer('spec.defaults.duration', ['24h', '48h'], issuedLifetime),
-  issuer('spec.defaults.renewBefore', ['24h', '240h'], async (spec) =>
-    hoursTo((await claimUnder(spec)).claim.status?.renewalTime ?? ''),
-  ),
+  issuer('spec.defaults.renewBefore', ['24h', '240h'], renewalIn),
   issuer('spec.defaults.privateKey.algorithm', ['RSA', 'ECDSA', 'Ed25519'], claimKey),
   ...[['ECDSA', [256, 384, 521]] as const, ['RSA', [2048, 3072, 4096]] as const].map(([algorithm, sizes]) =>
     issuer('spec.defaults.privateKey.size', sizes, claimKey, { defaults: { privateKey: { algorithm } } }),
   ),
-  issuer('spec.reissueBefore', ['2001-01-01T00:00:00Z', '2101-01-01T00:00:00Z'], renewNow),
+  issuer('spec.reissueBefore', [IN_A_DAY, ABSENT], renewalIn),
   issuer('spec.recordGrace', ['24h', '72h'], recordLeft),
 ];
 

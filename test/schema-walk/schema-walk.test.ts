@@ -36,7 +36,7 @@ for (const kind of [ClusterCAIssuerKind, CertificateRequestPolicyKind, Certifica
     });
 
     for (const each of cases) {
-      test(`${each.path}`, async () => {
+      test(each.path, async () => {
         expect(each.values.length).toBeGreaterThan(1);
         expect(indifferent(await runCase(each))).toEqual([]);
       });
