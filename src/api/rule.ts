@@ -27,12 +27,14 @@ export function placeRule<S>(rule: PlaceRule<S>): PlaceRule {
 
 /** Errors of all rules at all their places, in the order of the rules. */
 export function placeErrors(rules: readonly PlaceRule[], object: unknown, old?: unknown): FieldError[] {
-  return rules.flatMap((rule) =>
-    placesOf(rule.at, object, old)
-      .filter((place) => !rule.cel.includes('oldSelf') || place.old !== undefined)
+  return rules.flatMap((rule) => {
+    const isTransition = rule.cel.includes('oldSelf');
+    if (isTransition && old === undefined) return [];
+    return placesOf(rule.at, object, old)
+      .filter((place) => !isTransition || place.old !== undefined)
       .filter((place) => !rule.holds(place.self, place.old))
-      .map(({ path }) => ({ path, message: rule.message })),
-  );
+      .map(({ path }) => ({ path, message: rule.message }));
+  });
 }
 
 interface Place {

@@ -57,6 +57,13 @@ function recordErrors(node: SchemaNode, value: object, path: string): FieldError
   );
 }
 
+/** Whether a schema has a list whose entries must differ. */
+export function hasUnlikeEntries(node: SchemaNode): boolean {
+  if (node['x-kubernetes-list-map-keys'] || node['x-kubernetes-list-type'] === 'set') return true;
+  const children = [...Object.values(node.properties ?? {}), ...(node.items ? [node.items] : [])];
+  return children.some(hasUnlikeEntries);
+}
+
 /** Entries that stand twice in a list of unlike ones, as the API server refuses them. The value must follow the schema. */
 export function repeatErrors(node: SchemaNode, value: unknown, path = ''): FieldError[] {
   if (Array.isArray(value)) {

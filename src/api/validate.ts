@@ -2,10 +2,10 @@
 import { Compile } from 'typebox/compile';
 import type { FieldError, Kind, KubeObject } from './kind.ts';
 import { metadataErrors, sizeErrors } from './metadata.ts';
-import { repeatErrors, schemaErrors } from './schema-errors.ts';
+import { hasUnlikeEntries, repeatErrors, schemaErrors } from './schema-errors.ts';
 
 type Schema = NonNullable<Kind['schema']>;
-type Checker = (value: unknown) => boolean;
+type Checker = (value: unknown) => FieldError[];
 
 /** A memo of a pure function: the checker of each schema, compiled when first needed. */
 const checkers = new WeakMap<Schema, Checker>();
@@ -14,7 +14,13 @@ function checkerOf(schema: Schema): Checker {
   const known = checkers.get(schema);
   if (known) return known;
   const validator = Compile(schema);
-  const checker = (value: unknown): boolean => validator.Check(value);
+  const unlike = hasUnlikeEntries(schema);
+  const checker = (value: unknown): FieldError[] => {
+    if (validator.Check(value)) return unlike ? repeatErrors(schema, value) : [];
+    const errors = schemaErrors(schema, value);
+    // The compiled schema has the last word even where the explanation does not follow it.
+    return errors.length > 0 ? errors : [{ path: '', message: 'does not follow the schema' }];
+  };
   checkers.set(schema, checker);
   return checker;
 }
@@ -32,8 +38,5 @@ export function validateObject<T extends KubeObject>(kind: Kind<T>, object: T, o
 
 function bodyErrors(schema: Schema, object: KubeObject): FieldError[] {
   const { apiVersion: _apiVersion, kind: _kind, metadata: _metadata, ...body } = object;
-  if (checkerOf(schema)(body)) return repeatErrors(schema, body);
-  const errors = schemaErrors(schema, body);
-  // The checker has the last word even where the explanation does not follow it.
-  return errors.length > 0 ? errors : [{ path: '', message: 'does not follow the schema' }];
+  return checkerOf(schema)(body);
 }

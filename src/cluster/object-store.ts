@@ -33,6 +33,7 @@ export type Precondition = { uid?: string; resourceVersion?: string };
 
 export class ObjectStore {
   readonly #deps: ObjectStoreDeps;
+  #now = { second: Number.NaN, text: '' };
 
   constructor(deps: ObjectStoreDeps) {
     this.#deps = deps;
@@ -48,7 +49,7 @@ export class ObjectStore {
       uid: uuid(this.#deps.random),
       resourceVersion: '',
       generation: 1,
-      creationTimestamp: timestamp(this.#deps.clock),
+      creationTimestamp: this.#timestamp(),
       ...given,
     };
     const draft = assembled(kind, metadata, body);
@@ -153,7 +154,7 @@ export class ObjectStore {
     const { metadata } = entry.object;
     if (metadata.deletionTimestamp !== undefined) return;
     const { generation } = metadata;
-    const marked = { ...metadata, generation: generation + 1, deletionTimestamp: timestamp(this.#deps.clock) };
+    const marked = { ...metadata, generation: generation + 1, deletionTimestamp: this.#timestamp() };
     this.#stored({ kind, key, before: entry, draft: { ...entry.object, metadata: marked }, owners: entry.owners });
   }
 
@@ -172,6 +173,14 @@ export class ObjectStore {
     const { object, owners } = applyFields(current, wanted, fieldManager, entry.owners);
     const { metadata: given2 = {}, ...body2 } = frozenCopy(object) as JsonObject & { metadata?: Given };
     return this.#update({ kind, key, entry }, { body: body2, given: given2, owners });
+  }
+
+  /** Whole seconds, as Kubernetes writes them. Rendered once a second: it stands in every object. */
+  #timestamp(): string {
+    const second = Math.floor(this.#deps.clock.now().getTime() / 1000);
+    if (second !== this.#now.second)
+      this.#now = { second, text: `${new Date(second * 1000).toISOString().slice(0, 19)}Z` };
+    return this.#now.text;
   }
 
   #existing(kind: Kind, ref: ObjectRef): { key: string; entry: Entry } {
@@ -251,11 +260,6 @@ function unchangedSince(kind: Kind, current: KubeObject, given: ObjectMeta): voi
   const { resourceVersion, uid } = current.metadata;
   if (given.resourceVersion === resourceVersion && (given.uid === undefined || given.uid === uid)) return;
   throw new ClusterError('Conflict', `${named(kind, given.name)} has been changed: read it again and decide anew`);
-}
-
-/** Whole seconds, as Kubernetes writes them. */
-function timestamp(clock: Pick<Clock, 'now'>): string {
-  return `${clock.now().toISOString().slice(0, 19)}Z`;
 }
 
 /** RFC 9562 version 4. */

@@ -14,9 +14,6 @@ export interface ClusterHarness {
   stop(): Promise<void>;
 }
 
-/** Kinds a cluster under this contract must hold. */
-export const CONTRACT_KINDS = [CertificateClaimKind, IssuedCertificateKind, SecretKind, NamespaceKind];
-
 type ClaimSpec = CertificateClaim['spec'];
 
 export function claim(namespace: string, name: string, spec: Partial<ClaimSpec> = {}): NewObject<CertificateClaim> {

@@ -200,4 +200,3 @@ test('a CA Secret stays when its issuer goes', async () => {
   await expect.poll(() => get('ccai', '-o', 'yaml'), { timeout: 60_000 }).not.toContain('name: lab');
   expect(await get('secret', 'lab-ca', '-n', 'countersign-system', '-o', 'yaml')).toContain('tls.key');
 });
-

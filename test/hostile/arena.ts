@@ -124,15 +124,23 @@ async function createObjects({ cluster }: Operator, { issuers = {}, secrets = {}
 async function allReady({ cluster }: Operator): Promise<void> {
   await eventually('every issuer and policy is Ready', async () => {
     const lists = await Promise.all([cluster.list(ClusterCAIssuerKind), cluster.list(CertificateRequestPolicyKind)]);
-    const objects = lists.flatMap(({ items }) => items as { status?: { conditions?: { type: string; status: string }[] } }[]);
-    return objects.every(({ status }) => status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True')) || undefined;
+    const objects = lists.flatMap(
+      ({ items }) => items as { status?: { conditions?: { type: string; status: string }[] } }[],
+    );
+    return (
+      objects.every(({ status }) => status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True')) ||
+      undefined
+    );
   });
 }
 
 async function objectsOf({ cluster }: Operator): Promise<string[]> {
   const lists = await Promise.all(ALL_KINDS.map(async (kind) => ({ kind, list: await cluster.list(kind) })));
   return lists.flatMap(({ kind, list }) =>
-    list.items.map(({ metadata: { namespace = '', name, resourceVersion } }) => `${kind.kind} ${namespace}/${name} ${resourceVersion}`),
+    list.items.map(
+      ({ metadata: { namespace = '', name, resourceVersion } }) =>
+        `${kind.kind} ${namespace}/${name} ${resourceVersion}`,
+    ),
   );
 }
 
@@ -144,7 +152,10 @@ function watched(transport: Transport, secrets: Set<string>, failures: string[])
   return {
     ...transport,
     request: async (method, url, options) => {
-      keep(Buffer.from(options?.body ?? '').toString('latin1'), /"(?:payload|signature)"\s*:\s*"([A-Za-z0-9_-]{24,200})/g);
+      keep(
+        Buffer.from(options?.body ?? '').toString('latin1'),
+        /"(?:payload|signature)"\s*:\s*"([A-Za-z0-9_-]{24,200})/g,
+      );
       const reply = await transport.request(method, url, options);
       if (reply.status < 500) keep(reply.text, /"token":"([^"]+)"/g);
       else failures.push(`${method} ${url}: ${reply.status} ${reply.text}`);
@@ -155,7 +166,11 @@ function watched(transport: Transport, secrets: Set<string>, failures: string[])
 
 /** A newOrder that any account may make; writes nothing. */
 export function goodRequest(acme: AcmeWire, nonce?: string): Promise<Reply> {
-  return acme.post(acme.directory.newOrder, { identifiers: identifiersOf([freshName('good')]) }, nonce === undefined ? {} : { nonce });
+  return acme.post(
+    acme.directory.newOrder,
+    { identifiers: identifiersOf([freshName('good')]) },
+    nonce === undefined ? {} : { nonce },
+  );
 }
 
 /** One certificate, so that chains and whatever else comes with the first one are written before anything is counted. */

@@ -21,7 +21,13 @@ export interface Hostile {
 const TIMEOUT = 180_000;
 const PROTOTYPES = [Object, Array, Function, String, Number, Boolean, RegExp, Promise, Map, Set, Buffer, Error];
 const prototypeNames = (): string[] =>
-  PROTOTYPES.map(({ name, prototype }) => `${name}: ${Reflect.ownKeys(prototype as object).map(String).sort().join(' ')}`);
+  PROTOTYPES.map(
+    ({ name, prototype }) =>
+      `${name}: ${Reflect.ownKeys(prototype as object)
+        .map(String)
+        .sort()
+        .join(' ')}`,
+  );
 
 /** Starts the program for a test file. */
 export function hostile(options: ArenaOptions = {}): Hostile {
@@ -88,7 +94,9 @@ export async function refused(arena: Arena, reply: Reply, ...expected: readonly 
 
 export async function usableNonce(arena: Arena, nonce: string | undefined): Promise<void> {
   expect(nonce, 'Replay-Nonce').toMatch(/^[A-Za-z0-9_-]{22,}$/);
-  expect(await goodRequest(arena.acme, nonce), 'a good request with the nonce of the refusal').toMatchObject({ status: 201 });
+  expect(await goodRequest(arena.acme, nonce), 'a good request with the nonce of the refusal').toMatchObject({
+    status: 201,
+  });
 }
 
 /** A refusal in raw bytes: status and type as expected; with a usable nonce where there was a request to answer. */

@@ -18,14 +18,11 @@ const input = hostile({ issuers: { second: {} } });
 const goodPayload = () => ({ identifiers: identifiersOf([freshName()]) });
 const post = ({ acme }: Arena, options: PostOptions = {}): Promise<Reply> =>
   acme.post(acme.directory.newOrder, goodPayload(), options);
-const headerOf = (jws: Jws) => JSON.parse(Buffer.from(jws.protected, 'base64url').toString()) as Record<string, unknown>;
+const headerOf = (jws: Jws) =>
+  JSON.parse(Buffer.from(jws.protected, 'base64url').toString()) as Record<string, unknown>;
 /** The request with other raw bytes as protected header, signed. */
 const withHeader = (acme: AcmeWire, change: (header: string) => string | Buffer) => (jws: Jws) =>
-  signEncoded(
-    acme.account.key,
-    base64url(change(Buffer.from(jws.protected, 'base64url').toString())),
-    jws.payload,
-  );
+  signEncoded(acme.account.key, base64url(change(Buffer.from(jws.protected, 'base64url').toString())), jws.payload);
 const withPayload = (acme: AcmeWire, payload: string | Buffer) => (jws: Jws) =>
   signEncoded(acme.account.key, jws.protected, base64url(payload));
 
@@ -63,7 +60,11 @@ input(3, 'ES256 in the header of an RSA account', async (a) => {
   });
   const url = rsa.directory.newOrder;
   for (const signWith of [rsa.account.key, createSigningKey('ES256')]) {
-    const reply = await rsa.post(url, goodPayload(), { header: { alg: 'ES256' }, signWith, nonce: await a.acme.nonce() });
+    const reply = await rsa.post(url, goodPayload(), {
+      header: { alg: 'ES256' },
+      signWith,
+      nonce: await a.acme.nonce(),
+    });
     await refused(a, reply, 'badPublicKey/400');
     expect(reply.problem.detail).toContain('RS256');
   }
@@ -83,7 +84,10 @@ input(4, 'ES384, RS256 or EdDSA in the header of a P-256 account', async (a) => 
 
 input(5, 'both jwk and kid, or neither', async (a) => {
   const { key, url } = a.acme.account;
-  const headers = [{ jwk: key.jwk, kid: url }, { jwk: undefined, kid: undefined }];
+  const headers = [
+    { jwk: key.jwk, kid: url },
+    { jwk: undefined, kid: undefined },
+  ];
   for (const header of headers) await refused(a, await post(a, { header }), 'malformed/400');
   for (const header of headers) {
     const { newAccount, revokeCert } = a.acme.directory;
@@ -123,7 +127,8 @@ input(7, 'a kid of another issuer or host, or that is no account URL', async (a)
     '',
     'x',
   ];
-  for (const kid of kids) await refused(a, await post(a, { header: { kid } }), 'accountDoesNotExist/400', 'malformed/400');
+  for (const kid of kids)
+    await refused(a, await post(a, { header: { kid } }), 'accountDoesNotExist/400', 'malformed/400');
 });
 
 input(8, 'a url that differs in host, port, path, query, case or encoding', async (a) => {
@@ -173,7 +178,8 @@ input(9, 'a nonce replayed, changed in any byte, empty, long, missing or of anot
   for (const nonce of ['', 'A'.repeat(38), 'A'.repeat(10_000), good.subarray(1).toString('base64url')])
     await refused(a, await post(a, { nonce }), 'badNonce/400');
   await refused(a, await post(a, { header: { nonce: undefined } }), 'badNonce/400');
-  for (const nonce of [null, 7, ['x'], { a: 1 }]) await refused(a, await post(a, { header: { nonce } }), 'malformed/400');
+  for (const nonce of [null, 7, ['x'], { a: 1 }])
+    await refused(a, await post(a, { header: { nonce } }), 'malformed/400');
   await usableNonce(a, good.toString('base64url'));
 });
 
@@ -213,7 +219,10 @@ input(11, 'crit, b64, zip and unknown critical members in the header', async (a)
 input(12, 'an unprotected header', async (a) => {
   for (const header of [{}, { alg: 'ES256' }, { nonce: 'AAAA' }, { kid: 'x' }, null, 'alg'])
     await refused(a, await post(a, { tamper: (jws) => ({ ...jws, header }) }), 'malformed/400');
-  const moved = await post(a, { header: { nonce: undefined }, tamper: (jws) => ({ ...jws, header: { nonce: 'AAAA' } }) });
+  const moved = await post(a, {
+    header: { nonce: undefined },
+    tamper: (jws) => ({ ...jws, header: { nonce: 'AAAA' } }),
+  });
   await refused(a, moved, 'malformed/400');
 });
 
@@ -377,13 +386,21 @@ input(18, 'an RSA account key that is short, long, even, with a bad exponent or 
   await badKey(a, { ...rsa, n: modulusOf(closePrimes()) }, 'RS256', 0);
   await badKey(a, { ...rsa, n: modulusOf(generatePrimeSync(1024, { bigint: true }) ** 2n) }, 'RS256', 0);
   await badKey(a, { ...rsa, n: modulusOf(rocaModulus()) }, 'RS256', 0);
-  await badKey(a, { ...rsa, n: modulusOf(3n * generatePrimeSync(2046, { bigint: true, add: 2n ** 2045n }) | 1n) }, 'RS256', 0);
+  await badKey(
+    a,
+    { ...rsa, n: modulusOf((3n * generatePrimeSync(2046, { bigint: true, add: 2n ** 2045n })) | 1n) },
+    'RS256',
+    0,
+  );
 });
 
 input(19, 'an account key with private members: refused by their name, never shown or logged', async (a) => {
   const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' });
   const secret = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' });
-  for (const [jwk, alg] of [[ec, 'ES256'], [secret, 'RS256']] as const) {
+  for (const [jwk, alg] of [
+    [ec, 'ES256'],
+    [secret, 'RS256'],
+  ] as const) {
     a.secrets.add(jwk.d ?? '');
     const reply = await newAccount(a, jwk, alg);
     await refused(a, reply, 'badPublicKey/400');
@@ -436,13 +453,22 @@ input(21, 'names of what objects inherit, as keys, values, headers and parameter
   const reply = await acme.post(acme.directory.newOrder, { ...goodPayload(), ...members }, { header: members });
   expect(reply.status).toBe(201);
   for (const name of [...names, '__proto__']) {
-    await refused(a, await acme.post(acme.directory.newOrder, { identifiers: [{ type: name, value: 'a.test' }] }), 'unsupportedIdentifier/400');
-    await refused(a, await acme.post(acme.directory.newOrder, { ...goodPayload(), profile: name }), 'invalidProfile/400');
+    await refused(
+      a,
+      await acme.post(acme.directory.newOrder, { identifiers: [{ type: name, value: 'a.test' }] }),
+      'unsupportedIdentifier/400',
+    );
+    await refused(
+      a,
+      await acme.post(acme.directory.newOrder, { ...goodPayload(), profile: name }),
+      'invalidProfile/400',
+    );
     await refused(a, await post(a, { header: { alg: name } }), 'badSignatureAlgorithm/400');
     const elsewhere = await a.transport.request('GET', `${a.operator.origin}/acme/${name}/directory`);
     await refused(a, elsewhere, 'malformed/404');
   }
-  const directory = '/acme/main/directory?__proto__[polluted]=1&constructor.prototype.polluted=1&__proto__=1&cursor=1&cursor=2';
+  const directory =
+    '/acme/main/directory?__proto__[polluted]=1&constructor.prototype.polluted=1&__proto__=1&cursor=1&cursor=2';
   const raw = await sendRaw(
     a,
     request(`GET ${directory} HTTP/1.1`, '__proto__: polluted', 'constructor: polluted', 'Cookie: __proto__=polluted'),
@@ -529,7 +555,13 @@ input(23, 'chunks with endless extensions or sizes beyond a number', async (a) =
 });
 
 input(23, 'another Content-Type', async (a) => {
-  for (const contentType of ['application/json', 'text/plain', 'application/jose', 'multipart/form-data; boundary=x', 'a/b'])
+  for (const contentType of [
+    'application/json',
+    'text/plain',
+    'application/jose',
+    'multipart/form-data; boundary=x',
+    'a/b',
+  ])
     await refused(a, await post(a, { contentType }), 'malformed/415');
   const none = await sendRaw(a, `${request('POST /acme/main/new-order HTTP/1.1', 'Content-Length: 2')}{}`);
   await refusedRaw(a, none, 'malformed/415');
@@ -553,13 +585,18 @@ input(23, 'a compressed body: a bomb of 106 bytes, or a good request, is not dec
   const reply = await sendRaw(
     a,
     Buffer.concat([
-      Buffer.from(request('POST /acme/main/new-order HTTP/1.1', JOSE, 'Content-Encoding: br', `Content-Length: ${bomb.length}`)),
+      Buffer.from(
+        request('POST /acme/main/new-order HTTP/1.1', JOSE, 'Content-Encoding: br', `Content-Length: ${bomb.length}`),
+      ),
       bomb,
     ]),
   );
   await refusedRaw(a, reply, 'malformed/415');
   const transfer = request('POST /acme/main/new-order HTTP/1.1', JOSE, 'Transfer-Encoding: gzip, chunked');
-  const encoded = await sendRaw(a, Buffer.concat([Buffer.from(`${transfer}${bomb.length.toString(16)}\r\n`), bomb, Buffer.from('\r\n0\r\n\r\n')]));
+  const encoded = await sendRaw(
+    a,
+    Buffer.concat([Buffer.from(`${transfer}${bomb.length.toString(16)}\r\n`), bomb, Buffer.from('\r\n0\r\n\r\n')]),
+  );
   await refusedRaw(a, encoded, 'malformed/400');
 });
 
@@ -586,15 +623,27 @@ input(24, 'methods that a resource does not have', async (a) => {
 
 const badRequests: Record<string, { bytes: string | Buffer; status: number }> = {
   'headers of 17 kB': { bytes: request('GET /acme/main/directory HTTP/1.1', `X: ${'a'.repeat(17_000)}`), status: 431 },
-  'thousands of headers': { bytes: request('GET /acme/main/directory HTTP/1.1', ...Array<string>(4000).fill('a: 1')), status: 431 },
+  'thousands of headers': {
+    bytes: request('GET /acme/main/directory HTTP/1.1', ...Array<string>(4000).fill('a: 1')),
+    status: 431,
+  },
   'a request line of 17 kB': { bytes: request(`GET /acme/main/${'a'.repeat(17_000)} HTTP/1.1`), status: 431 },
   'Content-Length and Transfer-Encoding': {
     bytes: `${request('POST /acme/main/new-order HTTP/1.1', JOSE, 'Content-Length: 5', 'Transfer-Encoding: chunked')}0\r\n\r\n`,
     status: 400,
   },
-  'two lengths': { bytes: `${request('POST /acme/main/new-order HTTP/1.1', JOSE, 'Content-Length: 5', 'Content-Length: 6')}hello`, status: 400 },
-  'a negative length': { bytes: request('POST /acme/main/new-order HTTP/1.1', JOSE, 'Content-Length: -1'), status: 400 },
-  'an unknown transfer coding': { bytes: request('POST /acme/main/new-order HTTP/1.1', JOSE, 'Transfer-Encoding: chunked, magic'), status: 400 },
+  'two lengths': {
+    bytes: `${request('POST /acme/main/new-order HTTP/1.1', JOSE, 'Content-Length: 5', 'Content-Length: 6')}hello`,
+    status: 400,
+  },
+  'a negative length': {
+    bytes: request('POST /acme/main/new-order HTTP/1.1', JOSE, 'Content-Length: -1'),
+    status: 400,
+  },
+  'an unknown transfer coding': {
+    bytes: request('POST /acme/main/new-order HTTP/1.1', JOSE, 'Transfer-Encoding: chunked, magic'),
+    status: 400,
+  },
   'the HTTP/2 preface': { bytes: 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', status: 400 },
   'NUL in the path': { bytes: request('GET /acme/main\0/directory HTTP/1.1'), status: 400 },
   'NUL in a header': { bytes: request('GET /acme/main/directory HTTP/1.1', 'X: a\0b'), status: 400 },
@@ -644,22 +693,29 @@ for (const [what, { path, status }] of Object.entries(badPaths)) {
   });
 }
 
-input(24, 'an absolute-form target names no other server: RFC 9112 has it read, and the URL still has to match', async (a) => {
-  const read = await sendRaw(a, request('GET http://evil.example/acme/main/directory HTTP/1.1'));
-  expect(read.status).toBe(200);
-  expect(read.body).not.toContain('evil.example');
-  const { key, url: kid } = a.acme.account;
-  for (const url of [a.acme.directory.newOrder, 'http://evil.example/acme/main/new-order']) {
-    const jws = JSON.stringify(signJws(key, { alg: key.alg, kid, url, nonce: await a.acme.nonce() }, goodPayload()));
-    const target = 'POST http://evil.example/acme/main/new-order HTTP/1.1';
-    const reply = await sendRaw(a, request(target, JOSE, `Content-Length: ${jws.length}`) + jws);
-    await refusedRaw(a, reply, 'unauthorized/401');
-  }
-});
+input(
+  24,
+  'an absolute-form target names no other server: RFC 9112 has it read, and the URL still has to match',
+  async (a) => {
+    const read = await sendRaw(a, request('GET http://evil.example/acme/main/directory HTTP/1.1'));
+    expect(read.status).toBe(200);
+    expect(read.body).not.toContain('evil.example');
+    const { key, url: kid } = a.acme.account;
+    for (const url of [a.acme.directory.newOrder, 'http://evil.example/acme/main/new-order']) {
+      const jws = JSON.stringify(signJws(key, { alg: key.alg, kid, url, nonce: await a.acme.nonce() }, goodPayload()));
+      const target = 'POST http://evil.example/acme/main/new-order HTTP/1.1';
+      const reply = await sendRaw(a, request(target, JOSE, `Content-Length: ${jws.length}`) + jws);
+      await refusedRaw(a, reply, 'unauthorized/401');
+    }
+  },
+);
 
 input(24, 'an upgrade to HTTP/2 or WebSocket is not taken up', async (a) => {
   for (const protocol of ['h2c', 'websocket']) {
-    const reply = await sendRaw(a, request('GET /acme/main/directory HTTP/1.1', 'Connection: Upgrade', `Upgrade: ${protocol}`));
+    const reply = await sendRaw(
+      a,
+      request('GET /acme/main/directory HTTP/1.1', 'Connection: Upgrade', `Upgrade: ${protocol}`),
+    );
     expect(reply.status).toBe(200);
     expect(reply.headers).not.toHaveProperty('upgrade');
   }
@@ -668,7 +724,10 @@ input(24, 'an upgrade to HTTP/2 or WebSocket is not taken up', async (a) => {
 input(24, 'a request without Host, and an expectation nobody can meet', async (a) => {
   const bare = await sendRaw(a, 'GET /acme/main/directory HTTP/1.1\r\n\r\n');
   expect(bare.status).toBe(400);
-  const expecting = await sendRaw(a, request('POST /acme/main/new-order HTTP/1.1', JOSE, 'Expect: magic', 'Content-Length: 2'));
+  const expecting = await sendRaw(
+    a,
+    request('POST /acme/main/new-order HTTP/1.1', JOSE, 'Expect: magic', 'Content-Length: 2'),
+  );
   expect(expecting.status).toBe(417);
 });
 

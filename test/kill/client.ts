@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { challengeOf, newOrder, poll, provision, register, type Responders } from '../support/acme-flow.ts';
 import { type AcmeWire, connect, createTransport, type Reply, type Transport } from '../support/acme-wire.ts';
-import { createKeyPair, type KeyPair } from '../support/certificate-builder.ts';
+import type { KeyPair } from '../support/certificate-builder.ts';
 import { buildCsr } from '../support/csr-builder.ts';
 import { base64url, createSigningKey } from '../support/jws.ts';
 

@@ -54,6 +54,8 @@ const HOST = '127.0.0.1';
 /** No call for this long: what is left to happen waits for time or for somebody outside. */
 const QUIET_MS = 60;
 
+// Nobody is left to be tested.
+process.once('disconnect', () => process.exit(0));
 const settings = JSON.parse(process.argv[2] ?? '{}') as ProgramSettings;
 const meter = createMeter(openSync(settings.calls, 'a'));
 if (settings.kill) meter.arm(settings.kill);
@@ -127,7 +129,6 @@ flushCompileCache();
 process.on('message', (order: Order) => {
   void obey(order);
 });
-process.on('disconnect', () => process.exit(0));
 const directory = `https://localhost:${settings.port}/acme/${settings.issuer}/directory`;
 answer({ say: 'ready', directory, ca: folder.publish('ca.crt', serving.ca) });
 

@@ -126,12 +126,11 @@ export interface ClaimCount {
   revision: number;
 }
 
-/** The Secret holds the one live certificate; what else was signed for the claim is revoked. `before`: serials in use earlier. */
+/** The Secret holds the one live certificate; what else was signed for the claim is revoked. `released`: serials in use before. */
 export function expectOneClaim(
   world: World,
   claimName: string,
-  names: readonly string[],
-  before: readonly string[] = [],
+  { names, released }: { names: readonly string[]; released: readonly string[] },
 ): ClaimCount {
   const claim = world.claims.find(({ metadata }) => metadata.name === claimName);
   const secret = world.secrets.find(
@@ -141,7 +140,7 @@ export function expectOneClaim(
   expect(certificate.subjectAltName).toBe(altNames(names));
   expect(certificate.checkPrivateKey(key)).toBe(true);
   const records = world.records.filter(({ spec }) => spec.requester.claim === claimName);
-  const earlier = records.filter(({ status }) => before.includes(status.serial));
+  const earlier = records.filter(({ status }) => released.includes(status.serial));
   const live = records.filter((record) => !record.spec.revocation && !earlier.includes(record));
   expect(live, 'live records of the claim').toHaveLength(1);
   const [record] = live as [IssuedCertificate];

@@ -13,6 +13,9 @@ export const SERIES: { when: Kill['when']; among: Among }[] = (['before', 'after
   among: process.env.KILL_TESTS === 'all' ? 'all' : 'outside',
 }));
 
+/** Ends a series that hangs; says nothing about speed. */
+export const SERIES_TIMEOUT = { timeout: 3_600_000 };
+
 export interface Outcome {
   /** The call at which the program died; undefined if it lived. */
   death: string | undefined;

@@ -57,7 +57,7 @@ test('an order with one challenge is two writes', async () => {
 
 test('a certificate for three names is one write a name and one for the record', async () => {
   await issue(acme, responders, ['x.test', 'y.test', 'z.test']);
-  expect(writes.toSorted()).toEqual([
+  expect([...writes].sort((a, b) => (a < b ? -1 : 1))).toEqual([
     'create Authorization',
     'create Authorization',
     'create Authorization',
@@ -97,5 +97,7 @@ test('a claim is four writes: record, Secret, status, Event', async () => {
     .poll(() => operator.cluster.get(SecretKind, { namespace: 'default', name: 'shop-tls' }), { timeout: 30_000 })
     .toBeDefined();
   await expect.poll(() => writes.length, { timeout: 30_000 }).toBe(4);
-  expect(writes.map((write) => write.split(' ')[1]).toSorted()).toEqual(['CertificateClaim', 'Event', 'IssuedCertificate', 'Secret']);
+  expect(new Set(writes.map((write) => write.split(' ')[1]))).toEqual(
+    new Set(['CertificateClaim', 'Event', 'IssuedCertificate', 'Secret']),
+  );
 });
