@@ -63,7 +63,11 @@ function offered({ exchange, ref }: Shown): ChallengeType[] {
   return challengeTypesFor(ref.identifier, ref.wildcard).filter((type) => !types || types.includes(type));
 }
 
-function renderChallenge(deps: AuthorizationDeps, { exchange, ref, found }: Shown, type: ChallengeType): object {
+function renderChallenge(
+  deps: AuthorizationDeps,
+  { exchange, ref, found, token }: Shown & { token: string },
+  type: ChallengeType,
+): object {
   const run = deps.runs.find(ref, type);
   const own = found?.spec.challenge === type ? found.spec : undefined;
   const undecided = run ? 'processing' : 'pending';
@@ -71,7 +75,7 @@ function renderChallenge(deps: AuthorizationDeps, { exchange, ref, found }: Show
     type,
     url: exchange.urls.challenge(exchange.params.sealed ?? '', type),
     status: own && own.outcome !== 'deactivated' ? own.outcome : undecided,
-    token: tokenOf(deps, ref),
+    token,
     ...(own?.outcome === 'valid' && own.validated !== undefined ? { validated: own.validated } : {}),
     ...errorOf(own?.problem, own ? undefined : run),
   };
@@ -89,6 +93,7 @@ function renderAuthorization(deps: AuthorizationDeps, shown: Shown): Reply {
   // Once decided, only the challenge that decided is shown.
   const types = found?.spec.challenge ? [found.spec.challenge] : offered(shown);
   const running = types.some((type) => deps.runs.find(ref, type));
+  const token = tokenOf(deps, ref);
   return {
     status: 200,
     ...(running ? { headers: { 'Retry-After': String(RETRY_AFTER_SECONDS) } } : {}),
@@ -96,7 +101,7 @@ function renderAuthorization(deps: AuthorizationDeps, shown: Shown): Reply {
       identifier: ref.identifier,
       status,
       expires: found?.spec.outcome === 'valid' ? found.spec.expires : ref.expires.toISOString(),
-      challenges: types.map((type) => renderChallenge(deps, shown, type)),
+      challenges: types.map((type) => renderChallenge(deps, { ...shown, token }, type)),
       ...(ref.wildcard ? { wildcard: true } : {}),
     },
   };
@@ -149,5 +154,9 @@ function challengeReply(deps: AuthorizationDeps, shown: Shown, type: ChallengeTy
   const { exchange, ref } = shown;
   const waiting = deps.runs.find(ref, type) && !shown.found ? { 'Retry-After': String(RETRY_AFTER_SECONDS) } : {};
   const up = `<${exchange.urls.authorization(exchange.params.sealed ?? '')}>;rel="up"`;
-  return { status: 200, headers: { Link: [up], ...waiting }, body: renderChallenge(deps, shown, type) };
+  return {
+    status: 200,
+    headers: { Link: [up], ...waiting },
+    body: renderChallenge(deps, { ...shown, token: tokenOf(deps, ref) }, type),
+  };
 }

@@ -22,15 +22,15 @@ const SIGNING_MS = 60_000;
 
 interface Running {
   csrHash: string;
-  /** Settles when the engine does. */
-  outcome: Promise<void>;
+  /** The record, when the engine is done. */
+  outcome: Promise<IssuedCertificate>;
 }
 
 export interface Finalizations {
   /** Whether this replica is signing for the order right now. */
   running(orderID: string): boolean;
-  /** Returns once the certificate is recorded or the hold is over; throws where the client must be told no. */
-  finalize(exchange: Authenticated, order: Order, facts: OrderFacts): Promise<void>;
+  /** The record, or undefined if the hold is over first; throws where the client must be told no. */
+  finalize(exchange: Authenticated, order: Order, facts: OrderFacts): Promise<IssuedCertificate | undefined>;
 }
 
 export interface FinalizationsDeps {
@@ -61,7 +61,7 @@ export function createFinalizations(deps: FinalizationsDeps): Finalizations {
       const running = active.get(order.id);
       if (running && running.csrHash !== csrHash) throw notReady('processing');
       if (!running && facts.status !== 'ready') throw notReady(facts.status);
-      await held(deps, exchange, running ?? start(exchange, order, { facts, csr, csrHash }));
+      return held(deps, exchange, running ?? start(exchange, order, { facts, csr, csrHash }));
     },
   };
 }
@@ -75,13 +75,13 @@ async function run(
   { issue, caa }: FinalizationsDeps,
   exchange: Authenticated,
   { order, facts, csr }: Work & { order: Order },
-): Promise<void> {
+): Promise<IssuedCertificate> {
   const signal = AbortSignal.timeout(SIGNING_MS);
   await checkCaa(caa, exchange, { order, facts, signal });
   const outcome = await issue(issuanceRequest(exchange, order, csr), signal);
   if (outcome.kind === 'refused') throw outcome.problem;
   if (outcome.kind === 'pending') throw unavailable(Math.ceil(outcome.retryAfterMs / 1000));
-  requireSameCsr(outcome.record, csr);
+  return requireSameCsr(outcome.record, csr);
 }
 
 /** RFC 8659 section 4: as of issuance, for each name by the method that validated it. */
@@ -108,12 +108,13 @@ async function held(
   { clock }: FinalizationsDeps,
   { issuer, userAgent }: Authenticated,
   running: Running,
-): Promise<void> {
+): Promise<IssuedCertificate | undefined> {
   const forCertManager = userAgent.startsWith('cert-manager');
   const own = issuer.spec.acme?.finalizeTimeout;
   const hold = own === undefined ? HOLD_MS : parseDuration(own);
   const done = await doneWithin(running.outcome, forCertManager ? CERT_MANAGER_HOLD_MS : hold, clock);
   if (!done && forCertManager) throw unavailable(5);
+  return done ? running.outcome : undefined;
 }
 
 function readCsr(exchange: Authenticated): Buffer {
@@ -124,8 +125,9 @@ function readCsr(exchange: Authenticated): Buffer {
   return der;
 }
 
-function requireSameCsr(record: IssuedCertificate, csr: Buffer): void {
+function requireSameCsr(record: IssuedCertificate, csr: Buffer): IssuedCertificate {
   if (record.spec.csr !== csr.toString('base64')) throw notReady('valid');
+  return record;
 }
 
 function notReady(status: string): Problem {

@@ -11,7 +11,7 @@ import type { Clock, Random } from '../ports.ts';
 import { termsNotAgreed } from './account.ts';
 import { type Authenticated, readPayload, readTime, type Reply } from './exchange.ts';
 import type { AcmeObjects } from './objects.ts';
-import type { OrderView } from './order.ts';
+import { factsOfNew, type OrderView } from './order.ts';
 import type { RateLimits } from './rate-limits.ts';
 import type { Replacements } from './renewal-info.ts';
 import { requesterOf } from './requester.ts';
@@ -49,7 +49,8 @@ export function createNewOrderHandler(deps: NewOrderDeps) {
       duration: wantedDuration(order),
     });
     if (refusal) throw refusal;
-    const reply = await deps.view.render(exchange, withReuse(deps, exchange.issuer, order));
+    const made = withReuse(deps, exchange.issuer, order);
+    const reply = deps.view.render(exchange, made, { facts: factsOfNew(made) });
     return { ...reply, status: 201 };
   };
 }

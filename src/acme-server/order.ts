@@ -29,8 +29,8 @@ export interface OrderFacts {
 
 export interface OrderView {
   facts(order: Order): Promise<OrderFacts>;
-  /** 200 with the order object and its URL as Location. `sealed`: the order as sealed, where the caller has it. */
-  render(exchange: Authenticated, order: Order, sealed?: string): Promise<Reply>;
+  /** 200 with the order object and its URL as Location. */
+  render(exchange: Authenticated, order: Order, known: { facts: OrderFacts; sealed?: string | undefined }): Reply;
 }
 
 export interface OrderViewDeps {
@@ -52,8 +52,9 @@ export function createOrderView(deps: OrderViewDeps): OrderView {
     return { record, found, authorizations, status: orderStatus(order, { authorizations, record, signing }, now) };
   }
 
-  async function render(exchange: Authenticated, order: Order, sealed = deps.sealed.sealOrder(order)): Promise<Reply> {
-    const { record, found, status } = await facts(order);
+  function render(exchange: Authenticated, order: Order, known: Parameters<OrderView['render']>[2]): Reply {
+    const { record, found, status } = known.facts;
+    const sealed = known.sealed ?? deps.sealed.sealOrder(order);
     const { urls } = exchange;
     const body = {
       status,
@@ -75,6 +76,13 @@ export function createOrderView(deps: OrderViewDeps): OrderView {
   }
 
   return { facts, render };
+}
+
+/** Facts of an order that was made this moment: there is nothing to look up. */
+export function factsOfNew(order: Order): OrderFacts {
+  const authorizations = order.identifiers.map((_, index) => (order.reused.has(index) ? 'valid' : 'pending'));
+  const status = authorizations.every((one) => one === 'valid') ? 'ready' : 'pending';
+  return { record: undefined, found: [], authorizations, status };
 }
 
 /** Why the order is invalid: its expiry, or every authorization that failed. */
@@ -102,13 +110,16 @@ function orderError(order: Order, found: readonly (Authorization | undefined)[],
 export function createOrderHandlers(deps: { view: OrderView; sealed: Sealed; finalizations: Finalizations }) {
   async function read(exchange: Authenticated): Promise<Reply> {
     requireEmptyPayload(exchange);
-    return deps.view.render(exchange, await deps.sealed.openOrder(exchange), exchange.params.sealed);
+    const order = await deps.sealed.openOrder(exchange);
+    return deps.view.render(exchange, order, { facts: await deps.view.facts(order), sealed: exchange.params.sealed });
   }
 
   async function finalize(exchange: Authenticated): Promise<Reply> {
     const order = await deps.sealed.openOrder(exchange);
-    await deps.finalizations.finalize(exchange, order, await deps.view.facts(order));
-    return deps.view.render(exchange, order, exchange.params.sealed);
+    const facts = await deps.view.facts(order);
+    const record = await deps.finalizations.finalize(exchange, order, facts);
+    const after: OrderFacts = record ? { ...facts, record, status: 'valid' } : { ...facts, status: 'processing' };
+    return deps.view.render(exchange, order, { facts: after, sealed: exchange.params.sealed });
   }
 
   return { read, finalize };

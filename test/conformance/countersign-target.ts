@@ -27,9 +27,17 @@ export async function startCountersign(surroundings: Surroundings): Promise<Serv
   const program = startProgram(process.execPath, [join(ROOT, 'src/main.ts'), 'dev', '--memory', ...flags], {
     cwd: folder,
   });
-  const [, directory = '', trustFile = '', rootFile = ''] = await program.waitFor(
-    /^ready directory=(\S+) ca=(\S+) issuer-ca=(\S+)$/m,
-  );
+  const stop = async (): Promise<void> => {
+    await program.stop();
+    await rm(folder, { recursive: true, force: true });
+  };
+  const ready = /^ready directory=(\S+) ca=(\S+) issuer-ca=(\S+)$/m;
+  const [, directory = '', trustFile = '', rootFile = ''] = await program
+    .waitFor(ready)
+    .catch(async (error: unknown) => {
+      await stop();
+      throw error;
+    });
   const plainOrigin = `http://127.0.0.1:${httpPort}`;
 
   return {
@@ -48,9 +56,6 @@ export async function startCountersign(surroundings: Surroundings): Promise<Serv
       await writeFile(next, change(await readFile(path, 'utf8')));
       await rename(next, path);
     },
-    stop: async () => {
-      await program.stop();
-      await rm(folder, { recursive: true, force: true });
-    },
+    stop,
   };
 }

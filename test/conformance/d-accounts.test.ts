@@ -121,9 +121,8 @@ for (const [name, contact] of Object.entries(badContacts)) {
   line(41, `a broken mailto is invalidContact: ${name}`, async (t) => {
     const acme = await t.connect();
     expectProblem(await newAccount(acme, createSigningKey(), { contact: [contact] }), 'invalidContact/400');
-    const { account } = await t.shared();
     const shared = await t.shared();
-    expectProblem(await shared.post(account.url, { contact: [contact] }), 'invalidContact/400');
+    expectProblem(await shared.post(shared.account.url, { contact: [contact] }), 'invalidContact/400');
   });
 }
 

@@ -49,6 +49,8 @@ export interface Arena extends Responders {
   objects(): Promise<string[]>;
   /** What the test needs before the hostile input: its writes do not count. */
   given<T>(prepare: () => Promise<T>): Promise<T>;
+  /** Resolves once controllers have nothing more to write about issuers and policies. */
+  settled(): Promise<void>;
   /** Objects as of the start of the test, or of the last `given`. */
   baseline: string[];
   stop(): Promise<void>;
@@ -66,13 +68,13 @@ export async function startArena(options: ArenaOptions = {}): Promise<Arena> {
     nameserver: dns.address,
     http01Port: http01.port,
     tlsAlpn01Port: tlsAlpn.port,
-    wrap: (cluster) => countingCluster(cluster, writes),
     ...changed,
+    wrap: (cluster) => countingCluster(changed?.wrap?.(cluster) ?? cluster, writes),
     overrides: { log, ...changed?.overrides },
   });
   await createObjects(operator, options);
   await allReady(operator);
-  const secrets = new Set<string>(Object.values(options.secrets ?? {}).flatMap((values) => Object.values(values)));
+  const secrets = new Set<string>(Object.values(options.secrets ?? {}).flatMap((values) => Object.values(values)).filter(({ length }) => length >= 16));
   const failures: string[] = [];
   const transport = watched(createTransport(operator.ca), secrets, failures);
   const connectTo = (issuer = 'main') => connect(transport, `${operator.origin}/acme/${issuer}/directory`);
@@ -100,6 +102,7 @@ export async function startArena(options: ArenaOptions = {}): Promise<Arena> {
       return made;
     },
     baseline: [],
+    settled: () => allReady(operator),
     stop: async () => {
       transport.close();
       await operator.stop();
@@ -124,14 +127,20 @@ async function createObjects({ cluster }: Operator, { issuers = {}, secrets = {}
 async function allReady({ cluster }: Operator): Promise<void> {
   await eventually('every issuer and policy is Ready', async () => {
     const lists = await Promise.all([cluster.list(ClusterCAIssuerKind), cluster.list(CertificateRequestPolicyKind)]);
-    const objects = lists.flatMap(
-      ({ items }) => items as { status?: { conditions?: { type: string; status: string }[] } }[],
-    );
+    const objects = lists.flatMap(({ items }) => items as Conditioned[]);
     return (
-      objects.every(({ status }) => status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True')) ||
-      undefined
+      objects.every(({ metadata, status }) =>
+        status?.conditions?.some(
+          (each) => each.type === 'Ready' && each.status === 'True' && each.observedGeneration === metadata.generation,
+        ),
+      ) || undefined
     );
   });
+}
+
+interface Conditioned {
+  metadata: { generation: number };
+  status?: { conditions?: { type: string; status: string; observedGeneration?: number }[] };
 }
 
 async function objectsOf({ cluster }: Operator): Promise<string[]> {

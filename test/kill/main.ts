@@ -32,8 +32,8 @@ export interface ProgramSettings {
   /** Data folder. */
   data: string;
   manifests: string;
-  /** File of the calls counted since the last `arm`, one a line. */
-  calls: string;
+  /** File that will say at which call the program died. */
+  death: string;
   port: number;
   httpPort: number;
   http01Port: number;
@@ -57,7 +57,7 @@ const QUIET_MS = 60;
 // Nobody is left to be tested.
 process.once('disconnect', () => process.exit(0));
 const settings = JSON.parse(process.argv[2] ?? '{}') as ProgramSettings;
-const meter = createMeter(openSync(settings.calls, 'a'));
+const meter = createMeter(openSync(settings.death, 'a'));
 if (settings.kill) meter.arm(settings.kill);
 const ports = countPorts(meter);
 const report = (text: string) => process.stderr.write(`${text}\n`);

@@ -21,7 +21,7 @@ export interface Kill {
 export interface Meter {
   /** Makes the call; perhaps its last. */
   call<R>(name: string, reach: Reach, action: () => R): R;
-  /** Counts from now on; `undefined` only listens. */
+  /** Counts from now on; `undefined` for a program that is to live. */
   arm(kill: Kill | undefined): void;
   /** Milliseconds since a call was made or ended. */
   quietFor(): number;
@@ -33,26 +33,31 @@ const COUNTS: Record<Among, readonly Reach[]> = {
   writes: ['write'],
 };
 
-/** Every call that counts is a line of the file open at `descriptor`, written before the call is made. */
+/** The file open at `descriptor` then says at which call it was. */
 export function createMeter(descriptor: number): Meter {
   let kill: Kill | undefined;
-  let armed = false;
   let count = 0;
   let last = performance.now();
 
+  /** Whether the call is the one. */
   function enter(name: string, reach: Reach): boolean {
     last = performance.now();
-    if (!armed || !COUNTS[kill?.among ?? 'outside'].includes(reach)) return false;
+    if (!kill || !COUNTS[kill.among].includes(reach)) return false;
     count++;
-    writeSync(descriptor, `${name}\n`);
-    const isDue = kill?.at === count;
-    if (isDue && kill?.when === 'before') die();
-    return isDue;
+    if (count === kill.at && kill.when === 'before') die(name);
+    return count === kill.at;
   }
 
-  function leave(isDue: boolean): void {
+  function leave(name: string, isDue: boolean): void {
     last = performance.now();
-    if (isDue) die();
+    if (isDue) die(name);
+  }
+
+  function die(name: string): never {
+    writeSync(descriptor, name);
+    process.kill(process.pid, 'SIGKILL');
+    // The signal may reach another thread first: this one does nothing more.
+    for (;;);
   }
 
   return {
@@ -62,26 +67,19 @@ export function createMeter(descriptor: number): Meter {
       try {
         result = action();
       } catch (error) {
-        leave(isDue);
+        leave(name, isDue);
         throw error;
       }
       if (!(result instanceof Promise)) {
-        leave(isDue);
+        leave(name, isDue);
         return result;
       }
-      return result.finally(() => leave(isDue)) as typeof result;
+      return result.finally(() => leave(name, isDue)) as typeof result;
     },
     arm(next) {
       kill = next;
-      armed = true;
       count = 0;
     },
     quietFor: () => performance.now() - last,
   };
-}
-
-function die(): never {
-  process.kill(process.pid, 'SIGKILL');
-  // The signal may reach another thread first: this one does nothing more.
-  for (;;);
 }

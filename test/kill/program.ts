@@ -34,8 +34,6 @@ export interface Program {
   settle(): Promise<void>;
   /** The call at which the program died since it was armed. */
   death(): string | undefined;
-  /** Calls since it was armed. */
-  calls(): string[];
   stop(): Promise<void>;
 }
 
@@ -63,13 +61,13 @@ const MANIFESTS = {
 
 export async function startProgram(options: ProgramOptions): Promise<Program> {
   const home = mkdtempSync(join(tmpdir(), 'countersign-kill-'));
-  const [manifests, calls, data] = [join(home, 'manifests'), join(home, 'calls'), join(home, 'data')];
+  const [manifests, data] = [join(home, 'manifests'), join(home, 'data')];
   mkdirSync(manifests);
   for (const [name, object] of Object.entries(MANIFESTS)) writeFileSync(join(manifests, name), JSON.stringify(object));
   const settings: ProgramSettings = {
     data,
     manifests,
-    calls,
+    death: join(home, 'death'),
     port: await steadyPort(),
     httpPort: await steadyPort(),
     http01Port: options.http01Port,
@@ -89,21 +87,18 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
       renameSync(join(home, file), join(manifests, file));
     },
     arm: async (kill) => {
-      writeFileSync(calls, '');
+      writeFileSync(settings.death, '');
       life.revive();
       await life.ask({ say: 'arm', kill });
     },
     settle: () => life.settle(),
     death: life.death,
-    calls: () => linesOf(calls),
     stop: async () => {
       await life.end();
       rmSync(home, { recursive: true, force: true });
     },
   };
 }
-
-const linesOf = (file: string): string[] => readFileSync(file, 'utf8').split('\n').slice(0, -1);
 
 /** One process after the other. */
 function createLife(settings: ProgramSettings, { kill, autopsy }: ProgramOptions) {
@@ -114,22 +109,23 @@ function createLife(settings: ProgramSettings, { kill, autopsy }: ProgramOptions
   let current: Incarnation;
 
   const start = (first?: Kill): void => {
-    writeFileSync(settings.calls, '', { flag: 'a' });
     current = incarnate({ ...settings, ...(first ? { kill: first } : {}) });
-    void current.ended.then((end) => {
-      if (ending) return;
-      if (end !== 'SIGKILL' || death !== undefined) {
-        fault.reject(new Error(`the program ended by itself (${end}):\n${current.output()}`));
-        return;
-      }
-      death = linesOf(settings.calls).at(-1) ?? 'nothing';
-      try {
-        autopsy?.(settings.data);
-        start();
-      } catch (error) {
-        fault.reject(error);
-      }
-    });
+    void succeed(current);
+  };
+
+  /** The next process, once this one was killed as it was told to be. */
+  const succeed = async (dead: Incarnation): Promise<void> => {
+    const end = await dead.ended;
+    if (ending) return;
+    try {
+      if (end !== 'SIGKILL' || death !== undefined)
+        throw new Error(`the program ended by itself (${end}):\n${dead.output()}`);
+      death = readFileSync(settings.death, 'utf8');
+      autopsy?.(settings.data);
+      start();
+    } catch (error) {
+      fault.reject(error);
+    }
   };
   start(kill);
 

@@ -4,15 +4,23 @@ import type { Among, Kill } from './meter.ts';
 /** Programs side by side; each is a process, and so are the tests. */
 export const LANES = 2;
 
+const ALL = process.env.KILL_TESTS === 'all';
+
+export type SeriesKind = { when: Kill['when']; among: Among };
+
 /**
  * What is killed. A call that stays within the process (time, randomness, counters, the log) leaves nothing that the next process
  * could find, so death there is death at the next call that does not; KILL_TESTS=all shows it.
  */
-export const SERIES: { when: Kill['when']; among: Among }[] = (['before', 'after'] as const).map((when) => ({
+export const SERIES: SeriesKind[] = (['before', 'after'] as const).map((when) => ({
   when,
-  among: process.env.KILL_TESTS === 'all' ? 'all' : 'outside',
+  among: ALL ? 'all' : 'outside',
 }));
 
+/** Where nobody outside sees what happens between two calls, death after a read is death before the call that follows it. */
+export const UNSEEN_SERIES: SeriesKind[] = SERIES.map((series) =>
+  series.when === 'after' && !ALL ? { ...series, among: 'writes' } : series,
+);
 /** Ends a series that hangs; says nothing about speed. */
 export const SERIES_TIMEOUT = { timeout: 3_600_000 };
 
@@ -33,7 +41,7 @@ export interface Series {
  * to its end unharmed. An experiment that throws is a fault, and its lane goes on.
  */
 export async function forEveryCall(
-  kill: { when: Kill['when']; among: Among },
+  kill: SeriesKind,
   lanes: readonly ((kill: Kill, k: number) => Promise<Outcome>)[],
 ): Promise<Series> {
   const deaths: string[] = [];

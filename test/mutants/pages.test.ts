@@ -1,0 +1,110 @@
+// That pages for people are true: links and paths lead somewhere, examples are accepted, quoted messages are the program's own.
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { expect, test } from 'vitest';
+import { parseAllDocuments } from 'yaml';
+import { ALL_KINDS } from '../../src/api/index.ts';
+import type { KubeObject } from '../../src/api/kind.ts';
+import { validateObject } from '../../src/api/validate.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+const PAGES = [
+  'CONTRIBUTING.md',
+  'SECURITY.md',
+  'docs/claims.md',
+  'docs/rfc8555.md',
+  'docs/troubleshooting.md',
+  'docs/walkthrough.md',
+];
+const read = (page: string): string => readFileSync(join(ROOT, page), 'utf8');
+const spans = (text: string): string[] => [...text.matchAll(/`([^`\n]+)`/g)].map(([, span = '']) => span);
+
+/** As GitHub names headings. */
+const anchors = (text: string): string[] =>
+  [...text.matchAll(/^#+ (.*)$/gm)].map(([, title = '']) =>
+    title
+      .toLowerCase()
+      .replace(/[^\w\- ]/g, '')
+      .replaceAll(' ', '-'),
+  );
+
+test.each(PAGES)('links of %s lead somewhere', (page) => {
+  const broken = [...read(page).matchAll(/\]\(([^)]+)\)/g)]
+    .map(([, target = '']) => target)
+    .filter((target) => !/^https?:/.test(target))
+    .filter((target) => {
+      const [path = '', anchor] = target.split('#');
+      const file = path === '' ? page : join(dirname(page), path);
+      if (!existsSync(join(ROOT, file))) return true;
+      return anchor !== undefined && !anchors(read(file)).includes(anchor);
+    });
+  expect(broken).toEqual([]);
+});
+
+test.each(PAGES)('files and folders that %s names exist', (page) => {
+  const paths = spans(read(page)).filter((span) => /^[\w.-]+(\/[\w.-]+)*(\/|\/[\w.-]+\.\w+)$/.test(span));
+  // What users make themselves.
+  const ours = paths.filter((path) => !/^(countersign-data|my-manifests)\//.test(path));
+  expect(ours.filter((path) => ![path, join('src', path)].some((each) => existsSync(join(ROOT, each))))).toEqual([]);
+});
+
+test('commands of the pages are scripts that package.json has', () => {
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+  const run = PAGES.flatMap((page) =>
+    [...read(page).matchAll(/npm run (?:-s )?([\w:]+)/g)].map(([, name = '']) => name),
+  );
+  expect(run.length).toBeGreaterThan(10);
+  expect(run.filter((name) => !(name in scripts))).toEqual([]);
+});
+
+test('the examples of docs/claims.md are accepted', () => {
+  const objects = [...read('docs/claims.md').matchAll(/^```yaml\n(.*?)^```$/gms)].flatMap(([, yaml = '']) =>
+    parseAllDocuments(yaml).map((document) => document.toJS() as KubeObject),
+  );
+  expect(objects.map(({ kind }) => kind)).toEqual([
+    'ClusterCAIssuer',
+    'CertificateRequestPolicy',
+    'CertificateClaim',
+    'CertificateClaim',
+  ]);
+  for (const object of objects) {
+    const kind = ALL_KINDS.find((each) => each.kind === object.kind);
+    if (!kind) throw new Error(`no kind ${object.kind}`);
+    expect(validateObject(kind, object), object.metadata.name).toEqual([]);
+  }
+});
+
+/** What other programs say. */
+const FOREIGN = /^(AttributeError|RemoteDisconnected|SSL certificate|certificate verify|connection closed)/;
+/** A message in the source has gaps where names and numbers go; between them it has this many characters in a row. */
+const IN_A_ROW = 12;
+
+function isSaid(message: string, source: string): boolean {
+  const length = Math.min(IN_A_ROW, message.length);
+  return Array.from({ length: message.length - length + 1 }, (_, at) => message.slice(at, at + length)).some((part) =>
+    source.includes(part),
+  );
+}
+
+test.each(['docs/troubleshooting.md', 'docs/claims.md'])('what %s quotes is what the program says', (page) => {
+  const files = [
+    ...globSync('src/**/*.ts', { cwd: ROOT }).filter((file) => !file.endsWith('.test.ts')),
+    'examples/quickstart/start.ts',
+  ];
+  const source = files.map(read).join('\n');
+  const firstCells = read(page)
+    .split('\n')
+    .filter((line) => line.startsWith('| ') && !line.startsWith('| | ') && !line.startsWith('| ---'))
+    .map((line) => line.split(' | ')[0] ?? '');
+  const quoted = firstCells.flatMap(spans).filter((span) => !FOREIGN.test(span));
+  const reasons = quoted.filter((span) => /^[A-Z]\w+$/.test(span));
+  expect(reasons.length).toBeGreaterThan(5);
+  expect(reasons.filter((reason) => !source.includes(`'${reason}'`))).toEqual([]);
+  const messages = quoted.filter((span) => span.includes(' '));
+  expect(messages.filter((message) => !isSaid(message, source))).toEqual([]);
+});
+
+test('a message that nobody says is noticed', () => {
+  expect(isSaid('the moon is not made of cheese', "'the sun is not'")).toBe(false);
+  expect(isSaid('port 8443 is taken: end what holds it', '`port ${port} is taken: end what holds it`')).toBe(true);
+});
