@@ -1,0 +1,53 @@
+import { randomBytes } from 'node:crypto';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { createKeyring } from './keyring.ts';
+
+const old = { id: 1, secret: randomBytes(32) };
+const current = { id: 2, secret: randomBytes(32) };
+
+test('what is sealed opens under its purpose alone, and the same text seals to the same text', () => {
+  const keyring = createKeyring([current]);
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary', maxLength: 500 }), (plaintext) => {
+      const sealed = keyring.seal('order', plaintext);
+      expect(keyring.seal('order', plaintext)).toBe(sealed);
+      expect(keyring.open('order', sealed)).toEqual({ state: 'open', plaintext });
+      expect(keyring.open('authorization', sealed)).toEqual({ state: 'invalid' });
+    }),
+  );
+});
+
+test('sealed text changed in any byte does not open', () => {
+  const keyring = createKeyring([current]);
+  const bytes = Buffer.from(keyring.seal('order', 'some order'), 'base64url');
+  for (let i = 0; i < bytes.length; i++) {
+    const changed = Buffer.from(bytes);
+    changed[i] = (changed[i] ?? 0) ^ 0x80;
+    expect(keyring.open('order', changed.toString('base64url')).state).not.toBe('open');
+  }
+});
+
+test.each(['', 'A', '====', 'A'.repeat(40), 'A'.repeat(20_000), '../../etc', '%00'])('%j is not ours', (text) => {
+  expect(createKeyring([current]).open('order', text).state).not.toBe('open');
+});
+
+test('after a rotation old text opens, new text is sealed with the new key, and a key not known is said to be unknown', () => {
+  const before = createKeyring([old]);
+  const after = createKeyring([current, old]);
+  expect(after.open('order', before.seal('order', 'x'))).toEqual({ state: 'open', plaintext: 'x' });
+  expect(before.open('order', after.seal('order', 'x'))).toEqual({ state: 'unknown-key' });
+  expect(after.verifyMac('account', ['a', 'b'], before.mac('account', ['a', 'b']))).toBe(true);
+  expect(before.verifyMac('account', ['a', 'b'], after.mac('account', ['a', 'b']))).toBe(false);
+});
+
+test('a MAC holds for its purpose and parts alone, however they are cut', () => {
+  const keyring = createKeyring([current]);
+  const mac = keyring.mac('secret', ['ab', 'c']);
+  expect(keyring.verifyMac('secret', ['ab', 'c'], mac)).toBe(true);
+  expect(keyring.verifyMac('secret', ['a', 'bc'], mac)).toBe(false);
+  expect(keyring.verifyMac('secret', ['ab', 'c', ''], mac)).toBe(false);
+  expect(keyring.verifyMac('account', ['ab', 'c'], mac)).toBe(false);
+  expect(keyring.verifyMac('secret', ['ab', 'c'], mac.slice(0, -1))).toBe(false);
+  expect(keyring.verifyMac('secret', ['ab', 'c'], '')).toBe(false);
+});
