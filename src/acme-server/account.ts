@@ -107,6 +107,7 @@ async function accountSpec(
   const contact = payload.contact === undefined ? [] : parseContacts(payload.contact);
   const binding = await deps.bindings.verify(exchange, payload.externalAccountBinding);
   if (terms !== undefined && payload.termsOfServiceAgreed !== true) throw termsNotAgreed(terms);
+  if (binding) await deps.bindings.reserve(exchange, binding);
   return {
     issuerUID: exchange.issuer.metadata.uid,
     thumbprint: exchange.key.thumbprint,

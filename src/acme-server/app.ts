@@ -101,7 +101,7 @@ export function createAcmeApp(deps: AppDeps): FastifyInstance {
     ...deps.server,
     bodyLimit: BODY_LIMIT,
     // Paths that no router can read; by itself fastify repeats them in an answer of its own.
-    frameworkErrors: (error, request, reply) => frame.fail(request, reply, error),
+    frameworkErrors: (error, request, reply) => void frame.fail(request, reply, error),
     clientErrorHandler: answerClientError,
     routerOptions: { maxParamLength: 8192, caseSensitive: true, ignoreTrailingSlash: false },
     exposeHeadRoutes: false,

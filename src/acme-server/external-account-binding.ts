@@ -1,13 +1,14 @@
 // External account binding, RFC 8555 section 7.3.4.
 import { timingSafeEqual } from 'node:crypto';
 import type { Account, AccountSpec } from '../api/acme.ts';
-import { parseBase64url } from '../domain/encoding.ts';
+import { hashName, parseBase64url } from '../domain/encoding.ts';
 import { parseJson } from '../domain/json.ts';
 import { importJwk } from '../domain/jwk.ts';
 import { parseBindingJws, verifyBinding } from '../domain/jws.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Cache, SecretReader } from '../ports.ts';
 import type { Signed } from './exchange.ts';
+import { accountName, type AcmeObjects } from './objects.ts';
 
 type Binding = NonNullable<AccountSpec['externalAccountBinding']>;
 
@@ -19,11 +20,17 @@ export const eabKey = (issuerUID: string, keyID: string) => `${issuerUID}|${keyI
 export interface ExternalAccountBindings {
   /** The binding of a newAccount request, checked; undefined where there is none and none is needed. */
   verify(exchange: Signed, binding: unknown): Promise<Binding | undefined>;
+  /** Where a key binds one account only, takes it for that of the request: of several at once, one gets it. */
+  reserve(exchange: Signed, binding: Binding): Promise<void>;
 }
+
+/** As the Account keeps it. */
+const MAX_BINDING = 8192;
 
 export function createExternalAccountBindings(deps: {
   secrets: SecretReader;
   accounts: Cache<Account>;
+  objects: Pick<AcmeObjects, 'createAccount'>;
 }): ExternalAccountBindings {
   return {
     verify: async (exchange, binding) => {
@@ -46,9 +53,34 @@ export function createExternalAccountBindings(deps: {
       verifyBinding(jws, mac);
       requireSameKey(exchange, jws.payload);
       if (settings.reuse === 'Never') refuseReuse(deps.accounts, exchange, jws.header.kid);
-      return { keyID: jws.header.kid, jws: JSON.stringify(binding) };
+      const text = JSON.stringify(binding);
+      if (text.length > MAX_BINDING)
+        throw new Problem('malformed', `the binding has more than ${MAX_BINDING} characters`);
+      return { keyID: jws.header.kid, jws: text };
+    },
+    reserve: async (exchange, { keyID }) => {
+      const settings = exchange.issuer.spec.acme?.externalAccountBinding;
+      if (settings?.reuse === 'Never') await takeKey(deps.objects, exchange, keyID);
     },
   };
+}
+
+/** By an object whose name follows from the key: what the cache knows is not enough while another request is on its way. */
+async function takeKey(
+  objects: Pick<AcmeObjects, 'createAccount'>,
+  { issuer, key }: Signed,
+  keyID: string,
+): Promise<void> {
+  const issuerUID = issuer.metadata.uid;
+  // No thumbprint has a dot, so the name is no account's.
+  const thumbprint = `eab.${hashName(keyID)}`;
+  const aliasOf = accountName(issuerUID, key.thumbprint);
+  const { account } = await objects.createAccount({ issuerUID, thumbprint, spkiHash: thumbprint, jwk: {}, aliasOf });
+  if (account.spec.aliasOf !== aliasOf) throw boundToAnother();
+}
+
+function boundToAnother(): Problem {
+  return new Problem('unauthorized', 'this external account binding key is bound to another account');
 }
 
 async function macKey(secrets: SecretReader, ref: { name: string; key: string }): Promise<Buffer | undefined> {
@@ -68,6 +100,6 @@ function requireSameKey(exchange: Signed, payload: Buffer): void {
 function refuseReuse(accounts: Cache<Account>, exchange: Signed, keyID: string): void {
   const bound = accounts.byIndex(EAB_INDEX, eabKey(exchange.issuer.metadata.uid, keyID));
   if (bound.some((account) => account.spec.thumbprint !== exchange.key.thumbprint)) {
-    throw new Problem('unauthorized', 'this external account binding key is bound to another account');
+    throw boundToAnother();
   }
 }

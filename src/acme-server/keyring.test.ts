@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { createKeyring } from './keyring.ts';
+import { createKeyring as create, type RootKey } from './keyring.ts';
+
+const createKeyring = (keys: readonly RootKey[]) => create(keys, () => Promise.resolve(keys));
 
 const old = { id: 1, secret: randomBytes(32) };
 const current = { id: 2, secret: randomBytes(32) };
@@ -50,4 +52,16 @@ test('a MAC holds for its purpose and parts alone, however they are cut', () => 
   expect(keyring.verifyMac('account', ['ab', 'c'], mac)).toBe(false);
   expect(keyring.verifyMac('secret', ['ab', 'c'], mac.slice(0, -1))).toBe(false);
   expect(keyring.verifyMac('secret', ['ab', 'c'], '')).toBe(false);
+});
+
+test('reload takes up new keys, and does not give up the old ones for an empty Secret', async () => {
+  let stored: readonly RootKey[] = [current, old];
+  const keyring = create([old], () => Promise.resolve(stored));
+  const sealed = createKeyring([current]).seal('order', 'x');
+  expect(keyring.open('order', sealed)).toEqual({ state: 'unknown-key' });
+  await keyring.reload();
+  expect(keyring.open('order', sealed)).toEqual({ state: 'open', plaintext: 'x' });
+  stored = [];
+  await keyring.reload();
+  expect(keyring.open('order', sealed)).toEqual({ state: 'open', plaintext: 'x' });
 });

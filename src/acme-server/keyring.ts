@@ -68,6 +68,35 @@ function keysOf(roots: readonly RootKey[]): Keys {
   return { current, all, byId: new Map(all.map((key) => [key.id, key])) };
 }
 
+const digest = (key: KeyObject, text: string) => createHmac('sha256', key).update(text).digest();
+
+/** The IV is a MAC of what is sealed, so one key never meets one IV with two texts. */
+function seal(key: DerivedKeys, purpose: string, plaintext: string): string {
+  const iv = digest(key.iv, joined(purpose, [plaintext])).subarray(0, IV_LENGTH);
+  const cipher = createCipheriv('aes-256-gcm', key.encrypt, iv, { authTagLength: TAG_LENGTH });
+  cipher.setAAD(Buffer.from(purpose));
+  const body = cipher.update(plaintext, 'utf8');
+  cipher.final();
+  return Buffer.concat([Buffer.of(key.id), iv, body, cipher.getAuthTag()]).toString('base64url');
+}
+
+function open(keys: Keys, purpose: string, text: string): Opened {
+  const bytes = parseBase64url(text);
+  if (!bytes || bytes.length < 1 + IV_LENGTH + TAG_LENGTH) return { state: 'invalid' };
+  const key = keys.byId.get(bytes[0] as number);
+  if (!key) return { state: 'unknown-key' };
+  const iv = bytes.subarray(1, 1 + IV_LENGTH);
+  const decipher = createDecipheriv('aes-256-gcm', key.encrypt, iv, { authTagLength: TAG_LENGTH });
+  decipher.setAAD(Buffer.from(purpose));
+  decipher.setAuthTag(bytes.subarray(-TAG_LENGTH));
+  try {
+    const body = bytes.subarray(1 + IV_LENGTH, -TAG_LENGTH);
+    return { state: 'open', plaintext: decipher.update(body, undefined, 'utf8') + decipher.final('utf8') };
+  } catch {
+    return { state: 'invalid' };
+  }
+}
+
 /**
  * `roots`: the current one first, then those still accepted; `read` gives them as they are stored now. The first byte of sealed
  * text is the key's id.
@@ -75,36 +104,6 @@ function keysOf(roots: readonly RootKey[]): Keys {
 export function createKeyring(roots: readonly RootKey[], read: () => Promise<readonly RootKey[]>): Keyring {
   let keys = keysOf(roots);
   let reading: Promise<void> | undefined;
-  const digest = (key: KeyObject, text: string) => createHmac('sha256', key).update(text).digest();
-
-  function seal(purpose: string, plaintext: string): string {
-    const key = keys.current;
-    const iv = digest(key.iv, joined(purpose, [plaintext])).subarray(0, IV_LENGTH);
-    const cipher = createCipheriv('aes-256-gcm', key.encrypt, iv, { authTagLength: TAG_LENGTH });
-    cipher.setAAD(Buffer.from(purpose));
-    const body = cipher.update(plaintext, 'utf8');
-    cipher.final();
-    return Buffer.concat([Buffer.of(key.id), iv, body, cipher.getAuthTag()]).toString('base64url');
-  }
-
-  function open(purpose: string, text: string): Opened {
-    const bytes = parseBase64url(text);
-    if (!bytes || bytes.length < 1 + IV_LENGTH + TAG_LENGTH) return { state: 'invalid' };
-    const key = keys.byId.get(bytes[0] as number);
-    if (!key) return { state: 'unknown-key' };
-    const decipher = createDecipheriv('aes-256-gcm', key.encrypt, bytes.subarray(1, 1 + IV_LENGTH), {
-      authTagLength: TAG_LENGTH,
-    });
-    decipher.setAAD(Buffer.from(purpose));
-    decipher.setAuthTag(bytes.subarray(-TAG_LENGTH));
-    try {
-      const plaintext =
-        decipher.update(bytes.subarray(1 + IV_LENGTH, -TAG_LENGTH), undefined, 'utf8') + decipher.final('utf8');
-      return { state: 'open', plaintext };
-    } catch {
-      return { state: 'invalid' };
-    }
-  }
 
   async function readAnew(): Promise<void> {
     const stored = await read();
@@ -113,8 +112,8 @@ export function createKeyring(roots: readonly RootKey[], read: () => Promise<rea
   }
 
   return {
-    seal,
-    open,
+    seal: (purpose, plaintext) => seal(keys.current, purpose, plaintext),
+    open: (purpose, text) => open(keys, purpose, text),
     mac: (purpose, parts) => digest(keys.current.mac, joined(purpose, parts)).toString('base64url'),
     verifyMac: (purpose, parts, mac) => {
       const given = parseBase64url(mac);

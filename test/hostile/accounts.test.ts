@@ -27,10 +27,8 @@ const slowCreates = (cluster: Cluster): Cluster =>
     get: (target, member) => {
       const value: unknown = Reflect.get(target, member);
       if (typeof value !== 'function') return value;
-      return async (...args: unknown[]) => {
-        if (member === 'create') await sleep(5);
-        return (value as (...args: unknown[]) => unknown).apply(target, args);
-      };
+      const call = value.bind(target) as (...args: unknown[]) => unknown;
+      return member === 'create' ? (...args: unknown[]) => sleep(5).then(() => call(...args)) : call;
     },
   });
 
@@ -47,7 +45,9 @@ const input = hostile({
         },
       },
     },
-    'eab-once': { acme: { externalAccountBinding: { mode: 'Required', reuse: 'Never', keys: [keyOf('once'), keyOf('race')] } } },
+    'eab-once': {
+      acme: { externalAccountBinding: { mode: 'Required', reuse: 'Never', keys: [keyOf('once'), keyOf('race')] } },
+    },
   },
 });
 
@@ -132,6 +132,9 @@ const badBindings: Record<string, (acme: AcmeWire, key: SigningKey) => unknown> 
   'a kid with NUL': (acme, key) => binding(acme, key, { kid: 'kid-1\0' }),
   'no kid': (acme, key) => binding(acme, key, { header: { kid: undefined } }),
   'an unprotected header': (acme, key) => ({ ...binding(acme, key), header: { kid: 'kid-1' } }),
+  'members of nine kilobytes': (acme, key) => ({ ...binding(acme, key), more: 'x'.repeat(9000) }),
+  'a key with members of nine kilobytes': (acme, key) =>
+    binding(acme, key, { payload: { ...key.jwk, more: 'x'.repeat(9000) } }),
 };
 for (const [what, make] of Object.entries(badBindings)) {
   input(27, `a binding with ${what}`, async (a) => {
@@ -160,7 +163,10 @@ input(27, 'a binding by a key that may bind one account, the second time', async
 input(27, 'a binding by a key that may bind one account, by many at once', async (a) => {
   const acme = await a.connect('eab-once');
   const race = { kid: 'race', macKey: SECRETS.race };
-  const requests = Array.from({ length: 10 }, () => createSigningKey()).map((key) => ({ key, jws: binding(acme, key, race) }));
+  const requests = Array.from({ length: 10 }, () => createSigningKey()).map((key) => ({
+    key,
+    jws: binding(acme, key, race),
+  }));
   // Opens the connections, so that the requests arrive together.
   await Promise.all(requests.map(() => a.transport.request('GET', acme.directoryUrl)));
   const replies = await a.given(() => Promise.all(requests.map(({ key, jws }) => bound(acme, key, jws))));

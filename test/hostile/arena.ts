@@ -74,7 +74,11 @@ export async function startArena(options: ArenaOptions = {}): Promise<Arena> {
   });
   await createObjects(operator, options);
   await allReady(operator);
-  const secrets = new Set<string>(Object.values(options.secrets ?? {}).flatMap((values) => Object.values(values)).filter(({ length }) => length >= 16));
+  const secrets = new Set<string>(
+    Object.values(options.secrets ?? {})
+      .flatMap((values) => Object.values(values))
+      .filter(({ length }) => length >= 16),
+  );
   const failures: string[] = [];
   const transport = watched(createTransport(operator.ca), secrets, failures);
   const connectTo = (issuer = 'main') => connect(transport, `${operator.origin}/acme/${issuer}/directory`);
