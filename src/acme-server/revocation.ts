@@ -27,8 +27,8 @@ export function createRevocationHandler(deps: RevocationDeps) {
     requireRight(deps, exchange, { record, certificate });
     const reason = readReason(payload.reason);
     const by = 'account' in exchange ? exchange.account.metadata.name : 'certificate key';
-    const done = await deps.records.revoke(record, { reason, revokedAt: deps.clock.now().toISOString(), by });
-    if (!done) throw new Problem('alreadyRevoked', 'the certificate is revoked already');
+    if (record.spec.revocation) throw alreadyRevoked();
+    // Before the write, so that no revocation is without its line, whatever ends the process.
     deps.audit.record('revocation', {
       issuer: exchange.issuer.metadata.name,
       record: record.metadata.name,
@@ -37,8 +37,14 @@ export function createRevocationHandler(deps: RevocationDeps) {
       by,
       source: exchange.source,
     });
+    const done = await deps.records.revoke(record, { reason, revokedAt: deps.clock.now().toISOString(), by });
+    if (!done) throw alreadyRevoked();
     return { status: 200, body: '' };
   };
+}
+
+function alreadyRevoked(): Problem {
+  return new Problem('alreadyRevoked', 'the certificate is revoked already');
 }
 
 function readCertificate(text: unknown): CertificateFacts {

@@ -72,17 +72,18 @@ export function createClaimIssuance(deps: ClaimIssuanceDeps): ClaimIssuance {
 
   /** Revokes a record whose certificate was never released and never can be. */
   async function supersede(record: IssuedCertificate): Promise<void> {
-    const revokedAt = deps.clock.now().toISOString();
-    const revoked = await records.revoke(record, { reason: SUPERSEDED, revokedAt, by: 'certificate-claim' });
-    if (!revoked) return;
+    if (record.spec.revocation) return;
     const { name } = record.metadata;
-    deps.log.info({ record: name }, 'a certificate whose key was lost is superseded');
+    // First the line, then the write: a process that dies in between writes it again, and no revocation is without one.
     deps.audit.record('revocation', {
       record: name,
       serial: record.status.serial,
       reason: SUPERSEDED,
       by: 'certificate-claim',
     });
+    const revokedAt = deps.clock.now().toISOString();
+    const revoked = await records.revoke(record, { reason: SUPERSEDED, revokedAt, by: 'certificate-claim' });
+    if (revoked) deps.log.info({ record: name }, 'a certificate whose key was lost is superseded');
   }
 
   async function obtain(attempt: Attempt, signal: AbortSignal): Promise<Obtained> {

@@ -6,7 +6,7 @@ import { freshName } from '../support/names.ts';
 import type { Kill } from './meter.ts';
 import { expectOneClaim, expectPair, readWorld } from './oracle.ts';
 import { ISSUER, type Program, startProgram } from './program.ts';
-import { forEveryCall, LANES, type Outcome, SERIES, SERIES_TIMEOUT } from './series.ts';
+import { forEveryCall, LANES, type Outcome, SERIES, SERIES_TIMEOUT, type SeriesKind, UNSEEN_SERIES } from './series.ts';
 
 let dns: DnsServer;
 
@@ -70,9 +70,9 @@ interface Lane {
   subject: Subject;
 }
 
-async function created({ program, subject }: Lane, kill: Kill): Promise<void> {
+async function created({ program, subject }: Lane, ...kills: Kill[]): Promise<void> {
   const names = [freshName('a'), freshName('b')];
-  await program.arm(kill);
+  await program.arm(...kills);
   program.manifest('claim.yaml', claim(subject.name, names));
   await served(program, subject.name, 1);
   expect(expectOneClaim(readWorld(program.data), subject.name, { names, released: [] })).toEqual({
@@ -81,9 +81,14 @@ async function created({ program, subject }: Lane, kill: Kill): Promise<void> {
   });
 }
 
+/** A process that finds a record whose key died with the one before dies too. */
+async function mended(lane: Lane, kill: Kill): Promise<void> {
+  await created(lane, { when: 'after', among: { call: 'cluster.create IssuedCertificate' }, at: 1 }, kill);
+}
+
 async function changed({ program, subject }: Lane, kill: Kill): Promise<void> {
   const [a, b] = [freshName('a'), freshName('b')];
-  await program.arm(undefined);
+  await program.arm();
   program.manifest('claim.yaml', claim(subject.name, [a]));
   await served(program, subject.name, 1);
   const first = readWorld(program.data).claims.find(({ metadata }) => metadata.name === subject.name);
@@ -99,7 +104,7 @@ async function changed({ program, subject }: Lane, kill: Kill): Promise<void> {
 }
 
 /** Claims one after the other at one program. */
-async function startLane(experiment: (lane: Lane, kill: Kill) => Promise<void>, lost: string[]) {
+async function startLane({ experiment, deathsBefore }: Case, lost: string[]) {
   const subject: Subject = { name: '', released: [], lost: 0 };
   const program = await startProgram({
     http01Port: 80,
@@ -112,27 +117,63 @@ async function startLane(experiment: (lane: Lane, kill: Kill) => Promise<void>, 
       Object.assign(subject, { name: `c-${kill.at}`, released: [], lost: 0 });
       await experiment({ program, subject }, kill);
       if (subject.lost > 0) lost.push(subject.name);
-      return { death: program.death() };
+      return { death: program.deaths()[deathsBefore] };
     },
   };
 }
 
-describe.each([
-  { what: 'new', experiment: created, write: 'cluster.create Secret' },
-  { what: 'changed', experiment: changed, write: 'cluster.replace Secret' },
-])('a $what claim', ({ experiment, write }) => {
-  test.each(SERIES)('killed $when each call ($among) has one live certificate', SERIES_TIMEOUT, async (kill) => {
-    const lost: string[] = [];
-    const lanes = await Promise.all(Array.from({ length: LANES }, () => startLane(experiment, lost)));
-    const series = await forEveryCall(
-      kill,
-      lanes.map((lane) => lane.experiment),
-    );
-    for (const { program } of lanes) await program.stop();
-    expect(series.faults).toEqual([]);
-    const calls = ['apply CertificateClaim', 'create IssuedCertificate', 'replaceStatus CertificateClaim'];
-    expect(series.deaths).toEqual(expect.arrayContaining([...calls.map((call) => `cluster.${call}`), write]));
-    // Death between record and Secret takes the key along: that happened, and was mended.
-    expect(lost.length).toBeGreaterThan(0);
-  });
+interface Case {
+  what: string;
+  experiment: (lane: Lane, kill: Kill) => Promise<void>;
+  /** How often the program dies before it is killed at the k-th call. */
+  deathsBefore: number;
+  series: readonly SeriesKind[];
+  /** Calls at which it must have died. */
+  calls: readonly string[];
+}
+
+const RECORD = 'cluster.create IssuedCertificate';
+const STATUS = 'cluster.replaceStatus CertificateClaim';
+const CASES: Case[] = [
+  {
+    what: 'a new claim',
+    experiment: created,
+    deathsBefore: 0,
+    series: SERIES,
+    calls: ['cluster.apply CertificateClaim', RECORD, 'cluster.create Secret', STATUS],
+  },
+  {
+    what: 'a changed claim',
+    experiment: changed,
+    deathsBefore: 0,
+    series: UNSEEN_SERIES,
+    calls: ['cluster.apply CertificateClaim', RECORD, 'cluster.replace Secret', STATUS],
+  },
+  {
+    what: 'a claim whose key was lost already',
+    experiment: mended,
+    deathsBefore: 1,
+    series: UNSEEN_SERIES.map((series) => ({ ...series, among: series.among === 'all' ? 'all' : 'writes' })),
+    calls: ['cluster.replace IssuedCertificate', RECORD, 'cluster.create Secret', STATUS],
+  },
+];
+
+describe.each(CASES)('$what', (subject) => {
+  test.each(subject.series)(
+    'killed $when each call ($among) has one live certificate',
+    SERIES_TIMEOUT,
+    async (kill) => {
+      const lost: string[] = [];
+      const lanes = await Promise.all(Array.from({ length: LANES }, () => startLane(subject, lost)));
+      const { deaths, faults } = await forEveryCall(
+        kill,
+        lanes.map((lane) => lane.experiment),
+      );
+      for (const { program } of lanes) await program.stop();
+      expect(faults).toEqual([]);
+      expect(deaths).toEqual(expect.arrayContaining([...subject.calls]));
+      // Death between record and Secret takes the key along: that happened, and was mended.
+      expect(lost.length).toBeGreaterThan(0);
+    },
+  );
 });

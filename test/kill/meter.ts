@@ -7,8 +7,8 @@ import { writeSync } from 'node:fs';
  */
 export type Reach = 'local' | 'read' | 'write';
 
-/** Calls that count: all of them, those that leave the process, those that write. */
-export type Among = 'all' | 'outside' | 'writes';
+/** Calls that count: all of them, those that leave the process, those that write, those of one name. */
+export type Among = 'all' | 'outside' | 'writes' | { call: string };
 
 /** `after`: the call is done and its caller does not know yet. */
 export interface Kill {
@@ -27,11 +27,10 @@ export interface Meter {
   quietFor(): number;
 }
 
-const COUNTS: Record<Among, readonly Reach[]> = {
-  all: ['local', 'read', 'write'],
-  outside: ['read', 'write'],
-  writes: ['write'],
-};
+function counts(among: Among, name: string, reach: Reach): boolean {
+  if (typeof among === 'object') return among.call === name;
+  return among === 'all' || reach === 'write' || (reach === 'read' && among === 'outside');
+}
 
 /** The file open at `descriptor` then says at which call it was. */
 export function createMeter(descriptor: number): Meter {
@@ -42,7 +41,7 @@ export function createMeter(descriptor: number): Meter {
   /** Whether the call is the one. */
   function enter(name: string, reach: Reach): boolean {
     last = performance.now();
-    if (!kill || !COUNTS[kill.among].includes(reach)) return false;
+    if (!kill || !counts(kill.among, name, reach)) return false;
     count++;
     if (count === kill.at && kill.when === 'before') die(name);
     return count === kill.at;

@@ -35,7 +35,7 @@ async function startLane() {
       expect(await client.download(obtained)).toEqual({ status: 'valid', pem: obtained.pem });
       client.close();
       expectOneOrder(readWorld(program.data), obtained);
-      return { death: program.death() };
+      return { death: program.deaths()[0] };
     },
   };
 }

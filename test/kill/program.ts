@@ -28,12 +28,12 @@ export interface Program {
   readonly fault: Promise<never>;
   /** Makes the file of the manifests' folder say this. */
   manifest(file: string, objects: readonly object[]): void;
-  /** From now on calls count. */
-  arm(kill: Kill | undefined): Promise<void>;
+  /** From now on calls count; in the process that follows after death, from its start, towards the next kill. */
+  arm(...kills: Kill[]): Promise<void>;
   /** Resolves once a process runs that has nothing to do, after a death that of the next process. */
   settle(): Promise<void>;
-  /** The call at which the program died since it was armed. */
-  death(): string | undefined;
+  /** The calls at which the program died since it was armed. */
+  deaths(): readonly string[];
   stop(): Promise<void>;
 }
 
@@ -86,13 +86,12 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
       writeFileSync(join(home, file), text);
       renameSync(join(home, file), join(manifests, file));
     },
-    arm: async (kill) => {
-      writeFileSync(settings.death, '');
-      life.revive();
+    arm: async (kill, ...then) => {
+      life.expect(kill ? [kill, ...then] : []);
       await life.ask({ say: 'arm', kill });
     },
     settle: () => life.settle(),
-    death: life.death,
+    deaths: () => life.deaths,
     stop: async () => {
       await life.end();
       rmSync(home, { recursive: true, force: true });
@@ -104,12 +103,13 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
 function createLife(settings: ProgramSettings, { kill, autopsy }: ProgramOptions) {
   const fault = Promise.withResolvers<never>();
   fault.promise.catch(() => undefined);
+  const deaths: string[] = [];
+  let expected: Kill[] = kill ? [kill] : [];
   let ending = false;
-  let death: string | undefined;
   let current: Incarnation;
 
-  const start = (first?: Kill): void => {
-    current = incarnate({ ...settings, ...(first ? { kill: first } : {}) });
+  const start = (next: Kill | undefined): void => {
+    current = incarnate({ ...settings, ...(next ? { kill: next } : {}) });
     void succeed(current);
   };
 
@@ -118,11 +118,12 @@ function createLife(settings: ProgramSettings, { kill, autopsy }: ProgramOptions
     const end = await dead.ended;
     if (ending) return;
     try {
-      if (end !== 'SIGKILL' || death !== undefined)
+      if (end !== 'SIGKILL' || deaths.length === expected.length)
         throw new Error(`the program ended by itself (${end}):\n${dead.output()}`);
-      death = readFileSync(settings.death, 'utf8');
+      deaths.push(readFileSync(settings.death, 'utf8'));
+      writeFileSync(settings.death, '');
       autopsy?.(settings.data);
-      start();
+      start(expected[deaths.length]);
     } catch (error) {
       fault.reject(error);
     }
@@ -148,9 +149,10 @@ function createLife(settings: ProgramSettings, { kill, autopsy }: ProgramOptions
     fault: fault.promise,
     ready,
     ask,
-    death: () => death,
-    revive: () => {
-      death = undefined;
+    deaths,
+    expect: (kills: Kill[]) => {
+      deaths.length = 0;
+      expected = kills;
     },
     settle: async () => {
       while (!(await ask({ say: 'settle' }))) await new Promise((resolve) => void setImmediate(resolve));

@@ -6,7 +6,7 @@ export const LANES = 2;
 
 const ALL = process.env.KILL_TESTS === 'all';
 
-export type SeriesKind = { when: Kill['when']; among: Among };
+export type SeriesKind = { when: Kill['when']; among: Exclude<Among, object> };
 
 /**
  * What is killed. A call that stays within the process (time, randomness, counters, the log) leaves nothing that the next process

@@ -41,7 +41,7 @@ async function experiment(kill: Kill): Promise<Outcome> {
   });
   try {
     await program.settle();
-    const death = program.death();
+    const [death] = program.deaths();
     const kept = keysOf(program.data);
     expect([...kept.keys()].sort()).toEqual(MADE_AT_START);
     // What was made before death is what is used after.
