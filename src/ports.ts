@@ -231,7 +231,7 @@ export interface Log {
   error(fields: Fields, message: string): void;
 }
 
-/** One line per decision and per issuance, revocation and validation; `id` ties them together. */
+/** One line per decision and per issuance, revocation and validation, before that takes effect; `id` ties them together. */
 export interface Audit {
   record(event: string, fields: Fields): void;
 }

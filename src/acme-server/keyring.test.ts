@@ -65,3 +65,16 @@ test('reload takes up new keys, and does not give up the old ones for an empty S
   await keyring.reload();
   expect(keyring.open('order', sealed)).toEqual({ state: 'open', plaintext: 'x' });
 });
+
+test('of reloads at one time one reads, and a reload that fails leaves the keys as they are', async () => {
+  const reads: (() => Promise<readonly RootKey[]>)[] = [
+    () => Promise.reject(new Error('no API')),
+    () => Promise.resolve([current, old]),
+  ];
+  const keyring = create([old], () => (reads.shift() ?? (() => Promise.reject(new Error('one read too many'))))());
+  const sealed = keyring.seal('order', 'x');
+  await expect(Promise.all([keyring.reload(), keyring.reload()])).rejects.toThrow('no API');
+  expect(keyring.open('order', sealed)).toEqual({ state: 'open', plaintext: 'x' });
+  await Promise.all([keyring.reload(), keyring.reload(), keyring.reload()]);
+  expect(keyring.open('order', createKeyring([current]).seal('order', 'y'))).toEqual({ state: 'open', plaintext: 'y' });
+});

@@ -3,7 +3,7 @@
 import type { FastifyServerOptions } from 'fastify';
 import { createAcmeServer } from '../acme-server/index.ts';
 import type { Keyring } from '../acme-server/keyring.ts';
-import { type AcmeObjects, createAcmeObjects } from '../acme-server/objects.ts';
+import { createAcmeObjects } from '../acme-server/objects.ts';
 import type { Bucket, Limit } from '../acme-server/rate-limits.ts';
 import { createUrls } from '../acme-server/urls.ts';
 import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
@@ -11,13 +11,11 @@ import { type BackendsDeps, createBackends } from '../backends/index.ts';
 import { type ControllersDeps, createControllers } from '../controllers/index.ts';
 import { createDistributionApp } from '../distribution/app.ts';
 import { createCrls } from '../distribution/crl.ts';
-import type { CertificateSigningRequest } from '../domain/certificate-model.ts';
-import { sha256 } from '../domain/encoding.ts';
 import { prepare } from '../domain/policy/prepare.ts';
-import { Problem } from '../domain/problem.ts';
 import { compileExpression } from '../expressions/cel.ts';
 import { createChainStore } from '../issuance/chains.ts';
 import { createIssue } from '../issuance/engine.ts';
+import { createRefuseKey } from '../issuance/forbidden-keys.ts';
 import { createJudge } from '../issuance/judge.ts';
 import { createRecords } from '../issuance/records.ts';
 import type { Audit, Backends, Clock, Cluster, Log, Random, Resolver, SecretReader, Validators } from '../ports.ts';
@@ -133,7 +131,7 @@ function createServices(deps: OperatorDeps, caches: Caches) {
     audit,
     decisions: metrics.decisions,
   });
-  const refuseKey = refuseAccountKey(objects);
+  const refuseKey = createRefuseKey({ ...caches, objects, records });
   const { issued, refused } = metrics;
   const issue = createIssue({
     cluster,
@@ -162,13 +160,5 @@ function resolverByIssuer(make: OperatorDeps['resolver']): (issuer: ClusterCAIss
     const resolver = bySet.get(key) ?? make(servers);
     bySet.set(key, resolver);
     return resolver;
-  };
-}
-
-/** RFC 8555 section 11.1: the key of an account must not be the key of a certificate. */
-function refuseAccountKey(objects: AcmeObjects) {
-  return (issuerUID: string, { publicKey }: CertificateSigningRequest): Problem | undefined => {
-    if (!objects.isAccountKey(issuerUID, sha256(publicKey.spki))) return undefined;
-    return new Problem('badCSR', 'the key of the CSR is the key of an account: make another key for the certificate');
   };
 }

@@ -1,5 +1,5 @@
 // The plain HTTP listener: CRLs and issuer certificates for relying parties, health and metrics for the platform. Never ACME.
-import fastify, { type FastifyInstance } from 'fastify';
+import fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
 import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
 import { parsePemCertificates } from '../domain/chain.ts';
 import type { Cache, Log } from '../ports.ts';
@@ -16,7 +16,13 @@ export interface DistributionDeps {
 }
 
 export function createDistributionApp(deps: DistributionDeps): FastifyInstance {
-  const app = fastify({ logger: false, bodyLimit: 1024, requestTimeout: 10_000, connectionTimeout: 30_000 });
+  const app = fastify({
+    logger: false,
+    bodyLimit: 1024,
+    requestTimeout: 10_000,
+    connectionTimeout: 30_000,
+    frameworkErrors: (error, _request, reply) => void refuse(reply, error.statusCode ?? 400),
+  });
   const issuerOf = (file: string, suffix: string) =>
     file.endsWith(suffix) ? deps.issuers.get({ name: file.slice(0, -suffix.length) }) : undefined;
 
@@ -42,9 +48,18 @@ export function createDistributionApp(deps: DistributionDeps): FastifyInstance {
     const { contentType, body } = await deps.metrics();
     return reply.type(contentType).send(body);
   });
+  app.setNotFoundHandler((_request, reply) => refuse(reply, 404));
   app.setErrorHandler((error, request, reply) => {
+    // What is wrong with a request is the sender's affair, and no line in our log.
+    const { statusCode = 500 } = error as { statusCode?: number };
+    if (statusCode >= 400 && statusCode < 500) return refuse(reply, statusCode);
     deps.log.error({ error, route: request.routeOptions.url }, 'request failed');
     return reply.code(503).header('Retry-After', '5').send('not available now\n');
   });
   return app;
+}
+
+/** In words that repeat nothing of the request. */
+function refuse(reply: FastifyReply, status: number): FastifyReply {
+  return reply.code(status).type('text/plain').send('there is nothing here for this request\n');
 }

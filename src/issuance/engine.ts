@@ -9,6 +9,7 @@ import { base32, sha256 } from '../domain/encoding.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Audit, Backend, Backends, Clock, Cluster, Counter } from '../ports.ts';
 import type { ChainStore } from './chains.ts';
+import type { RefuseKey } from './forbidden-keys.ts';
 import type { Judge } from './judge.ts';
 import { judgedRequest, matchRequest } from './match.ts';
 import { buildModel, wantedValidity } from './model.ts';
@@ -25,8 +26,7 @@ export interface IssuanceDeps {
   judge: Judge;
   records: Records;
   chains: ChainStore;
-  /** Why this key must not be certified: it is the key of an account or of the CA (RFC 8555 section 11.1). */
-  refuseKey: (issuerUID: string, csr: CertificateSigningRequest) => Problem | undefined;
+  refuseKey: RefuseKey;
   clock: Clock;
   audit: Audit;
   issued: Counter;

@@ -151,10 +151,6 @@ input(27, 'a binding by a key that may bind one account, the second time', async
   const once = { kid: 'once', macKey: SECRETS.once };
   await a.given(async () => {
     expect((await bound(acme, first, binding(acme, first, once))).status).toBe(201);
-    await eventually('the new account is known by its binding', async () => {
-      const reply = await bound(acme, createSigningKey(), binding(acme, createSigningKey(), once));
-      return reply.status === 400 || undefined;
-    });
   });
   await refused(a, await bound(acme, second, binding(acme, second, once)), 'unauthorized/403');
   await noAccount(a, acme, second);
@@ -170,7 +166,8 @@ input(27, 'a binding by a key that may bind one account, by many at once', async
   // Opens the connections, so that the requests arrive together.
   await Promise.all(requests.map(() => a.transport.request('GET', acme.directoryUrl)));
   const replies = await a.given(() => Promise.all(requests.map(({ key, jws }) => bound(acme, key, jws))));
-  expect(replies.map(({ status }) => status).sort()).toEqual([201, ...Array<number>(9).fill(403)]);
+  expect(replies.filter(({ status }) => status === 201)).toHaveLength(1);
+  for (const reply of replies.filter(({ status }) => status !== 201)) await refused(a, reply, 'unauthorized/403');
 });
 
 input(27, 'a binding by a key that was withdrawn', async (a) => {

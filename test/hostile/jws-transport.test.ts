@@ -6,7 +6,13 @@ import { parseJson } from '../../src/domain/json.ts';
 import { importJwk } from '../../src/domain/jwk.ts';
 import { startOperator } from '../operator/harness.ts';
 import { identifiersOf, register } from '../support/acme-flow.ts';
-import { type AcmeWire, createTransport, type PostOptions, type Reply } from '../support/acme-wire.ts';
+import {
+  type AcmeWire,
+  createTransport,
+  type HttpOptions,
+  type PostOptions,
+  type Reply,
+} from '../support/acme-wire.ts';
 import { base64url, createSigningKey, type Jws, macJws, signEncoded, signJws } from '../support/jws.ts';
 import { freshName } from '../support/names.ts';
 import type { Arena } from './arena.ts';
@@ -743,6 +749,33 @@ input(24, 'a sender that is slow with headers or body is cut off with 408', asyn
   } finally {
     [server.headersTimeout, server.requestTimeout] = [headersTimeout, requestTimeout];
   }
+});
+
+input(24, 'the plain HTTP listener: methods, paths and bodies it has no use for', async (a) => {
+  const json = { 'content-type': 'application/json' };
+  const requests: [method: string, path: string, status: number, options?: HttpOptions][] = [
+    ['POST', '/crl/main.crl', 404, { headers: { 'content-type': 'a/b' }, body: 'x' }],
+    ['POST', '/crl/main.crl', 400, { headers: json, body: '{' }],
+    ['POST', '/crl/main.crl', 413, { headers: json, body: 'x'.repeat(5_000) }],
+    ['DELETE', '/crl/main.crl', 400, { headers: json, body: '' }],
+    ['PUT', '/metrics', 404],
+    ['TRACE', '/', 404],
+    ['GET', '/crl/__proto__', 404],
+    ['GET', '/crl/__proto__.crl', 404],
+    ['GET', '/crl/constructor.crl', 404],
+    ['GET', '/ca/..%2f..%2fmain.cer', 404],
+    ['GET', '/crl/../../etc/passwd', 404],
+    ['GET', '/crl/%zz', 400],
+    ['GET', `/crl/${'a'.repeat(3_000)}`, 414],
+    ['GET', '/acme/main/directory', 404],
+  ];
+  for (const [method, path, status, options] of requests) {
+    const reply = await a.transport.request(method, a.operator.distribution + path, options);
+    expect(reply.status, `${method} ${path}`).toBe(status);
+    expect(reply.text.length).toBeLessThan(100);
+    expect(reply.nonce).toBeUndefined();
+  }
+  expect((await a.transport.request('GET', `${a.operator.distribution}/crl/main.crl`)).status).toBe(200);
 });
 
 // ---- Payloads ------------------------------------------------------------------------------------------------------

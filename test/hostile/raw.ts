@@ -59,17 +59,17 @@ export async function sendRaw(arena: Arena, first: string | Buffer, options: Raw
 }
 
 function pump(socket: TLSSocket, piece: () => Buffer, everyMs: number | undefined): () => void {
-  let stopped = false;
+  const stopping = new AbortController();
   const timer = everyMs === undefined ? undefined : setInterval(() => socket.write(piece()), everyMs);
   const push = (): void => {
-    while (!stopped && !socket.destroyed && socket.write(piece()));
+    while (!stopping.signal.aborted && !socket.destroyed && socket.write(piece()));
   };
   if (timer === undefined) {
     socket.on('drain', push);
     push();
   }
   return () => {
-    stopped = true;
+    stopping.abort();
     clearInterval(timer);
   };
 }

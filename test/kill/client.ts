@@ -1,6 +1,6 @@
 // An ACME client that never gives up: what fails because the server is gone, or came back without its nonces, it tries again, with the
 // same account key, order, certificate key and CSR. It remembers what the server told it.
-import { createHash } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { challengeOf, newOrder, poll, provision, register, type Responders } from '../support/acme-flow.ts';
 import { type AcmeWire, connect, createTransport, type Reply, type Transport } from '../support/acme-wire.ts';
@@ -26,6 +26,8 @@ export interface Client {
   obtain(names: readonly string[]): Promise<Obtained>;
   /** Downloads once more, after the order was read once more. */
   download(obtained: Obtained): Promise<{ status: string; pem: string }>;
+  /** Revokes as superseded; resolves once the server says that it is revoked. */
+  revoke(obtained: Obtained): Promise<void>;
   close(): void;
 }
 
@@ -41,6 +43,13 @@ export async function createClient(
       const order = (await acme.get(orderUrl)).json;
       if (order.certificate !== certificateUrl) throw new Error(`the order now reads ${JSON.stringify(order)}`);
       return { status: order.status, pem: (await acme.get(certificateUrl)).text };
+    },
+    revoke: async ({ pem }) => {
+      const certificate = base64url(new X509Certificate(pem).raw);
+      const reply = await acme.post(acme.directory.revokeCert, { certificate, reason: 4 });
+      // The answer to the first request may have died with the server.
+      const done = reply.status === 200 || reply.problem.type === 'urn:ietf:params:acme:error:alreadyRevoked';
+      if (!done) throw new Error(`revoke: ${reply.status} ${reply.text}`);
     },
     close: () => transport.close(),
   };
@@ -128,5 +137,3 @@ async function finalize(acme: AcmeWire, url: string, csr: Buffer): Promise<strin
     await sleep(10);
   }
 }
-
-export const fingerprint = (der: Uint8Array): string => createHash('sha256').update(der).digest('hex');

@@ -51,11 +51,11 @@ export type World = ReturnType<typeof readWorld>;
 
 const leafOf = (record: IssuedCertificate): X509Certificate =>
   new X509Certificate(Buffer.from(record.status.certificate, 'base64'));
-const lastStep = (url: string): string => url.slice(url.lastIndexOf('/') + 1);
+export const lastStep = (url: string): string => url.slice(url.lastIndexOf('/') + 1);
 const altNames = (names: readonly string[]): string => names.map((name) => `DNS:${name}`).join(', ');
 
 /** One certificate, one record, one account, and a trace of each in the audit log. */
-export function expectOneOrder(world: World, obtained: Obtained): void {
+export function expectOneOrder(world: World, obtained: Obtained): IssuedCertificate {
   const { names, keys } = obtained;
   const held = new X509Certificate(obtained.pem);
   const wanted = names.map((name) => `dns:${name}`).sort();
@@ -69,13 +69,13 @@ export function expectOneOrder(world: World, obtained: Obtained): void {
     csr: obtained.csr.toString('base64'),
     requester: { account: lastStep(obtained.accountUrl) },
   });
-  expect(record.spec.revocation).toBeUndefined();
   expect(leafOf(record).raw.equals(held.raw), 'the certificate held is the one on record').toBe(true);
   expect(held.checkPrivateKey(keys.privateKey), 'the key is the client’s').toBe(true);
   expect(held.subjectAltName).toBe(altNames(names));
   expectChain(world, record, obtained.pem);
   expectOneAccount(world, obtained);
   expectIssuanceAudited(world, record);
+  return record;
 }
 
 /** The record's chain is the issuer's, signs the leaf, and is what the client got. */
@@ -152,13 +152,14 @@ export function expectOneClaim(
   });
   const superseded = records.filter(({ spec }) => spec.revocation);
   for (const each of records) expectIssuanceAudited(world, each);
-  for (const each of superseded) expectSuperseded(world, each);
+  for (const each of superseded) expectSuperseded(world, each, 'certificate-claim');
   expectFiles(world, secret as Secret);
   return { superseded: superseded.length, revision: claim?.status?.revision ?? 0 };
 }
 
-function expectSuperseded(world: World, { metadata, spec, status }: IssuedCertificate): void {
-  expect(spec.revocation).toMatchObject({ reason: 4, by: 'certificate-claim' });
+/** Revoked as superseded, with a line in the audit log. */
+export function expectSuperseded(world: World, { metadata, spec, status }: IssuedCertificate, by: string): void {
+  expect(spec.revocation).toMatchObject({ reason: 4, by });
   expect(metadata.labels?.['countersign.dev/revoked']).toBe('true');
   const lines = world.audit.filter(({ audit, serial }) => audit === 'revocation' && serial === status.serial);
   expect(lines.length, 'the revocation is in the audit log').toBeGreaterThan(0);

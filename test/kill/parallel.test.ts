@@ -10,6 +10,7 @@ import { sqliteStorage, storeFile } from '../../src/cluster/sqlite-storage.ts';
 import { memoryStorage } from '../../src/cluster/storage.ts';
 import type { OperatorDeps } from '../../src/commands/operator.ts';
 import type { Backend } from '../../src/ports.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { startOperator } from '../operator/harness.ts';
 import { finalize, type Order, readyOrder, register, type Responders } from '../support/acme-flow.ts';
 import { type AcmeWire, connect, createTransport, type Reply } from '../support/acme-wire.ts';
@@ -64,17 +65,64 @@ function issuances({ audit }: Operator, record: string) {
   };
 }
 
+/** Backends that sign, and give the certificate out when `released` says so. */
+function signAndHold(released: () => Promise<void>): Pick<OperatorDeps, 'backends'> {
+  const held = (backend: Backend): Backend => ({
+    ...backend,
+    sign: async (request, signal) => {
+      const outcome = await backend.sign(request, signal);
+      await released();
+      return outcome;
+    },
+  });
+  return {
+    backends: (deps) => {
+      const backends = createBackends(deps);
+      return { of: (issuer) => held(backends.of(issuer)) };
+    },
+  };
+}
+
+/** Holds what is signed until so many requests have come in and got as far as they can. */
+function createCrowd() {
+  let missing = 0;
+  let gathered = Promise.withResolvers<void>();
+  gathered.resolve();
+  const metrics = createMetrics();
+  const arrive = (): void => {
+    missing--;
+    if (missing === 0) setTimeout(gathered.resolve, 100);
+  };
+  return {
+    gather(count: number): void {
+      missing = count;
+      gathered = Promise.withResolvers<void>();
+    },
+    overrides: {
+      ...signAndHold(() => gathered.promise),
+      metrics: { ...metrics, nonces: { inc: (labels) => labels?.outcome === 'accepted' && arrive() } },
+    } satisfies Partial<OperatorDeps>,
+  };
+}
+
+/** As many connections as there will be requests: none of them waits for a handshake. */
+async function connected(acme: AcmeWire): Promise<void> {
+  await many(() => acme.transport.request('HEAD', acme.directory.newNonce));
+}
+
 describe.each(['SQLite', 'memory'])('on %s', (kind) => {
   let folder: string;
   let operator: Operator;
   let acme: AcmeWire;
+  const crowd = createCrowd();
 
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'countersign-parallel-'));
     const storage = kind === 'SQLite' ? sqliteStorage(storeFile(folder)) : memoryStorage();
-    operator = await startOperator({ ...settings(), storage });
+    operator = await startOperator({ ...settings(), storage, overrides: crowd.overrides });
     acme = await connect(createTransport(operator.ca), operator.directory);
     await register(acme);
+    await connected(acme);
   });
 
   afterAll(async () => {
@@ -87,6 +135,7 @@ describe.each(['SQLite', 'memory'])('on %s', (kind) => {
     const name = freshName();
     const order = await readyOrder(acme, responders, [name]);
     const csr = buildCsr({ names: [name] });
+    crowd.gather(MANY);
     const replies = await many(() => finalize(acme, order, csr.der));
     expect(statuses(replies)).toEqual({ 200: MANY });
     const urls = new Set(replies.map(({ json }) => json.certificate));
@@ -108,6 +157,7 @@ describe.each(['SQLite', 'memory'])('on %s', (kind) => {
     const name = freshName();
     const order = await readyOrder(acme, responders, [name]);
     const csrs = Array.from({ length: MANY }, () => buildCsr({ names: [name] }));
+    crowd.gather(MANY);
     const replies = await Promise.all(csrs.map(({ der }) => finalize(acme, order, der)));
     expect(statuses(replies)).toEqual({ 200: 1, 403: MANY - 1 });
     for (const reply of replies.filter(({ status }) => status === 403)) {
@@ -123,7 +173,6 @@ describe.each(['SQLite', 'memory'])('on %s', (kind) => {
 
   test('20 uses of a nonce: one is accepted', async () => {
     const nonce = await acme.nonce();
-    // With connections of their own: nothing puts them in line.
     const orders = await many((index) =>
       acme.post(acme.directory.newOrder, { identifiers: [{ type: 'dns', value: freshName(`o${index}`) }] }, { nonce }),
     );
@@ -152,34 +201,18 @@ async function finalizeAt(
   );
 }
 
-/** Certificates are handed over only once this many were signed: so many attempts are under way when the first one is recorded. */
-function signTogether(count: number): Pick<OperatorDeps, 'backends'> {
-  let signed = 0;
-  const all = Promise.withResolvers<void>();
-  const held = (backend: Backend): Backend => ({
-    ...backend,
-    sign: async (request, signal) => {
-      const outcome = await backend.sign(request, signal);
-      signed++;
-      if (signed >= count) all.resolve();
-      await all.promise;
-      return outcome;
-    },
-  });
-  return {
-    backends: (deps) => {
-      const backends = createBackends(deps);
-      return { of: (issuer) => held(backends.of(issuer)) };
-    },
-  };
-}
-
 describe('two replicas on one cluster, which sign at the same time,', () => {
   let replicas: [Operator, Operator];
   let acme: AcmeWire;
 
   beforeEach(async () => {
-    const together = signTogether(2);
+    let signed = 0;
+    const both = Promise.withResolvers<void>();
+    const together = signAndHold(() => {
+      signed++;
+      if (signed === 2) both.resolve();
+      return both.promise;
+    });
     const first = await startOperator({ ...settings(), overrides: together });
     const overrides = { ...together, externalURLs: [first.origin] };
     const second = await startOperator({ ...settings(), wrap: () => first.cluster, overrides });

@@ -1,0 +1,57 @@
+// Keys that no certificate may have: those of accounts (RFC 8555 section 11.1), of CAs, and those revoked as compromised.
+import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import { parseCertificate } from '../domain/certificate.ts';
+import type { CertificateSigningRequest } from '../domain/certificate-model.ts';
+import { parsePemCertificates } from '../domain/chain.ts';
+import { base32, sha256 } from '../domain/encoding.ts';
+import { Problem } from '../domain/problem.ts';
+import type { Cache } from '../ports.ts';
+import type { Records } from './records.ts';
+
+export interface ForbiddenKeysDeps {
+  objects: {
+    /** Whether an account of the issuer has the key of this hash (SHA-256 of the SubjectPublicKeyInfo). */
+    isAccountKey(issuerUID: string, spkiHash: Buffer): boolean;
+  };
+  issuers: Cache<ClusterCAIssuer>;
+  records: Pick<Records, 'ofPublicKey'>;
+}
+
+/** CRLReason keyCompromise, RFC 5280 section 5.3.1. */
+const KEY_COMPROMISE = 1;
+
+/** Why the key of the CSR must not be certified by the issuer, as the caches know; undefined if it may. */
+export type RefuseKey = (issuerUID: string, csr: Pick<CertificateSigningRequest, 'publicKey'>) => Problem | undefined;
+
+export function createRefuseKey({ objects, issuers, records }: ForbiddenKeysDeps): RefuseKey {
+  const authorityKeys = authorityKeysOf();
+  return (issuerUID, { publicKey }) => {
+    const hash = sha256(publicKey.spki);
+    const name = base32(hash);
+    if (objects.isAccountKey(issuerUID, hash)) return refusal('the key of an account');
+    if (issuers.list().some((issuer) => authorityKeys(issuer).has(name))) return refusal('the key of a CA');
+    const compromised = records.ofPublicKey(name).some(({ spec }) => spec.revocation?.reason === KEY_COMPROMISE);
+    return compromised ? refusal('a key that was revoked as compromised') : undefined;
+  };
+}
+
+function refusal(what: string): Problem {
+  return new Problem('badCSR', `the key of the CSR is ${what}: make another key for the certificate`);
+}
+
+/** Hashes of the keys in an issuer's chains, made once for each version of them. */
+function authorityKeysOf(): (issuer: ClusterCAIssuer) => ReadonlySet<string> {
+  const known = new WeakMap<object, ReadonlySet<string>>();
+  return ({ status }) => {
+    const chains = status?.chains ?? [];
+    const keys =
+      known.get(chains) ??
+      new Set(
+        chains
+          .flatMap(({ pem }) => parsePemCertificates(pem))
+          .map((certificate) => base32(sha256(parseCertificate(certificate).spki))),
+      );
+    known.set(chains, keys);
+    return keys;
+  };
+}
