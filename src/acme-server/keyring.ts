@@ -41,6 +41,10 @@ export interface Keyring {
   reload(): Promise<void>;
 }
 
+/** Results kept, and the longest input they are kept for, in characters: some 2 MiB as a rule, 10 MiB at most. */
+const MEMO_ENTRIES = 2048;
+const MEMO_LENGTH = 1024;
+
 const IV_LENGTH = 12;
 const TAG_LENGTH = 16;
 
@@ -97,30 +101,75 @@ function open(keys: Keys, purpose: string, text: string): Opened {
   }
 }
 
-/**
- * `roots`: the current one first, then those still accepted; `read` gives them as they are stored now. The first byte of sealed
- * text is the key's id.
- */
-export function createKeyring(roots: readonly RootKey[], read: () => Promise<readonly RootKey[]>): Keyring {
-  let keys = keysOf(roots);
-  let reading: Promise<void> | undefined;
+/** What was computed lately: one order seals, opens and derives the same a handful of times within a second. */
+function createMemo<V>() {
+  const kept = new Map<string, V>();
+  return {
+    get: (key: string) => kept.get(key),
+    set: (key: string, value: V): V => {
+      if (key.length > MEMO_LENGTH) return value;
+      kept.set(key, value);
+      if (kept.size > MEMO_ENTRIES) kept.delete(kept.keys().next().value as string);
+      return value;
+    },
+  };
+}
 
-  async function readAnew(): Promise<void> {
-    const stored = await read();
-    // A Secret that somebody emptied does not unseal what clients hold.
-    if (stored.length > 0) keys = keysOf(stored);
-  }
+/** The keys and what was made with them. */
+function keyringOf(roots: readonly RootKey[]) {
+  const keys = keysOf(roots);
+  const sealed = createMemo<string>();
+  const opened = createMemo<Opened>();
+  const macs = createMemo<string>();
 
   return {
-    seal: (purpose, plaintext) => seal(keys.current, purpose, plaintext),
-    open: (purpose, text) => open(keys, purpose, text),
-    mac: (purpose, parts) => digest(keys.current.mac, joined(purpose, parts)).toString('base64url'),
-    verifyMac: (purpose, parts, mac) => {
+    seal(purpose: string, plaintext: string): string {
+      const key = joined(purpose, [plaintext]);
+      const known = sealed.get(key);
+      if (known !== undefined) return known;
+      const text = sealed.set(key, seal(keys.current, purpose, plaintext));
+      opened.set(joined(purpose, [text]), { state: 'open', plaintext });
+      return text;
+    },
+    open(purpose: string, text: string): Opened {
+      const key = joined(purpose, [text]);
+      const known = opened.get(key);
+      if (known) return known;
+      const result = open(keys, purpose, text);
+      return result.state === 'open' ? opened.set(key, result) : result;
+    },
+    mac(purpose: string, parts: readonly string[]): string {
+      const text = joined(purpose, parts);
+      return macs.get(text) ?? macs.set(text, digest(keys.current.mac, text).toString('base64url'));
+    },
+    verifyMac(purpose: string, parts: readonly string[], mac: string): boolean {
       const given = parseBase64url(mac);
       if (given?.length !== 32) return false;
       const text = joined(purpose, parts);
       return keys.all.some((key) => timingSafeEqual(digest(key.mac, text), given));
     },
+  };
+}
+
+/**
+ * `roots`: the current one first, then those still accepted; `read` gives them as they are stored now. The first byte of sealed
+ * text is the key's id.
+ */
+export function createKeyring(roots: readonly RootKey[], read: () => Promise<readonly RootKey[]>): Keyring {
+  let current = keyringOf(roots);
+  let reading: Promise<void> | undefined;
+
+  async function readAnew(): Promise<void> {
+    const stored = await read();
+    // A Secret that somebody emptied does not unseal what clients hold.
+    if (stored.length > 0) current = keyringOf(stored);
+  }
+
+  return {
+    seal: (purpose, plaintext) => current.seal(purpose, plaintext),
+    open: (purpose, text) => current.open(purpose, text),
+    mac: (purpose, parts) => current.mac(purpose, parts),
+    verifyMac: (purpose, parts, mac) => current.verifyMac(purpose, parts, mac),
     reload: () => {
       reading ??= readAnew().finally(() => {
         reading = undefined;

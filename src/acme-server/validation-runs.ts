@@ -63,7 +63,7 @@ export function createValidationRuns(deps: ValidationRunsDeps): ValidationRuns {
   const active = new Map<string, Run>();
   const occupy = createOccupancy();
   const stopping = new AbortController();
-  const idOf = (ref: AuthorizationRef, type: ChallengeType) => `${authorizationName(ref)}|${type}`;
+  const idOf = (ref: AuthorizationRef, type: ChallengeType) => `${ref.orderID}|${ref.index}|${type}`;
 
   function start(
     exchange: Authenticated,

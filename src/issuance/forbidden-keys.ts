@@ -14,11 +14,8 @@ export interface ForbiddenKeysDeps {
     isAccountKey(issuerUID: string, spkiHash: Buffer): boolean;
   };
   issuers: Cache<ClusterCAIssuer>;
-  records: Pick<Records, 'ofPublicKey'>;
+  records: Pick<Records, 'isCompromised'>;
 }
-
-/** CRLReason keyCompromise, RFC 5280 section 5.3.1. */
-const KEY_COMPROMISE = 1;
 
 /** Why the key of the CSR must not be certified by the issuer, as the caches know; undefined if it may. */
 export type RefuseKey = (issuerUID: string, csr: Pick<CertificateSigningRequest, 'publicKey'>) => Problem | undefined;
@@ -30,8 +27,7 @@ export function createRefuseKey({ objects, issuers, records }: ForbiddenKeysDeps
     const name = base32(hash);
     if (objects.isAccountKey(issuerUID, hash)) return refusal('the key of an account');
     if (issuers.list().some((issuer) => authorityKeys(issuer).has(name))) return refusal('the key of a CA');
-    const compromised = records.ofPublicKey(name).some(({ spec }) => spec.revocation?.reason === KEY_COMPROMISE);
-    return compromised ? refusal('a key that was revoked as compromised') : undefined;
+    return records.isCompromised(name) ? refusal('a key that was revoked as compromised') : undefined;
   };
 }
 

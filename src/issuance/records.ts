@@ -16,22 +16,31 @@ export interface Records {
   ofAccount(account: string): readonly IssuedCertificate[];
   /** Records that hold this key (SHA-256 of the SubjectPublicKeyInfo as base32). */
   ofPublicKey(spkiHash: string): readonly IssuedCertificate[];
+  /** Whether a record with this key (as above) was revoked because the key was compromised. */
+  isCompromised(spkiHash: string): boolean;
   /** Records made to replace this one. */
   replacing(record: string): readonly IssuedCertificate[];
   /** Marks the record revoked, once: the first revocation stands. Returns whether this call was the one. */
   revoke(record: IssuedCertificate, revocation: Revocation): Promise<boolean>;
 }
 
-/** Indexes the record cache must have, each over one label. */
-export const RECORD_INDEXES = Object.fromEntries(
-  (['serial', 'account', 'publicKey', 'replaces'] as const).map((index) => [
-    index,
-    (record: IssuedCertificate) => {
-      const value = record.metadata.labels?.[RecordLabel[index]];
-      return value === undefined ? [] : [value];
-    },
-  ]),
-);
+/** CRLReason keyCompromise, RFC 5280 section 5.3.1. */
+const KEY_COMPROMISE = 1;
+
+const byLabel = (index: 'serial' | 'account' | 'publicKey' | 'replaces') => (record: IssuedCertificate) => {
+  const value = record.metadata.labels?.[RecordLabel[index]];
+  return value === undefined ? [] : [value];
+};
+
+/** Indexes the record cache must have. */
+export const RECORD_INDEXES = {
+  serial: byLabel('serial'),
+  account: byLabel('account'),
+  publicKey: byLabel('publicKey'),
+  replaces: byLabel('replaces'),
+  compromisedKey: (record: IssuedCertificate) =>
+    record.spec.revocation?.reason === KEY_COMPROMISE ? byLabel('publicKey')(record) : [],
+};
 
 /** A record's name derives from door and request, so that one request has one record. */
 export function recordName(door: string, id: string): string {
@@ -68,6 +77,7 @@ export function createRecords(deps: { cluster: Cluster; cache: Cache<IssuedCerti
         .filter((record) => record.metadata.labels?.[RecordLabel.authorityKeyID] === authorityKeyID),
     ofAccount: (account) => cache.byIndex('account', account),
     ofPublicKey: (spkiHash) => cache.byIndex('publicKey', spkiHash),
+    isCompromised: (spkiHash) => cache.byIndex('compromisedKey', spkiHash).length > 0,
     replacing: (record) => cache.byIndex('replaces', record),
     revoke,
   };

@@ -89,7 +89,9 @@ function createFactories(registry: Registry) {
 
 /** Exactly the labels a metric has: one too many would make the library throw, one too few would make a second series. */
 function pick(labels: Readonly<Record<string, string>>, names: readonly string[]): Record<string, string> {
-  return Object.fromEntries(names.map((name) => [name, labels[name] ?? '']));
+  const picked: Record<string, string> = {};
+  for (const name of names) picked[name] = labels[name] ?? '';
+  return picked;
 }
 
 function createGauges(registry: Registry) {

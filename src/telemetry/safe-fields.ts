@@ -15,6 +15,10 @@ const SECRET_MEMBER =
 const CREDENTIALS = /^(basic|bearer|digest|negotiate)\s+\S[\s\S]*/i;
 const SECRET_TEXT = /-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----[\s\S]*?(-----END [A-Z0-9 ]*PRIVATE KEY-----|$)/g;
 
+/** Most text is plain, and is not searched for each of the above. */
+const PLAIN = /^[\x20-\x7e]*$/;
+const SUSPECT = /-----BEGIN |^(basic|bearer|digest|negotiate)\s/i;
+
 /** Members of an error worth knowing; its own others may hold requests, headers, bodies. */
 const ERROR_MEMBERS = ['code', 'reason', 'type', 'detail', 'status', 'syscall', 'retryAfterMs'] as const;
 
@@ -29,12 +33,11 @@ export function safeFields(fields: Readonly<Record<string, unknown>>): Record<st
 }
 
 function safeMembers(members: object, depth: number): Record<string, unknown> {
-  const entries = Object.entries(members).slice(0, MAX_ITEMS);
-  return Object.fromEntries(
-    entries
-      .filter(([, value]) => value !== undefined)
-      .map(([name, value]) => [safeText(name), safeMember(name, value, depth + 1)]),
-  );
+  const safe: [string, unknown][] = [];
+  for (const [name, value] of Object.entries(members).slice(0, MAX_ITEMS)) {
+    if (value !== undefined) safe.push([safeText(name), safeMember(name, value, depth + 1)]);
+  }
+  return Object.fromEntries(safe);
 }
 
 function safeMember(name: string, value: unknown, depth: number): unknown {
@@ -107,6 +110,7 @@ function frames(stack: string): string {
  * separators and bidirectional overrides go out as \uXXXX.
  */
 export function safeText(text: string): string {
+  if (text.length <= MAX_TEXT && PLAIN.test(text) && !SUSPECT.test(text)) return text;
   const short = text.length > MAX_TEXT * 4 ? text.slice(0, MAX_TEXT * 4) : text;
   const clean = short
     .replace(SECRET_TEXT, REDACTED)

@@ -20,6 +20,8 @@ export interface LoadOptions {
   /** Names a client asks for in turn; a fresh one each time when absent. */
   names?: (client: number, n: number) => string[];
   algorithm?: 'ES256' | 'RS256';
+  /** Orders end at a challenge that is answered wrongly. */
+  failing?: boolean;
 }
 
 export interface Counted {
@@ -55,7 +57,8 @@ export async function createLoad(options: LoadOptions) {
       clients.map(async (client) => {
         while (left-- > 0) {
           const n = serial++;
-          await order(client, options.names?.(client.index, n) ?? [`n${n}.bench.test`], options.http01);
+          const names = options.names?.(client.index, n) ?? [`n${n}.bench.test`];
+          await (options.failing ? failingOrder : order)(client, names, options.http01);
         }
       }),
     );
@@ -93,6 +96,20 @@ async function order({ acme, keys }: Client, names: string[], http01: Http01Resp
     state = expectOk(await acme.get(made.location));
   }
   expectOk(await acme.get(state.json.certificate ?? ''));
+}
+
+async function failingOrder({ acme }: Client, names: string[], http01: Http01Responder): Promise<void> {
+  const identifiers = names.map((value) => ({ type: 'dns', value }));
+  const made = expectOk(await acme.post(acme.directory.newOrder, { identifiers }));
+  const url = made.json.authorizations?.[0] ?? '';
+  let state = expectOk(await acme.get(url));
+  const challenge = state.json.challenges?.find(({ type }) => type === 'http-01');
+  if (!challenge) throw new Error('no http-01 challenge');
+  http01.set(challenge.token, { body: 'wrong' });
+  expectOk(await acme.post(challenge.url, {}));
+  for (state = await acme.get(url); state.json.status === 'pending'; state = await acme.get(url)) await sleep(POLL_MS);
+  if (state.json.status !== 'invalid') throw new Error(`a challenge answered wrongly left ${state.text}`);
+  http01.remove(challenge.token);
 }
 
 async function authorize(acme: AcmeWire, url: string, http01: Http01Responder): Promise<void> {

@@ -4,6 +4,7 @@ import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildServerCertificate } from '../support/certificate-builder.ts';
 import { freePort, type RunningProgram, startProgram } from '../support/child-process.ts';
+import { createTransport } from '../support/acme-wire.ts';
 import { generalName } from '../support/der-writer.ts';
 
 const project = join(import.meta.dirname, '..', '..');
@@ -21,7 +22,7 @@ export interface Peer {
   directory: string;
   /** PEM. */
   ca: string;
-  /** Milliseconds from start to the first answer it gave. */
+  /** Milliseconds from the start of its process to the first 200 of its directory. */
   startedMs: number;
   stop(): Promise<void>;
 }
@@ -70,7 +71,7 @@ export async function startCountersign(surroundings: Surroundings, store: 'memor
     pid: program.pid,
     directory: line[1] ?? '',
     ca: readFileSync(line[2] ?? '', 'utf8'),
-    startedMs: performance.now() - started,
+    startedMs: (await firstAnswer(line[1] ?? '', readFileSync(line[2] ?? '', 'utf8'))) - started,
     stop: async () => {
       await program.stop();
       rmSync(folder, { recursive: true, force: true });
@@ -113,13 +114,13 @@ export async function startPebble(surroundings: Surroundings): Promise<Peer> {
     },
   );
   await program.waitFor(/Listening on/);
-  const startedMs = performance.now() - started;
+  const directory = `https://127.0.0.1:${port}/dir`;
   return {
     name: 'pebble',
     pid: program.pid,
-    directory: `https://127.0.0.1:${port}/dir`,
+    directory,
     ca,
-    startedMs,
+    startedMs: (await firstAnswer(directory, ca)) - started,
     stop: async () => stopAndRemove(program, folder),
   };
 }
@@ -145,6 +146,18 @@ export async function startFloor(): Promise<Peer & { costs: { verify: number; si
 async function stopAndRemove(program: RunningProgram, folder: string): Promise<void> {
   await program.stop();
   rmSync(folder, { recursive: true, force: true });
+}
+
+/** When the directory was there, on the clock of performance.now(). */
+async function firstAnswer(directory: string, ca: string): Promise<number> {
+  const transport = createTransport(ca);
+  try {
+    const { status } = await transport.request('GET', directory);
+    if (status !== 200) throw new Error(`${directory} answered ${status}`);
+    return performance.now();
+  } finally {
+    transport.close();
+  }
 }
 
 /** User and system time of a process so far, in milliseconds; of all its threads. */

@@ -1,17 +1,20 @@
 // npm run bench [-- --certificates N] [-- --repeats N]: CPU of each server per certificate, as ratios within this one run.
 // Protocol: the same client against every peer, warmed up, in turns; medians; a peer that did not run is a failure.
 import { spawnSync } from 'node:child_process';
+import { cpus, loadavg, release, type } from 'node:os';
 import { parseArgs } from 'node:util';
 import { startDnsServer } from '../support/dns-server.ts';
 import { startHttp01Responder } from '../support/http01-responder.ts';
 import { createFloorLoad, createLoad, type Counted, type LoadOptions } from './load.ts';
 import { cpuMs, type Peer, residentMiB, startCountersign, startFloor, startPebble } from './peers.ts';
+import { hostileCosts } from './hostile.ts';
+import { variantCosts } from './variants.ts';
 import { countWrites } from './writes.ts';
 
 const { values } = parseArgs({
   options: { certificates: { type: 'string' }, repeats: { type: 'string' }, clients: { type: 'string' } },
 });
-const CERTIFICATES = Number(values.certificates ?? 600);
+const CERTIFICATES = Number(values.certificates ?? 3000);
 const REPEATS = Number(values.repeats ?? 3);
 const CLIENTS = Number(values.clients ?? 8);
 /** How far the floor's own operations may lie above what OpenSSL measures. */
@@ -114,13 +117,40 @@ async function main(): Promise<void> {
   say(
     `start to ready: countersign ${ours.peer.startedMs.toFixed(0)} ms, pebble ${pebble.peer.startedMs.toFixed(0)} ms`,
   );
+  await Promise.all(peers.splice(0).map((peer) => peer.stop()));
+  await reportVariants();
+  await reportHostile();
   const writes = await countWrites({ dns, http01 });
   say(
     `bench cpu_over_floor=${(median(ours.cpu) / median(floor.cpu)).toFixed(2)} cpu_over_pebble=${(median(ours.cpu) / median(pebble.cpu)).toFixed(2)} writes_per_certificate=${writes}`,
   );
 }
 
+async function reportVariants(): Promise<void> {
+  const certificates = Math.ceil(CERTIFICATES / 5);
+  for (const { variant, ms, ratio } of await variantCosts(surroundings, { http01, certificates, clients: CLIENTS }))
+    say(`${variant.padEnd(32)} ${ms.toFixed(2).padStart(7)} ms CPU/order, ${ratio.toFixed(2)} × a plain one`);
+}
+
+async function reportHostile(): Promise<void> {
+  const costs = await hostileCosts(Math.min(200, Math.ceil(CERTIFICATES / 10)));
+  const dearest = costs.toSorted((a, b) => b.ratio - a.ratio);
+  say(
+    `hostile input, CPU over that of a good newOrder: ${costs.length} kinds, at most ${dearest[0]?.ratio.toFixed(1)}`,
+  );
+  for (const { input, ratio } of dearest.slice(0, 5)) say(`  ${input.padEnd(40)} ${ratio.toFixed(1)}`);
+}
+
+/** So that others can tell what the figures are of. */
+function sayWhere(): void {
+  const revision = spawnSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).stdout.trim();
+  say(
+    `${new Date().toISOString().slice(0, 10)} · revision ${revision || 'unknown'} · Node ${process.version} · ${type()} ${release()} · ${cpus().length} × ${cpus()[0]?.model} · load ${loadavg()[0]?.toFixed(1)}`,
+  );
+}
+
 try {
+  sayWhere();
   await main();
 } catch (error) {
   process.stderr.write(`bench failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
