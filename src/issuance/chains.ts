@@ -2,7 +2,7 @@
 import { type ClusterCAIssuer, ClusterCAIssuerKind } from '../api/ca-issuer.ts';
 import type { IssuedCertificate } from '../api/issued-certificate.ts';
 import { type CertificateFacts, parseCertificate } from '../domain/certificate.ts';
-import { chainFingerprint, isRoot, parsePemCertificates, preferredChain } from '../domain/chain.ts';
+import { chainFingerprint, isRoot, parsePemCertificates, preferredChain, trimRoot } from '../domain/chain.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import { renderPem } from '../domain/encoding.ts';
 import type { Cluster } from '../ports.ts';
@@ -104,10 +104,7 @@ function offer(issuer: ClusterCAIssuer, fingerprint: string, chain: readonly Buf
   const whole = chain.map(parseCertificate);
   const last = whole.at(-1);
   const root = last && isRoot(last) ? last.der : undefined;
-  // A root that is itself the issuing CA stays unless trimming is asked for: certbot refuses a chain of the leaf alone.
-  const trim =
-    root && (chain.length > 1 ? issuer.spec.chain?.trimRoot !== false : issuer.spec.chain?.trimRoot === true);
-  const certificates = trim ? chain.slice(0, -1) : chain;
+  const certificates = trimRoot(whole, issuer.spec.chain?.trimRoot).map(({ der }) => der);
   return {
     fingerprint,
     certificates,
