@@ -85,7 +85,8 @@ async function newAccount(deps: AccountDeps, exchange: Signed): Promise<Reply> {
     throw new Problem('accountDoesNotExist', 'no account of this issuer has this key');
   deps.limits.take('newAccount', exchange.source);
   const { account, created } = await deps.objects.createAccount(await accountSpec(deps, exchange, payload));
-  if (!created && account.spec.thumbprint !== exchange.key.thumbprint) {
+  // An alias here is of a key that led to an account and does no more.
+  if (!created && (account.spec.aliasOf !== undefined || account.spec.thumbprint !== exchange.key.thumbprint)) {
     throw new Problem('unauthorized', 'this key was replaced by a key change and cannot be used again');
   }
   return created ? accountReply(exchange, account, 201) : found(exchange, account);
