@@ -130,7 +130,8 @@ export interface ValidationOptions {
   redirects: number;
   /**
    * Asked once the addresses of a host are known and before any is dialled, again for each redirect hop, and by dns-01 with the
-   * addresses of the name (none where it has none). A problem ends the attempt for good.
+   * addresses of the name (none where it has none). A problem ends the attempt: for good, unless it is of type `dns`, which says
+   * that the DNS did not tell what policy had to know.
    */
   judge: (host: string, addresses: readonly string[]) => Promise<Problem | undefined>;
 }

@@ -25,7 +25,7 @@ export interface ObjectsDeps {
 type Unsigned<S> = Omit<S, 'mac'>;
 
 export interface AcmeObjects {
-  /** The account, or the account an alias leads to; undefined for unknown names and objects without a good MAC. */
+  /** The account, or the alias itself where that is what has the name; undefined for unknown names and objects without a good MAC. */
   account(name: string): Promise<Account | undefined>;
   /** A read that the cache cannot answer stale. */
   liveAccount(name: string): Promise<Account | undefined>;
@@ -142,17 +142,23 @@ function accountObjects({ cluster, namespace, accounts }: ObjectsDeps, { signed,
   };
 }
 
-/** The newest version of an account this process has seen, its own writes included: a rolled-over key is refused from the next request on. */
+/**
+ * The newest version of an account this process has seen, its own writes included: a rolled-over key is refused from the next request
+ * on. A write of our own is kept until the cache has it, or knows that the account is gone.
+ */
 function newestAccounts(accounts: Cache<Account>, namespace: string) {
   const written = new Map<string, Account>();
+  const cachedOf = (name: string) => accounts.get({ namespace, name });
+  accounts.onChange(({ metadata }, type) => {
+    const own = metadata.namespace === namespace ? written.get(metadata.name) : undefined;
+    if (own && (type === 'DELETED' || metadata.generation >= own.metadata.generation)) written.delete(metadata.name);
+  });
   return {
-    wrote: (account: Account) => void written.set(account.metadata.name, account),
-    get: (name: string): Account | undefined => {
-      const cached = accounts.get({ namespace, name });
-      const own = written.get(name);
-      if (own && cached && cached.metadata.generation >= own.metadata.generation) written.delete(name);
-      return written.get(name) ?? cached;
+    wrote: (account: Account): void => {
+      const { name, generation } = account.metadata;
+      if ((cachedOf(name)?.metadata.generation ?? 0) < generation) written.set(name, account);
     },
+    get: (name: string): Account | undefined => written.get(name) ?? cachedOf(name),
   };
 }
 

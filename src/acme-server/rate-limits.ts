@@ -10,7 +10,7 @@ export interface Bucket {
 }
 
 export const DEFAULT_LIMITS = {
-  /** By source address. */
+  /** By source: an IPv4 address, the /64 of an IPv6 address. */
   newAccount: { burst: 300, perSecond: 2 },
   /** By account. */
   newOrder: { burst: 2000, perSecond: 100 },

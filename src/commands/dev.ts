@@ -1,5 +1,5 @@
 // `countersign dev`: the whole program on this machine, bound to loopback, on the embedded store.
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { ALL_KINDS } from '../api/index.ts';
 import { type ClusterCAIssuer, ClusterCAIssuerKind } from '../api/ca-issuer.ts';
 import { createEmbeddedCluster, type EmbeddedCluster } from '../cluster/embedded.ts';
@@ -104,7 +104,7 @@ async function run(flags: DevFlags, { folder, cluster, audit, stopping }: Runnin
   const files = await mirrorSecrets({
     cluster,
     clock: createClock(),
-    folder: join(folder.path, 'secrets'),
+    folder: folder.secrets,
     signal,
     report: step,
   });

@@ -149,3 +149,14 @@ test('identifiers of an order: unique, in order, bound in number and length', ()
     parseOrderIdentifiers([...long, ...long.map(({ value }) => ({ type: 'dns', value: `x${value}` }))], 100),
   ).toThrow(/4000 characters/);
 });
+
+test('names that are too long together are not looked at one by one', () => {
+  const names = Array.from({ length: 100 }, (_, i) => ({ type: 'dns', value: `n${i}.${'xn--a.'.repeat(30)}test` }));
+  expect(() => parseOrderIdentifiers(names, 100)).toThrow(/4000 characters/);
+});
+
+test('one name given many times counts once, whatever its case', () => {
+  const value = `${'a'.repeat(60)}.example.test`;
+  const names = Array.from({ length: 100 }, (_, i) => ({ type: 'dns', value: i % 2 ? value : value.toUpperCase() }));
+  expect(parseOrderIdentifiers(names, 100)).toEqual([{ type: 'dns', value }]);
+});

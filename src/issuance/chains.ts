@@ -2,7 +2,7 @@
 import { type ClusterCAIssuer, ClusterCAIssuerKind } from '../api/ca-issuer.ts';
 import type { IssuedCertificate } from '../api/issued-certificate.ts';
 import { type CertificateFacts, parseCertificate } from '../domain/certificate.ts';
-import { chainFingerprint, isRoot, parsePemCertificates, preferredChain } from '../domain/chain.ts';
+import { chainFingerprint, isRoot, parsePemCertificates, preferredChain, trimRoot } from '../domain/chain.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import { renderPem } from '../domain/encoding.ts';
 import type { Cluster } from '../ports.ts';
@@ -33,8 +33,9 @@ export const MAX_CHAINS = 16;
 
 export function createChainStore(deps: { cluster: Cluster }): ChainStore {
   const parsed = new WeakMap<object, readonly Offered[]>();
-  /** Chains just stored, until the watched issuer shows them. */
+  /** Chains just stored, by issuer and fingerprint, until the watched issuer shows them. */
   const recent = new Map<string, Buffer[]>();
+  const recentKey = ({ metadata }: ClusterCAIssuer, fingerprint: string) => `${metadata.uid} ${fingerprint}`;
 
   function offered(issuer: ClusterCAIssuer): readonly Offered[] {
     const chains = issuer.status?.chains ?? [];
@@ -50,17 +51,19 @@ export function createChainStore(deps: { cluster: Cluster }): ChainStore {
 
   async function keep(issuer: ClusterCAIssuer, chain: readonly Buffer[]): Promise<string> {
     const fingerprint = chainFingerprint(chain);
-    if (recent.has(fingerprint) || offered(issuer).some((known) => known.fingerprint === fingerprint))
-      return fingerprint;
-    await store(deps.cluster, issuer.metadata.name, { fingerprint, pem: pemOf(chain) });
-    recent.set(fingerprint, [...chain]);
+    const key = recentKey(issuer, fingerprint);
+    if (offered(issuer).some((known) => known.fingerprint === fingerprint)) recent.delete(key);
+    else if (!recent.has(key)) {
+      await store(deps.cluster, issuer.metadata.name, { fingerprint, pem: pemOf(chain) });
+      recent.set(key, [...chain]);
+    }
     return fingerprint;
   }
 
   /** The preferred chain of the CA key that signed the record, then the others of that key. */
   function ofRecord(issuer: ClusterCAIssuer, record: IssuedCertificate): readonly Offered[] {
     const all = offered(issuer);
-    const just = recent.get(record.status.chain);
+    const just = recent.get(recentKey(issuer, record.status.chain));
     const own =
       all.find((chain) => chain.fingerprint === record.status.chain) ??
       (just && offer(issuer, record.status.chain, just));
@@ -104,10 +107,7 @@ function offer(issuer: ClusterCAIssuer, fingerprint: string, chain: readonly Buf
   const whole = chain.map(parseCertificate);
   const last = whole.at(-1);
   const root = last && isRoot(last) ? last.der : undefined;
-  // A root that is itself the issuing CA stays unless trimming is asked for: certbot refuses a chain of the leaf alone.
-  const trim =
-    root && (chain.length > 1 ? issuer.spec.chain?.trimRoot !== false : issuer.spec.chain?.trimRoot === true);
-  const certificates = trim ? chain.slice(0, -1) : chain;
+  const certificates = trimRoot(whole, issuer.spec.chain?.trimRoot).map(({ der }) => der);
   return {
     fingerprint,
     certificates,

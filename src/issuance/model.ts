@@ -112,8 +112,15 @@ function subjectOf(
   });
 }
 
-/** An explicit end is honoured exactly or refused; any other is clamped to what profile, policy and CA permit. */
-function endOf(validity: Validity, profile: Profile | undefined, { notAfterLimit, maxDurationMs }: ModelFacts): Date {
+/**
+ * An explicit end is honoured exactly or refused; any other is clamped to what profile, policy and CA permit. As for an explicit end,
+ * profile and policy count from now at the latest: a start in the future gives no certificate that lasts longer than theirs.
+ */
+function endOf(
+  validity: Validity,
+  profile: Profile | undefined,
+  { now, notAfterLimit, maxDurationMs }: ModelFacts,
+): Date {
   if (validity.notAfter) {
     if (notAfterLimit && validity.notAfter > notAfterLimit) {
       throw new Problem('malformed', `notAfter is later than the CA allows: ${notAfterLimit.toISOString()}`);
@@ -122,8 +129,10 @@ function endOf(validity: Validity, profile: Profile | undefined, { notAfterLimit
   }
   const profileMax =
     profile?.duration?.max === undefined ? Number.POSITIVE_INFINITY : parseDuration(profile.duration.max);
-  const duration = Math.min(validity.durationMs, profileMax, maxDurationMs ?? Number.POSITIVE_INFINITY);
-  const end = validity.notBefore.getTime() + duration;
+  const start = validity.notBefore.getTime();
+  const longest = Math.min(profileMax, maxDurationMs ?? Number.POSITIVE_INFINITY);
+  const end = Math.min(start + validity.durationMs, Math.min(start, now.getTime()) + longest);
+  if (end <= start) throw new Problem('malformed', 'notBefore is later than the longest lifetime allowed, from now');
   return wholeSeconds(Math.min(end, notAfterLimit?.getTime() ?? end));
 }
 
