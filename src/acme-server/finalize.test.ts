@@ -30,6 +30,32 @@ const exchange = {
   userAgent: '',
 } as unknown as Authenticated & { issuer: ClusterCAIssuer };
 
+/** Finalizes an order whose names have these answers, in their order. */
+async function finalize(...answers: CaaResult[]) {
+  const given = [...answers];
+  const finalizations = createFinalizations({
+    clock: createFakeClock(),
+    issue: async () => ({ kind: 'pending', retryAfterMs: 1000 }),
+    caa: { check: async () => given.shift() ?? { permitted: true } },
+  });
+  return finalizations.finalize(exchange, order, facts);
+}
+
+const silent: CaaResult = { permitted: false, problem: new Problem('dns', 'SERVFAIL'), retryable: true };
+const forbidden: CaaResult = { permitted: false, problem: new Problem('caa', 'forbidden'), retryable: false };
+
+test('a DNS that does not tell the CAA is no refusal: the client is told to come back', async () => {
+  await expect(finalize({ permitted: true }, silent)).rejects.toMatchObject({
+    type: 'serverInternal',
+    status: 503,
+    options: { headers: { 'Retry-After': '10' } },
+  });
+});
+
+test('a refusal is told even where the DNS does not tell the CAA of another name', async () => {
+  await expect(finalize(silent, forbidden)).rejects.toMatchObject({ type: 'caa', status: 403 });
+});
+
 test('the CAA of every name is asked for at once; the first that forbids is told, and nothing is issued', async () => {
   const asked = new Map<string, (result: CaaResult) => void>();
   let issued = 0;

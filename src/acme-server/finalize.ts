@@ -102,7 +102,15 @@ async function checkCaa(
       }),
     ),
   );
-  for (const result of results) if (!result.permitted) throw result.problem;
+  const refusals = results.filter((result) => !result.permitted);
+  // What the DNS did not tell now is no refusal, and a client that is told 4xx does not come back.
+  const [first] = [...refusals.filter(({ retryable }) => !retryable), ...refusals];
+  if (first?.retryable) throw undecided(first.problem);
+  if (first) throw first.problem;
+}
+
+function undecided({ detail }: Problem): Problem {
+  return new Problem('serverInternal', `${detail}: finalize again`, { status: 503, headers: { 'Retry-After': '10' } });
 }
 
 async function held(
