@@ -3,7 +3,7 @@ import type { Authorization } from '../api/acme.ts';
 import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
 import { challengeTypesFor } from '../domain/challenge.ts';
 import { parseDuration } from '../domain/duration.ts';
-import { baseIdentifier, identifierKey, isWildcard } from '../domain/identifier.ts';
+import { baseIdentifier, isWildcard } from '../domain/identifier.ts';
 import { encodeOrder, MAX_SEALED, type Order, parseOrderIdentifiers, type Reuse } from '../domain/order.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Judge } from '../issuance/judge.ts';
@@ -15,6 +15,7 @@ import { factsOfNew, type OrderView } from './order.ts';
 import type { RateLimits } from './rate-limits.ts';
 import type { Replacements } from './renewal-info.ts';
 import { requesterOf } from './requester.ts';
+import { failureKey } from './validation-runs.ts';
 
 /** Most names an order may have. */
 const MAX_IDENTIFIERS = 100;
@@ -38,9 +39,8 @@ export function createNewOrderHandler(deps: NewOrderDeps) {
     requireTerms(exchange);
     requireOpen(exchange.issuer);
     const order = parseOrder(deps, exchange);
-    for (const identifier of order.identifiers) {
-      deps.limits.check('failedValidation', `${order.account}|${identifierKey(baseIdentifier(identifier))}`);
-    }
+    for (const identifier of order.identifiers)
+      deps.limits.check('failedValidation', failureKey({ ...order, identifier: baseIdentifier(identifier) }));
     const refusal = await deps.judge.atNewOrder({
       issuer: exchange.issuer,
       requester: requesterOf(exchange),
