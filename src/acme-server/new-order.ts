@@ -7,6 +7,7 @@ import { baseIdentifier, isWildcard } from '../domain/identifier.ts';
 import { encodeOrder, MAX_SEALED, type Order, parseOrderIdentifiers, type Reuse } from '../domain/order.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Judge } from '../issuance/judge.ts';
+import { requireRecent } from '../issuance/model.ts';
 import type { Clock, Random } from '../ports.ts';
 import { termsNotAgreed } from './account.ts';
 import { type Authenticated, readPayload, readTime, type Reply } from './exchange.ts';
@@ -115,8 +116,8 @@ function parseValidity(payload: Readonly<Record<string, unknown>>, now: Date): P
   const notAfter = readTime(payload, 'notAfter');
   if (notAfter && notAfter <= (notBefore ?? now))
     throw new Problem('malformed', 'notAfter must be later than notBefore and than now');
-  if (notBefore && (notBefore.getUTCFullYear() < 1950 || notBefore.getUTCFullYear() > 9999))
-    throw new Problem('malformed', 'notBefore is out of range');
+  // Asked again at finalize; but an order that could never be finalized is not made.
+  requireRecent(notBefore, now);
   return { ...(notBefore ? { notBefore } : {}), ...(notAfter ? { notAfter } : {}) };
 }
 
