@@ -3,10 +3,11 @@ import type { Authorization } from '../api/acme.ts';
 import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
 import { challengeTypesFor } from '../domain/challenge.ts';
 import { parseDuration } from '../domain/duration.ts';
-import { baseIdentifier, identifierKey, isWildcard } from '../domain/identifier.ts';
+import { baseIdentifier, isWildcard } from '../domain/identifier.ts';
 import { encodeOrder, MAX_SEALED, type Order, parseOrderIdentifiers, type Reuse } from '../domain/order.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Judge } from '../issuance/judge.ts';
+import { requireRecent } from '../issuance/model.ts';
 import type { Clock, Random } from '../ports.ts';
 import { termsNotAgreed } from './account.ts';
 import { type Authenticated, readPayload, readTime, type Reply } from './exchange.ts';
@@ -15,6 +16,7 @@ import { factsOfNew, type OrderView } from './order.ts';
 import type { RateLimits } from './rate-limits.ts';
 import type { Replacements } from './renewal-info.ts';
 import { requesterOf } from './requester.ts';
+import { failureKey } from './validation-runs.ts';
 
 /** Most names an order may have. */
 const MAX_IDENTIFIERS = 100;
@@ -38,9 +40,8 @@ export function createNewOrderHandler(deps: NewOrderDeps) {
     requireTerms(exchange);
     requireOpen(exchange.issuer);
     const order = parseOrder(deps, exchange);
-    for (const identifier of order.identifiers) {
-      deps.limits.check('failedValidation', `${order.account}|${identifierKey(baseIdentifier(identifier))}`);
-    }
+    for (const identifier of order.identifiers)
+      deps.limits.check('failedValidation', failureKey({ ...order, identifier: baseIdentifier(identifier) }));
     const refusal = await deps.judge.atNewOrder({
       issuer: exchange.issuer,
       requester: requesterOf(exchange),
@@ -115,8 +116,8 @@ function parseValidity(payload: Readonly<Record<string, unknown>>, now: Date): P
   const notAfter = readTime(payload, 'notAfter');
   if (notAfter && notAfter <= (notBefore ?? now))
     throw new Problem('malformed', 'notAfter must be later than notBefore and than now');
-  if (notBefore && (notBefore.getUTCFullYear() < 1950 || notBefore.getUTCFullYear() > 9999))
-    throw new Problem('malformed', 'notBefore is out of range');
+  // Asked again at finalize; but an order that could never be finalized is not made.
+  requireRecent(notBefore, now);
   return { ...(notBefore ? { notBefore } : {}), ...(notAfter ? { notAfter } : {}) };
 }
 

@@ -37,12 +37,16 @@ function profileOf(issuer: ClusterCAIssuer, name: string | undefined): Profile |
   return found;
 }
 
+/** Throws malformed for a start too far in the past. */
+export function requireRecent(notBefore: Date | undefined, now: Date): void {
+  if (notBefore && notBefore.getTime() < now.getTime() - MAX_BACKDATE_MS)
+    throw new Problem('malformed', 'notBefore lies more than an hour in the past');
+}
+
 /** Start and length as asked for or defaulted, before anything shortens them. Throws malformed for a start that cannot be. */
 export function wantedValidity(request: IssuanceRequest, now: Date): Validity {
   const { wanted, issuer } = request;
-  if (wanted.notBefore && wanted.notBefore.getTime() < now.getTime() - MAX_BACKDATE_MS) {
-    throw new Problem('malformed', 'notBefore lies more than an hour in the past');
-  }
+  requireRecent(wanted.notBefore, now);
   if (wanted.notAfter && wanted.notAfter <= now) throw new Problem('malformed', 'notAfter lies in the past');
   const notBefore = wanted.notBefore ?? wholeSeconds(now.getTime() - BACKDATE_MS);
   const configured = profileOf(issuer, wanted.profile)?.duration?.default ?? issuer.spec.defaults?.duration;
