@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { dirname, join } from 'node:path';
 import { OWN_KINDS } from '../src/api/index.ts';
 import { crdFile, renderCrd } from './generate/crd.ts';
-import { referenceFile, renderIndex, renderReference } from './generate/reference.ts';
+import { referenceFile, renderConfiguration, renderIndex, renderReference } from './generate/reference.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 /** Folders that hold nothing but what is generated here. */
@@ -14,6 +14,7 @@ function generated(): Map<string, string> {
   return new Map([
     ...OWN_KINDS.map((kind) => [crdFile(kind), renderCrd(kind)] as const),
     ...OWN_KINDS.map((kind) => [referenceFile(kind), renderReference(kind)] as const),
+    ['docs/reference/configuration.md', renderConfiguration()],
     ['docs/reference/README.md', renderIndex(OWN_KINDS)],
   ]);
 }
