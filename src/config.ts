@@ -30,14 +30,14 @@ export const ConfigSchema = Closed({
   externalURLs: Type.Optional(
     List(
       Origin('https', 'An origin.'),
-      'Origins under which clients reach the ACME server; the first is the canonical one, which all URLs handed out begin with; https://<service.name>.<namespace>.svc when absent.',
+      'Origins under which clients reach the ACME server; the first is the canonical one, which all URLs handed out begin with; https://SERVICE.NAMESPACE.svc when absent.',
       16,
     ),
   ),
   distributionURL: Type.Optional(
     Origin(
       'http',
-      'Origin of the plain HTTP listener, as written into certificates for their CRL and issuer certificate; http://<service.name>.<namespace>.svc:<listen.distribution> when absent.',
+      'Origin of the plain HTTP listener, as written into certificates for their CRL and issuer certificate; http://SERVICE.NAMESPACE.svc:PORT when absent.',
     ),
   ),
   namespace: Type.Optional(
@@ -82,7 +82,7 @@ export const ConfigSchema = Closed({
   trustProxy: Type.Optional(
     List(
       Cidr,
-      'Proxies whose X-Forwarded-For header is believed; none when absent, so that the source of a request is the address of its connection.',
+      'Proxies whose X-Forwarded-For header is believed as to where a request comes from; none when absent.',
       64,
     ),
   ),
@@ -91,7 +91,7 @@ export const ConfigSchema = Closed({
       {
         secretName: Type.Optional(
           Name(
-            'A Secret of type kubernetes.io/tls in the namespace of the operator, kept by somebody else; a certificate of an own CA, made and renewed by the operator, when absent.',
+            'A Secret of type kubernetes.io/tls in the namespace of the operator, kept by somebody else; a certificate that the operator makes and renews when absent.',
           ),
         ),
       },

@@ -69,7 +69,7 @@ export interface AcmeServer {
 
 export function createAcmeServer(deps: AcmeServerDeps): AcmeServer {
   const { objects, counters } = deps;
-  const nonces = createNonces(deps.random);
+  const nonces = createNonces(deps);
   const limits = createRateLimits({
     clock: deps.clock,
     limited: counters.rateLimited,

@@ -11,6 +11,7 @@ import type { Clock, Random } from '../ports.ts';
 import { termsNotAgreed } from './account.ts';
 import { type Authenticated, readPayload, readTime, type Reply } from './exchange.ts';
 import type { AcmeObjects } from './objects.ts';
+import type { Keyring } from './keyring.ts';
 import { factsOfNew, type OrderView } from './order.ts';
 import type { RateLimits } from './rate-limits.ts';
 import type { Replacements } from './renewal-info.ts';
@@ -28,6 +29,7 @@ export interface NewOrderDeps {
   limits: RateLimits;
   view: OrderView;
   replacements: Replacements;
+  keyring: Pick<Keyring, 'currentKey'>;
   clock: Clock;
   random: Random;
 }
@@ -91,6 +93,7 @@ function parseOrder(deps: NewOrderDeps, exchange: Authenticated): Order {
     ...(profile === undefined ? {} : { profile }),
     ...(replaces ? { replaces } : {}),
     reused: new Map(),
+    tokenKey: deps.keyring.currentKey(),
   };
 }
 

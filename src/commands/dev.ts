@@ -143,7 +143,7 @@ async function assemble(
   const metrics = createMetrics();
   const cluster = countWrites(store, metrics.clusterWrites);
   const secrets = createSecretReader(cluster, NAMESPACE);
-  const keyring = await loadKeyring(secrets, random);
+  const keyring = await loadKeyring({ cluster, namespace: NAMESPACE, clock, random });
   const serving = await servingCertificate(
     { secrets, clock, random },
     { dnsNames: ['localhost'], ipAddresses: ['127.0.0.1', '::1'] },

@@ -88,7 +88,7 @@ const manifests = await watchManifests({
 if (manifests.errors > 0) throw new Error('the manifests of the test are wrong');
 await mirrorSecrets({ cluster, clock, folder: join(folder.path, 'secrets'), signal, report });
 const secrets = ports.secrets(createSecretReader(cluster, NAMESPACE));
-const keyring = await loadKeyring(secrets, random);
+const keyring = await loadKeyring({ cluster, namespace: NAMESPACE, clock, random });
 const serving = await servingCertificate({ secrets, clock, random }, { dnsNames: ['localhost'], ipAddresses: [HOST] });
 const operator = createOperator({
   cluster,

@@ -77,7 +77,7 @@ export async function startOperator(options: HarnessOptions = {}) {
     cluster,
     namespace: NAMESPACE,
     secrets,
-    keyring: await loadKeyring(secrets, random),
+    keyring: await loadKeyring({ cluster, namespace: NAMESPACE, clock, random }),
     validators: createValidators({
       denyList: createLoopbackDenyList([]),
       clock,
