@@ -12,6 +12,7 @@ import { Problem } from '../domain/problem.ts';
 import type { Cache, Counter, Histogram, Log, Random } from '../ports.ts';
 import type { Authenticator, SignedRequest } from './authenticate.ts';
 import { answerClientError } from './client-error.ts';
+import type { LiveIssuer } from './confirm.ts';
 import type { Authenticated, Exchange, Reply, Signed } from './exchange.ts';
 import type { Nonces } from './nonces.ts';
 import { createUrls, type Urls } from './urls.ts';
@@ -43,6 +44,7 @@ export interface AppDeps {
   authenticator: Authenticator;
   nonces: Nonces;
   issuers: Cache<ClusterCAIssuer>;
+  liveIssuer: LiveIssuer;
   /** Without trailing slash, the canonical one first. */
   externalURLs: readonly string[];
   random: Random;
@@ -69,8 +71,8 @@ function routes(
       handle(await authenticator.withAccount(exchange, signedOf(request)));
   const key =
     (handle: Handler<Signed>): Handle =>
-    (exchange, request) =>
-      handle(authenticator.withKey(exchange, signedOf(request)));
+    async (exchange, request) =>
+      handle(await authenticator.withKey(exchange, signedOf(request)));
   const either =
     (handle: Handler<Signed>): Handle =>
     async (exchange, request) =>
@@ -195,7 +197,7 @@ function createFrame(deps: AppDeps): Frame {
     fail,
     serve: async (request, reply, handle) => {
       try {
-        return send(request, reply, await handle(exchangeOf(deps, urlsOf, request), request));
+        return send(request, reply, await handle(await exchangeOf(deps, urlsOf, request), request));
       } catch (error) {
         return fail(request, reply, error);
       }
@@ -215,9 +217,13 @@ function urlsByIssuer(externalURL: string): UrlsOf {
   };
 }
 
-function exchangeOf({ issuers }: AppDeps, urlsOf: UrlsOf, request: FastifyRequest): Exchange {
+/** What a name looks like that an issuer can have. */
+const NAME = /^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$/;
+
+async function exchangeOf(deps: AppDeps, urlsOf: UrlsOf, request: FastifyRequest): Promise<Exchange> {
   const params = request.params as Record<string, string>;
-  const issuer = issuers.get({ name: params.issuer ?? '' });
+  const name = params.issuer ?? '';
+  const issuer = deps.issuers.get({ name }) ?? (NAME.test(name) ? await deps.liveIssuer(name) : undefined);
   if (!issuer) throw new Problem('malformed', 'no such issuer', { status: 404 });
   const cursor = /^\d{1,9}$/.exec((request.query as { cursor?: string }).cursor ?? '')?.[0];
   return {

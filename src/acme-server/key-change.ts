@@ -16,6 +16,8 @@ export function createKeyChangeHandler(deps: { objects: AcmeObjects }) {
   return async function keyChange(exchange: Authenticated): Promise<Reply> {
     const key = newKey(exchange);
     const live = (await deps.objects.liveAccount(exchange.account.metadata.name)) ?? exchange.account;
+    if (live.spec.thumbprint !== exchange.account.spec.thumbprint || live.spec.deactivated)
+      throw new Problem('unauthorized', 'the key of the request is no key of the account any more', { status: 401 });
     await reserve(deps.objects, exchange, live, key);
     const account = await swap(deps.objects, live, key);
     return {

@@ -39,7 +39,7 @@ export function createNewOrderHandler(deps: NewOrderDeps) {
     deps.limits.take('newOrder', exchange.account.metadata.name);
     requireTerms(exchange);
     requireOpen(exchange.issuer);
-    const order = parseOrder(deps, exchange);
+    const order = await parseOrder(deps, exchange);
     for (const identifier of order.identifiers) {
       deps.limits.check('failedValidation', `${order.account}|${identifierKey(baseIdentifier(identifier))}`);
     }
@@ -72,7 +72,7 @@ export function requireOpen(issuer: ClusterCAIssuer): void {
   });
 }
 
-function parseOrder(deps: NewOrderDeps, exchange: Authenticated): Order {
+async function parseOrder(deps: NewOrderDeps, exchange: Authenticated): Promise<Order> {
   const payload = readPayload(exchange);
   const identifiers = parseOrderIdentifiers(payload.identifiers, MAX_IDENTIFIERS);
   for (const identifier of identifiers) requireChallenge(exchange.issuer, identifier);
@@ -80,7 +80,7 @@ function parseOrder(deps: NewOrderDeps, exchange: Authenticated): Order {
   const now = new Date(Math.floor(deps.clock.now().getTime() / 1000) * 1000);
   const validity = parseValidity(payload, now);
   const profile = parseProfile(exchange.issuer, payload.profile);
-  const replaces = deps.replacements.parse(exchange, payload.replaces, identifiers);
+  const replaces = await deps.replacements.parse(exchange, payload.replaces, identifiers);
   const life = exchange.issuer.spec.acme?.orderDuration;
   return {
     id: deps.random.bytes(16).toString('base64url'),

@@ -102,3 +102,20 @@ export const LeaseKind: Kind<Lease> = {
   ],
   description: 'A Kubernetes Lease.',
 };
+
+export interface EndpointSlice extends KubeObject {
+  addressType: 'IPv4' | 'IPv6' | 'FQDN';
+  /** Ready or not. */
+  endpoints?: { addresses: string[] }[] | null;
+}
+
+export const EndpointSliceKind: Kind<EndpointSlice> = {
+  ...core,
+  group: 'discovery.k8s.io',
+  kind: 'EndpointSlice',
+  plural: 'endpointslices',
+  singular: 'endpointslice',
+  namespaced: true,
+  columns: [{ name: 'Age', jsonPath: '.metadata.creationTimestamp', type: 'date' }],
+  description: 'Addresses of the endpoints of a Service.',
+};

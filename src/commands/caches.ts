@@ -5,7 +5,7 @@ import { type Account, AccountKind, AuthorizationKind } from '../api/acme.ts';
 import { ClusterCAIssuerKind } from '../api/ca-issuer.ts';
 import { CertificateClaimKind } from '../api/certificate-claim.ts';
 import { CertificateRequestPolicyKind } from '../api/certificate-request-policy.ts';
-import { NamespaceKind, SecretKind } from '../api/core.ts';
+import { EndpointSliceKind, NamespaceKind, SecretKind } from '../api/core.ts';
 import { IssuedCertificateKind } from '../api/issued-certificate.ts';
 import type { Kind, KubeObject } from '../api/kind.ts';
 import { CLAIM_INDEXES } from '../controllers/certificate-claim.ts';
@@ -20,6 +20,8 @@ export interface CachesDeps {
   clock: Clock;
   random: Random;
   log: Log;
+  /** The operator's. */
+  namespace: string;
 }
 
 const ACCOUNT_INDEXES = {
@@ -28,10 +30,10 @@ const ACCOUNT_INDEXES = {
     spec.externalAccountBinding ? [eabKey(spec.issuerUID, spec.externalAccountBinding.keyID)] : [],
 };
 
-export function createCaches({ cluster, clock, random, log }: CachesDeps) {
+export function createCaches({ cluster, clock, random, log, namespace }: CachesDeps) {
   const watch = <T extends KubeObject>(
     kind: Kind<T>,
-    more: Pick<ReflectorDeps<T>, 'indexes' | 'transform'> = {},
+    more: Pick<ReflectorDeps<T>, 'indexes' | 'transform' | 'namespace'> = {},
   ): Reflector<T> => createReflector({ cluster, clock, random, log, kind, ...more });
   const caches = {
     issuers: watch(ClusterCAIssuerKind),
@@ -39,6 +41,7 @@ export function createCaches({ cluster, clock, random, log }: CachesDeps) {
     claims: watch(CertificateClaimKind, { indexes: CLAIM_INDEXES }),
     secretCache: watch(SecretKind, { transform: withoutValues }),
     namespaces: watch(NamespaceKind),
+    slices: watch(EndpointSliceKind, { namespace }),
     accounts: watch(AccountKind, { indexes: ACCOUNT_INDEXES }),
     authorizations: watch(AuthorizationKind, {
       indexes: { [REUSE_INDEX]: ({ spec }) => (spec.outcome === 'valid' ? [reuseKey(spec)] : []) },
