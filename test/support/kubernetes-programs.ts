@@ -13,8 +13,8 @@ export function kubernetesPrograms(): { folder: string } | { missing: string } {
   const folder = named ?? cacheFolder();
   const absent = KUBERNETES_PROGRAMS.filter((program) => !isExecutable(join(folder, program)));
   if (absent.length === 0) return { folder };
-  const remedy = named === undefined ? 'npm run kubernetes' : 'KUBEBUILDER_ASSETS names a folder without';
-  return { missing: `${absent.join(' and ')} missing (${remedy})` };
+  const where = named === undefined ? '(npm run kubernetes)' : 'in the folder that KUBEBUILDER_ASSETS names';
+  return { missing: `${absent.join(' and ')} missing ${where}` };
 }
 
 /** Folder of built and fetched programs. */
