@@ -41,11 +41,15 @@ export function createCaches({ cluster, clock, random, log, namespace }: CachesD
     secretCache: watch(metadataOf(SecretKind)),
     namespaces: watch(NamespaceKind),
     slices: watch(EndpointSliceKind, { namespace }),
-    accounts: watch(AccountKind, { indexes: ACCOUNT_INDEXES }),
+    accounts: watch(AccountKind, { namespace, indexes: ACCOUNT_INDEXES }),
     authorizations: watch(AuthorizationKind, {
+      namespace,
       indexes: { [REUSE_INDEX]: ({ spec }) => (spec.outcome === 'valid' ? [reuseKey(spec)] : []) },
     }),
-    issued: watch(IssuedCertificateKind, { indexes: { ...RECORD_INDEXES, [REVOKED_INDEX]: revokedIndex } }),
+    issued: watch(IssuedCertificateKind, {
+      namespace,
+      indexes: { ...RECORD_INDEXES, [REVOKED_INDEX]: revokedIndex },
+    }),
   };
   const all = Object.values(caches);
   return {

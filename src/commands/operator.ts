@@ -57,6 +57,12 @@ export interface OperatorDeps {
     service: string;
   };
   limits?: Readonly<Record<Limit, Bucket>>;
+  /** For what controllers write; `cluster` when absent. */
+  leaderCluster?: Cluster;
+  /** Name of this process among its replicas; `countersign` when absent. */
+  instance?: string;
+  /** Whether this process wants requests, its caches apart. */
+  ready?: () => boolean;
   /** Further sweeps of what has served its time. */
   sweeps?: NonNullable<ControllersDeps['sweeps']>;
 }
@@ -78,13 +84,14 @@ export function createOperator(deps: OperatorDeps) {
   const distribution = createDistributionApp({
     issuers: caches.issuers,
     crls,
-    ready: () => Object.values(caches).every((cache) => cache.hasSynced()),
+    ready: () => Object.values(caches).every((cache) => cache.hasSynced()) && (deps.ready?.() ?? true),
     metrics: () => deps.metrics.render(),
     log: deps.log,
   });
-  const events = createEventRecorder({ ...deps, instance: 'countersign' });
+  const leader = { ...deps, cluster: deps.leaderCluster ?? deps.cluster };
+  const events = createEventRecorder({ ...leader, instance: deps.instance ?? 'countersign' });
   const controllers = createControllers({
-    ...deps,
+    ...leader,
     ...services,
     caches: { ...caches, secrets: caches.secretCache, records: caches.issued },
     marks: deps.keyring,
@@ -119,6 +126,10 @@ export function createOperator(deps: OperatorDeps) {
     /** Runs the controllers, which one replica does at a time; may be called again once it has resolved. */
     lead,
     caches,
+    /** Takes no more requests; resolves once those under way have been answered. */
+    drain: async () => {
+      await acme.app.close();
+    },
     /** Stops serving, in order: no new requests, validations ended. */
     close: async () => {
       await acme.stop();

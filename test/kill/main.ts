@@ -113,7 +113,7 @@ const operator = createOperator({
   metrics: ports.metrics(createMetrics()),
   externalURLs: [`https://localhost:${settings.port}`],
   distributionURL: `http://localhost:${settings.httpPort}`,
-  server: listenerOptions(serving),
+  server: listenerOptions({ cert: serving.cert, key: serving.key }),
 });
 void operator.run(signal);
 await operator.synced(signal);
