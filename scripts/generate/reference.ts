@@ -19,7 +19,17 @@ export function renderReference(kind: Kind): string {
 
 export function renderIndex(kinds: readonly Kind[]): string {
   const rows = kinds.map((kind) => `| [${kind.kind}](${kind.singular}.md) | ${kind.description} |`);
-  return [NOTE, '# Reference', '', '| Kind | |', '|---|---|', ...rows, ''].join('\n');
+  return [
+    NOTE,
+    '# Reference',
+    '',
+    '| Kind | |',
+    '|---|---|',
+    ...rows,
+    '',
+    '[Rights](rights.md): what the operator may do at the Kubernetes API, and why.',
+    '',
+  ].join('\n');
 }
 
 function facts(kind: Kind): string {

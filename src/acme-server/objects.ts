@@ -7,11 +7,27 @@ import {
   AuthorizationKind,
   type AuthorizationSpec,
 } from '../api/acme.ts';
+import type { Right } from '../api/right.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import { hashName } from '../domain/encoding.ts';
 import { type AuthorizationRef, authorizationName } from '../domain/order.ts';
 import type { Cache, Cluster } from '../ports.ts';
 import type { Keyring } from './keyring.ts';
+
+export const ACME_RIGHTS: readonly Right[] = [
+  {
+    kind: AccountKind,
+    verbs: ['get', 'list', 'watch', 'create', 'update'],
+    in: ['operator'],
+    why: 'know ACME accounts, register new ones, and change their contacts, keys and state',
+  },
+  {
+    kind: AuthorizationKind,
+    verbs: ['get', 'list', 'watch', 'create', 'update'],
+    in: ['operator'],
+    why: 'keep the outcome of each validation, reuse it, and deactivate it when asked to',
+  },
+];
 
 export interface ObjectsDeps {
   cluster: Cluster;

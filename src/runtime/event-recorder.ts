@@ -2,7 +2,17 @@
 // object, and never an error or a wait for the caller.
 import { type Event, EventKind } from '../api/core.ts';
 import type { KubeObject, NewObject } from '../api/kind.ts';
+import type { Right } from '../api/right.ts';
 import type { Clock, Cluster, EventRecorder, Log, Random } from '../ports.ts';
+
+export const EVENT_RIGHTS: readonly Right[] = [
+  {
+    kind: EventKind,
+    verbs: ['create'],
+    in: ['tenants', 'default'],
+    why: 'leave Events at claims, and in `default` those about objects without a namespace',
+  },
+];
 
 export interface EventRecorderDeps {
   cluster: Pick<Cluster, 'create'>;
