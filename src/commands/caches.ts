@@ -13,7 +13,7 @@ import { withoutValues } from '../controllers/index.ts';
 import { REVOKED_INDEX, revokedIndex } from '../distribution/crl.ts';
 import { RECORD_INDEXES } from '../issuance/records.ts';
 import type { Clock, Cluster, Log, Random } from '../ports.ts';
-import { joinReflectors } from '../runtime/joined-reflector.ts';
+import { joinNamespaces } from '../runtime/partitioned-reflector.ts';
 import { createReflector, type Reflector, type ReflectorDeps } from '../runtime/reflector.ts';
 
 export interface CachesDeps {
@@ -45,7 +45,7 @@ export function createCaches({ cluster, namespace, tenants, clock, random, log }
     others: readonly string[] = [],
   ): Reflector<T> =>
     tenants
-      ? joinReflectors(
+      ? joinNamespaces(
           new Map([...tenants, ...others].map((name) => [name, watch(kind, { ...more, namespace: name })])),
         )
       : watch(kind, more);

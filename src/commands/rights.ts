@@ -9,6 +9,7 @@ import { GARBAGE_RIGHTS } from '../controllers/garbage.ts';
 import { CHAIN_RIGHTS } from '../issuance/chains.ts';
 import { RECORD_RIGHTS } from '../issuance/records.ts';
 import { EVENT_RIGHTS } from '../runtime/event-recorder.ts';
+import { leaseRights } from '../runtime/lease-lock.ts';
 
 export interface Feature {
   /** Last part of the names of its roles. */
@@ -17,6 +18,9 @@ export interface Feature {
   does: string;
   rights: readonly Right[];
 }
+
+/** Name of the Lease of the replica that leads, in the operator's namespace. */
+export const LEADER_LEASE = 'countersign-leader';
 
 export const FEATURES: readonly Feature[] = [
   {
@@ -31,5 +35,6 @@ export const FEATURES: readonly Feature[] = [
   { name: 'claims', does: 'Has certificates issued for CertificateClaims.', rights: CLAIM_RIGHTS },
   { name: 'claim-secrets', does: 'Keeps those certificates in Secrets.', rights: CLAIM_SECRET_RIGHTS },
   { name: 'garbage', does: 'Deletes what has served its time.', rights: GARBAGE_RIGHTS },
+  { name: 'leader-election', does: 'Has one replica lead.', rights: leaseRights(LEADER_LEASE) },
   { name: 'events', does: 'Tells people what happened to their objects.', rights: EVENT_RIGHTS },
 ];

@@ -6,7 +6,12 @@ import { SecretKind } from '../../src/api/core.ts';
 import { IssuedCertificateKind } from '../../src/api/issued-certificate.ts';
 import { parsePemCertificates } from '../../src/domain/chain.ts';
 import { createChainStore } from '../../src/issuance/chains.ts';
+import { LEADER_LEASE } from '../../src/commands/rights.ts';
 import type { Cluster } from '../../src/ports.ts';
+import { createClock } from '../../src/runtime/clock.ts';
+import { createLeaderElection } from '../../src/runtime/leader-election.ts';
+import { createRandom } from '../../src/runtime/random.ts';
+import { createCapturingLog } from '../fakes/log.ts';
 import { readCertificate } from '../conformance/certificates.ts';
 import { binding, EAB_KEYS } from '../conformance/external-account-keys.ts';
 import type { HarnessOptions } from '../operator/harness.ts';
@@ -51,6 +56,7 @@ export async function useEveryFeature(stage: Stage): Promise<void> {
   await decideAuthorizations(stage);
   await claim(stage);
   await keepNewChain(stage);
+  await lead(stage);
   await expire(stage);
 }
 
@@ -136,6 +142,21 @@ async function keepNewChain({ operator, admin }: Stage): Promise<void> {
     ...parsePemCertificates(pem),
     ...parsePemCertificates(pem),
   ]);
+}
+
+/** Wins the lease, and gives it back. */
+async function lead({ operator, namespace }: Stage): Promise<void> {
+  const done = new AbortController();
+  const election = createLeaderElection({
+    cluster: operator,
+    clock: createClock(),
+    random: createRandom(),
+    log: createCapturingLog(),
+    namespace,
+    name: LEADER_LEASE,
+    identity: 'one',
+  });
+  await election.run(async () => done.abort(), done.signal);
 }
 
 /** Everything expires, and goes; the account that is bound externally stays. */

@@ -3,7 +3,7 @@ import type { KubeObject } from '../api/kind.ts';
 import type { Reflector } from './reflector.ts';
 
 /** `parts` by the namespace that each watches. */
-export function joinReflectors<T extends KubeObject>(parts: ReadonlyMap<string, Reflector<T>>): Reflector<T> {
+export function joinNamespaces<T extends KubeObject>(parts: ReadonlyMap<string, Reflector<T>>): Reflector<T> {
   const all = [...parts.values()];
   const each = async (wait: (part: Reflector<T>) => Promise<void>) => void (await Promise.all(all.map(wait)));
   return {
