@@ -1,6 +1,9 @@
 // What the manifests of deploy/ give to whom: never more than is declared.
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import process from 'node:process';
 import { expect, test } from 'vitest';
-import { stringify } from 'yaml';
+import { parseAllDocuments, stringify } from 'yaml';
 import { installationManifests } from '../../scripts/generate/deploy.ts';
 import { INSTALLATION, type Manifest } from '../../scripts/generate/manifest.ts';
 import { rulesAt } from '../../scripts/generate/roles.ts';
@@ -86,6 +89,19 @@ test('every binding is of a role there is, to the ServiceAccount alone', () => {
     expect(stringify(all)).not.toContain('countersign-system');
     expect(stringify(all)).toContain('system:serviceaccount:pki-system:pki');
   }
+});
+
+test("the manifests of an installation of one's own are printed, or the mistake", () => {
+  const script = join(import.meta.dirname, '../../scripts/deploy.ts');
+  const print = (...args: string[]) => spawnSync(process.execPath, [script, ...args], { encoding: 'utf8' });
+  const { stdout, status } = print('--namespace', 'pki-system', '--tenants', 'payments,web');
+  const wanted = installationManifests({ name: 'countersign', namespace: 'pki-system' }, TENANTS);
+  expect(status).toBe(0);
+  expect(parseAllDocuments(stdout).map((document) => document.toJS() as unknown)).toEqual(
+    JSON.parse(JSON.stringify(wanted)),
+  );
+  const wrong = print('--tenants', 'payments,Web');
+  expect([wrong.status, wrong.stdout, wrong.stderr]).toEqual([1, '', 'no valid name: "Web"\n']);
 });
 
 test('rights become one rule for a resource and its names; only create goes without names', () => {
