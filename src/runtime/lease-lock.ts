@@ -72,9 +72,7 @@ export function createLeaseLock(deps: LeaseLockDeps): LeaseLock {
 
   async function take(lease: Lease | undefined): Promise<true> {
     const spec = taken(lease);
-    ours = lease
-      ? await api.replace({ ...lease, spec })
-      : await api.create({ metadata: { namespace, name }, spec });
+    ours = lease ? await api.replace({ ...lease, spec }) : await api.create({ metadata: { namespace, name }, spec });
     see(ours);
     return true;
   }
@@ -104,7 +102,10 @@ export function createLeaseLock(deps: LeaseLockDeps): LeaseLock {
         const { spec = {} } = ours;
         const now = renderMicroTime(clock.now());
         try {
-          await api.replace({ ...ours, spec: { ...spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime: now } });
+          await api.replace({
+            ...ours,
+            spec: { ...spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime: now },
+          });
           ours = undefined;
         } catch (error) {
           log.debug({ lease: name, error }, 'the lease was not released');
