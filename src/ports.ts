@@ -56,7 +56,8 @@ export type WatchEvent<T> =
 
 /**
  * The Kubernetes API as this program uses it. Errors are ClusterError with the API's own reasons. Objects handed out are the
- * caller's to keep and must not be changed in place (adapters may freeze them); objects taken in are copied.
+ * caller's to keep and must not be changed in place (adapters freeze them); objects taken in are copied. A kind of `metadataOf`
+ * reads metadata alone. A write that ends in Unavailable with `outcomeUnknown` may have been done: look before doing it again.
  */
 export interface Cluster {
   /** The object, or undefined. Always a live read. */

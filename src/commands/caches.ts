@@ -7,9 +7,8 @@ import { CertificateClaimKind } from '../api/certificate-claim.ts';
 import { CertificateRequestPolicyKind } from '../api/certificate-request-policy.ts';
 import { NamespaceKind, SecretKind } from '../api/core.ts';
 import { IssuedCertificateKind } from '../api/issued-certificate.ts';
-import type { Kind, KubeObject } from '../api/kind.ts';
+import { type Kind, type KubeObject, metadataOf } from '../api/kind.ts';
 import { CLAIM_INDEXES } from '../controllers/certificate-claim.ts';
-import { withoutValues } from '../controllers/index.ts';
 import { REVOKED_INDEX, revokedIndex } from '../distribution/crl.ts';
 import { RECORD_INDEXES } from '../issuance/records.ts';
 import type { Clock, Cluster, Log, Random } from '../ports.ts';
@@ -37,7 +36,7 @@ export function createCaches({ cluster, clock, random, log }: CachesDeps) {
     issuers: watch(ClusterCAIssuerKind),
     policies: watch(CertificateRequestPolicyKind),
     claims: watch(CertificateClaimKind, { indexes: CLAIM_INDEXES }),
-    secretCache: watch(SecretKind, { transform: withoutValues }),
+    secretCache: watch(metadataOf(SecretKind)),
     namespaces: watch(NamespaceKind),
     accounts: watch(AccountKind, { indexes: ACCOUNT_INDEXES }),
     authorizations: watch(AuthorizationKind, {

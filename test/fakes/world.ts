@@ -7,11 +7,11 @@ import { CertificateRequestPolicyKind } from '../../src/api/certificate-request-
 import { NamespaceKind, SecretKind } from '../../src/api/core.ts';
 import { ALL_KINDS } from '../../src/api/index.ts';
 import { type IssuedCertificate, IssuedCertificateKind } from '../../src/api/issued-certificate.ts';
-import type { Kind, KubeObject, NewObject } from '../../src/api/kind.ts';
+import { type Kind, type KubeObject, metadataOf, type NewObject } from '../../src/api/kind.ts';
 import { createEmbeddedCluster } from '../../src/cluster/embedded.ts';
 import { memoryStorage } from '../../src/cluster/storage.ts';
 import { CLAIM_INDEXES } from '../../src/controllers/certificate-claim.ts';
-import { type ControllersDeps, createControllers, withoutValues } from '../../src/controllers/index.ts';
+import { type ControllersDeps, createControllers } from '../../src/controllers/index.ts';
 import { createRecords, RECORD_INDEXES } from '../../src/issuance/records.ts';
 import type { Backend, BackendHealth, Cluster } from '../../src/ports.ts';
 import { createEventRecorder } from '../../src/runtime/event-recorder.ts';
@@ -63,7 +63,7 @@ export async function startWorld(store = createFakeStore(), overrides: Partial<C
     issuers: cache(ClusterCAIssuerKind),
     policies: cache(CertificateRequestPolicyKind),
     claims: cache(CertificateClaimKind, { indexes: CLAIM_INDEXES }),
-    secrets: cache(SecretKind, { transform: withoutValues }),
+    secrets: cache(metadataOf(SecretKind)),
     namespaces: cache(NamespaceKind),
     accounts: cache(AccountKind),
     authorizations: cache(AuthorizationKind),
