@@ -95,7 +95,7 @@ export function createOperator(deps: OperatorDeps) {
     /** Keeps caches and runs controllers until the signal aborts. */
     run: async (signal: AbortSignal) => {
       await Promise.all([keep(signal), controllers.run(filled(signal), signal)]);
-      await events.drain();
+      await events.close();
     },
     /** Stops serving, in order: no new requests, validations ended. */
     close: async () => {
