@@ -11,6 +11,7 @@ export function joinNamespaces<T extends KubeObject>(parts: ReadonlyMap<string, 
     list: () => all.flatMap((part) => part.list()),
     byIndex: (index, value) => all.flatMap((part) => part.byIndex(index, value)),
     hasSynced: () => all.every((part) => part.hasSynced()),
+    ageSeconds: () => Math.max(0, ...all.map((part) => part.ageSeconds())),
     onChange: (listener) => {
       const stops = all.map((part) => part.onChange(listener));
       return () => {

@@ -2,13 +2,14 @@
 import { AccountKind, AuthorizationKind } from '../../src/api/acme.ts';
 import { ClusterCAIssuerKind } from '../../src/api/ca-issuer.ts';
 import { CertificateClaimKind } from '../../src/api/certificate-claim.ts';
-import { SecretKind } from '../../src/api/core.ts';
+import { EventKind, SecretKind } from '../../src/api/core.ts';
 import { IssuedCertificateKind } from '../../src/api/issued-certificate.ts';
 import { parsePemCertificates } from '../../src/domain/chain.ts';
 import { createChainStore } from '../../src/issuance/chains.ts';
 import { LEADER_LEASE } from '../../src/commands/rights.ts';
 import type { Cluster } from '../../src/ports.ts';
 import { createClock } from '../../src/runtime/clock.ts';
+import { createEventRecorder } from '../../src/runtime/event-recorder.ts';
 import { createLeaderElection } from '../../src/runtime/leader-election.ts';
 import { createRandom } from '../../src/runtime/random.ts';
 import { createCapturingLog } from '../fakes/log.ts';
@@ -57,6 +58,7 @@ export async function useEveryFeature(stage: Stage): Promise<void> {
   await claim(stage);
   await keepNewChain(stage);
   await lead(stage);
+  await repeat(stage);
   await expire(stage);
 }
 
@@ -157,6 +159,31 @@ async function lead({ operator, namespace }: Stage): Promise<void> {
     identity: 'one',
   });
   await election.run(async () => done.abort(), done.signal);
+}
+
+/** What goes on happening becomes a series of one Event. */
+async function repeat({ operator, admin, tenant: namespace }: Stage): Promise<void> {
+  const log = createCapturingLog();
+  const events = createEventRecorder({
+    cluster: operator,
+    clock: createClock(),
+    random: createRandom(),
+    log,
+    instance: 'one',
+  });
+  const about = [
+    await admin.get(CertificateClaimKind, { namespace, name: 'shop' }),
+    await admin.get(ClusterCAIssuerKind, { name: 'main' }),
+  ];
+  for (let times = 0; times < 2; times++) {
+    for (const object of about) if (object) events.event(object, 'Warning', 'Repeated', 'this goes on');
+    await events.drain();
+  }
+  await events.close();
+  if (log.lines.length > 0) throw new Error(`Events were not recorded: ${JSON.stringify(log.lines)}`);
+  const { items } = await admin.list(EventKind);
+  const series = items.filter(({ reason, series: more }) => reason === 'Repeated' && more?.count === 2);
+  if (series.length !== 2) throw new Error(`${series.length} Events are series`);
 }
 
 /** Everything expires, and goes; the account that is bound externally stays. */
