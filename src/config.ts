@@ -1,7 +1,7 @@
 // The configuration of `countersign serve`: one schema, from a YAML or JSON file to a frozen Config, every mistake at once.
 import { type Static, Type } from 'typebox';
 import { parseDocument } from 'yaml';
-import { Cidr, Closed, Duration, type FieldError, List, Name } from './api/kind.ts';
+import { Cidr, Closed, Duration, type FieldError, List, Name, SetOf } from './api/kind.ts';
 import { isDnsLabel } from './api/metadata.ts';
 import { schemaFaults } from './api/validate.ts';
 import { parseNetwork, renderAddress, parseAddress } from './domain/address.ts';
@@ -43,6 +43,13 @@ export const ConfigSchema = Closed({
   namespace: Type.Optional(
     Namespace(
       'Namespace of the operator: its records, accounts, keys, and the Secrets of cluster issuers; the namespace of the ServiceAccount when absent.',
+    ),
+  ),
+  watchNamespaces: Type.Optional(
+    SetOf(
+      Namespace('Name of a namespace.'),
+      'Namespaces that are served, with the roles of deploy/per-namespace.yaml in each; all when absent.',
+      64,
     ),
   ),
   service: Type.Optional(
@@ -112,7 +119,7 @@ export const ConfigSchema = Closed({
     Closed(
       {
         leaseName: Type.Optional(
-          Name('Name of the Lease whose holder runs the controllers; countersign when absent.'),
+          Name('Name of the Lease whose holder runs the controllers, to which the roles of deploy/ are held; countersign-leader when absent.'),
         ),
       },
       'Which replica runs the controllers.',
@@ -153,6 +160,8 @@ export interface Config {
   readonly externalURLs: readonly string[];
   readonly distributionURL: string;
   readonly namespace: string;
+  /** Undefined: all. */
+  readonly watchNamespaces: readonly string[] | undefined;
   readonly serviceName: string;
   readonly listen: {
     /** Undefined: all addresses. */
@@ -221,6 +230,7 @@ function complete(given: Given, podNamespace: string | undefined): Config {
     externalURLs: given.externalURLs ?? [`https://${host}`],
     distributionURL: given.distributionURL ?? `http://${host}:${distribution}`,
     namespace,
+    watchNamespaces: given.watchNamespaces,
     serviceName,
     listen: {
       address: given.listen?.address,
@@ -231,7 +241,7 @@ function complete(given: Given, podNamespace: string | undefined): Config {
     trustProxy: given.trustProxy ?? [],
     tlsSecretName: given.tls?.secretName,
     rotateAfterMs: parseDuration(given.sealingKeys?.rotateAfter ?? '2160h'),
-    leaseName: given.leaderElection?.leaseName ?? 'countersign',
+    leaseName: given.leaderElection?.leaseName ?? 'countersign-leader',
     deniedNetworks: given.validation?.deniedNetworks ?? [],
     logLevel: given.logging?.level ?? 'info',
   };

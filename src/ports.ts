@@ -88,8 +88,11 @@ export interface Cache<T extends KubeObject> {
   /** Objects whose index function gave `value`. Throws for an index that was not declared. */
   byIndex(index: string, value: string): readonly T[];
   hasSynced(): boolean;
-  /** Called after each change with the object as it is now (or was, when deleted). Returns an unsubscribe function. */
-  onChange(listener: (object: T, type: 'ADDED' | 'MODIFIED' | 'DELETED') => void): () => void;
+  /**
+   * Called after each change with the object as it is now (or was, when deleted) and, for MODIFIED, as it was before. Returns an
+   * unsubscribe function.
+   */
+  onChange(listener: (object: T, type: 'ADDED' | 'MODIFIED' | 'DELETED', before?: T) => void): () => void;
 }
 
 // ---- Validation ---------------------------------------------------------------------------------------------------

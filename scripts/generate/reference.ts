@@ -22,8 +22,19 @@ export function renderReference(kind: Kind): string {
 
 export function renderIndex(kinds: readonly Kind[]): string {
   const rows = kinds.map((kind) => `| [${kind.kind}](${kind.singular}.md) | ${kind.description} |`);
-  const more = '[Configuration of `countersign serve`](configuration.md)';
-  return [NOTE, '# Reference', '', '| Kind | |', '|---|---|', ...rows, '', more, ''].join('\n');
+  return [
+    NOTE,
+    '# Reference',
+    '',
+    '| Kind | |',
+    '|---|---|',
+    ...rows,
+    '',
+    '[Configuration of `countersign serve`](configuration.md)',
+    '',
+    '[Rights](rights.md): what the operator may do at the Kubernetes API, and why.',
+    '',
+  ].join('\n');
 }
 
 /** The page of `countersign serve --config`. */

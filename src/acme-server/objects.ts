@@ -8,6 +8,7 @@ import {
   type AuthorizationSpec,
 } from '../api/acme.ts';
 import type { KubeObject } from '../api/kind.ts';
+import type { Right } from '../api/right.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import { hashName } from '../domain/encoding.ts';
 import { type AuthorizationRef, authorizationName } from '../domain/order.ts';
@@ -21,6 +22,21 @@ export interface Change {
   name: string;
   generation: number;
 }
+
+export const ACME_RIGHTS: readonly Right[] = [
+  {
+    kind: AccountKind,
+    verbs: ['get', 'list', 'watch', 'create', 'update'],
+    in: ['operator'],
+    why: 'know ACME accounts, register new ones, and change their contacts, keys and state',
+  },
+  {
+    kind: AuthorizationKind,
+    verbs: ['get', 'list', 'watch', 'create', 'update'],
+    in: ['operator'],
+    why: 'keep the outcome of each validation, reuse it, and deactivate it when asked to',
+  },
+];
 
 export interface ObjectsDeps {
   cluster: Cluster;

@@ -1,8 +1,18 @@
 // The replicas of this program: the addresses in the EndpointSlices of its Service.
-import type { EndpointSlice } from '../api/core.ts';
+import { type EndpointSlice, EndpointSliceKind } from '../api/core.ts';
+import type { Right } from '../api/right.ts';
 import { parseAddress, renderAddress } from '../domain/address.ts';
 import type { Cache } from '../ports.ts';
 import type { Replicas } from './peers.ts';
+
+export const REPLICA_RIGHTS: readonly Right[] = [
+  {
+    kind: EndpointSliceKind,
+    verbs: ['list', 'watch'],
+    in: ['operator'],
+    why: 'know the other replicas, and ask nobody else',
+  },
+];
 
 const SERVICE_LABEL = 'kubernetes.io/service-name';
 

@@ -7,7 +7,16 @@ const LONGEST: Readonly<Record<string, number>> = { reason: 128, action: 128, re
 const REQUIRED = ['reason', 'action', 'reportingInstance', 'reportingController', 'eventTime'];
 const QUALIFIED_NAME = /^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\/)?[A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?$/;
 /** All that an update may change is `series`. */
-const FIXED = ['regarding', 'reason', 'note', 'type', 'action', 'eventTime', 'reportingController', 'reportingInstance'];
+const FIXED = [
+  'regarding',
+  'reason',
+  'note',
+  'type',
+  'action',
+  'eventTime',
+  'reportingController',
+  'reportingInstance',
+];
 
 /** No finding for an Event that the API server would take; `old` is given on updates. */
 export function eventErrors(event: KubeObject, old: KubeObject | undefined): FieldError[] {
@@ -51,7 +60,6 @@ function seriesErrors(series: unknown): FieldError[] {
   const errors = microTimeErrors(series, 'series', ['lastObservedTime']);
   if (!Number.isInteger(series.count) || (series.count as number) < 2)
     errors.push({ path: 'series.count', message: 'must be an integer of at least 2' });
-  if (series.lastObservedTime === undefined)
-    errors.push({ path: 'series.lastObservedTime', message: 'is required' });
+  if (series.lastObservedTime === undefined) errors.push({ path: 'series.lastObservedTime', message: 'is required' });
   return errors;
 }

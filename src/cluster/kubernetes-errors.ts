@@ -45,7 +45,7 @@ export function errorOf({ code, status, retryAfterMs }: Refusal, write: boolean)
   return new ClusterError(reason, message, {
     ...(fields.length > 0 ? { fields } : {}),
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-    outcomeUnknown: write && LOST_TRACK.has(code),
+    outcomeUnknown: write && reason === 'Unavailable' && LOST_TRACK.has(code),
   });
 }
 

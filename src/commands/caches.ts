@@ -12,15 +12,18 @@ import { CLAIM_INDEXES } from '../controllers/certificate-claim.ts';
 import { REVOKED_INDEX, revokedIndex } from '../distribution/crl.ts';
 import { RECORD_INDEXES } from '../issuance/records.ts';
 import type { Clock, Cluster, Log, Random } from '../ports.ts';
+import { joinNamespaces } from '../runtime/partitioned-reflector.ts';
 import { createReflector, type Reflector, type ReflectorDeps } from '../runtime/reflector.ts';
 
 export interface CachesDeps {
   cluster: Cluster;
+  /** The operator's own. */
+  namespace: string;
+  /** The namespaces that are served; all when absent. */
+  tenants?: readonly string[];
   clock: Clock;
   random: Random;
   log: Log;
-  /** The operator's. */
-  namespace: string;
 }
 
 const ACCOUNT_INDEXES = {
@@ -29,16 +32,27 @@ const ACCOUNT_INDEXES = {
     spec.externalAccountBinding ? [eabKey(spec.issuerUID, spec.externalAccountBinding.keyID)] : [],
 };
 
-export function createCaches({ cluster, clock, random, log, namespace }: CachesDeps) {
+export function createCaches({ cluster, namespace, tenants, clock, random, log }: CachesDeps) {
   const watch = <T extends KubeObject>(
     kind: Kind<T>,
     more: Pick<ReflectorDeps<T>, 'indexes' | 'transform' | 'namespace'> = {},
   ): Reflector<T> => createReflector({ cluster, clock, random, log, kind, ...more });
+  /** In the namespaces that are served, and in `others` wherever those are listed. */
+  const watchTenants = <T extends KubeObject>(
+    kind: Kind<T>,
+    more: Pick<ReflectorDeps<T>, 'indexes' | 'transform'>,
+    others: readonly string[] = [],
+  ): Reflector<T> =>
+    tenants
+      ? joinNamespaces(
+          new Map([...tenants, ...others].map((name) => [name, watch(kind, { ...more, namespace: name })])),
+        )
+      : watch(kind, more);
   const caches = {
     issuers: watch(ClusterCAIssuerKind),
     policies: watch(CertificateRequestPolicyKind),
-    claims: watch(CertificateClaimKind, { indexes: CLAIM_INDEXES }),
-    secretCache: watch(metadataOf(SecretKind)),
+    claims: watchTenants(CertificateClaimKind, { indexes: CLAIM_INDEXES }),
+    secretCache: watchTenants(metadataOf(SecretKind), {}, [namespace]),
     namespaces: watch(NamespaceKind),
     slices: watch(EndpointSliceKind, { namespace }),
     accounts: watch(AccountKind, { namespace, indexes: ACCOUNT_INDEXES }),
@@ -46,10 +60,7 @@ export function createCaches({ cluster, clock, random, log, namespace }: CachesD
       namespace,
       indexes: { [REUSE_INDEX]: ({ spec }) => (spec.outcome === 'valid' ? [reuseKey(spec)] : []) },
     }),
-    issued: watch(IssuedCertificateKind, {
-      namespace,
-      indexes: { ...RECORD_INDEXES, [REVOKED_INDEX]: revokedIndex },
-    }),
+    issued: watch(IssuedCertificateKind, { namespace, indexes: { ...RECORD_INDEXES, [REVOKED_INDEX]: revokedIndex } }),
   };
   const all = Object.values(caches);
   return {

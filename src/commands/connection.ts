@@ -1,7 +1,4 @@
 // The cluster of `serve` and `check`: how to reach it, and whether it has what the program needs.
-import { lookup } from 'node:dns/promises';
-import { isIP } from 'node:net';
-import { EndpointSliceKind } from '../api/core.ts';
 import { OWN_KINDS } from '../api/index.ts';
 import { createKubernetesCluster, type KubernetesCluster } from '../cluster/kubernetes.ts';
 import { loadApiConfig } from '../cluster/kubernetes-config.ts';
@@ -56,25 +53,4 @@ export async function requireKinds({ cluster, server }: Connection, clock: Clock
 export async function missingKinds(cluster: Pick<KubernetesCluster, 'serves'>): Promise<string[]> {
   const served = await Promise.all(OWN_KINDS.map((kind) => cluster.serves(kind)));
   return OWN_KINDS.filter((_, i) => !served[i]).map(({ plural, group }) => `${plural}.${group}`);
-}
-
-/**
- * Addresses at which the API server may be: where we reach it, and where its own Service leads. What cannot be found out is left
- * out, and told by `missed`.
- */
-export async function apiServerAddresses(
-  { cluster, server }: Connection,
-  missed: (what: string, error: unknown) => void,
-): Promise<string[]> {
-  const host = server.hostname.replace(/^\[|\]$/g, '');
-  const direct = isIP(host) === 0 ? lookup(host, { all: true }).then((all) => all.map(({ address }) => address)) : [host];
-  const labels = { 'kubernetes.io/service-name': 'kubernetes' };
-  const behind = cluster
-    .list(EndpointSliceKind, { namespace: 'default', labels })
-    .then(({ items }) => items.flatMap(({ endpoints }) => endpoints ?? []).flatMap(({ addresses }) => addresses));
-  const found = await Promise.all([
-    Promise.resolve(direct).catch((error: unknown) => (missed(host, error), [])),
-    behind.catch((error: unknown) => (missed('EndpointSlices of the Service kubernetes', error), [])),
-  ]);
-  return [...new Set(found.flat())].filter((address) => isIP(address) !== 0);
 }

@@ -31,6 +31,8 @@ export interface OperatorDeps {
   cluster: Cluster;
   /** The operator's own namespace: records, accounts, Secrets of cluster issuers. */
   namespace: string;
+  /** The namespaces whose claims are served; all when absent. The rights of the per-namespace mode suffice only for a list. */
+  tenants?: readonly string[];
   secrets: SecretReader;
   /** Makes the backends of the issuers; createBackends when absent. */
   backends?: (deps: BackendsDeps) => Backends;
@@ -106,7 +108,7 @@ export function createOperator(deps: OperatorDeps) {
 
   async function lead(signal: AbortSignal): Promise<void> {
     await controllers.run(filled(signal), signal);
-    await events.drain();
+    await events.close();
   }
 
   return {

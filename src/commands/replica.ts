@@ -129,6 +129,7 @@ async function assemble(deps: ReplicaDeps): Promise<Parts> {
     keyring,
     leaderCluster,
     instance: identity,
+    ...(config.watchNamespaces ? { tenants: config.watchNamespaces } : {}),
     externalURLs: config.externalURLs,
     distributionURL: config.distributionURL,
     replica: { address: deps.address, port: config.listen.peers, service: config.serviceName },

@@ -1,40 +1,50 @@
-// What `serve` may do on a cluster: the rights its parts need, from which `check` asks and RBAC is made.
-import { AccountKind, AuthorizationKind } from '../api/acme.ts';
-import { ClusterCAIssuerKind } from '../api/ca-issuer.ts';
-import { CertificateClaimKind } from '../api/certificate-claim.ts';
-import { CertificateRequestPolicyKind } from '../api/certificate-request-policy.ts';
-import { EndpointSliceKind, EventKind, LeaseKind, NamespaceKind, SecretKind } from '../api/core.ts';
-import { IssuedCertificateKind } from '../api/issued-certificate.ts';
-import type { Kind } from '../api/kind.ts';
+// All that the operator may do at the Kubernetes API, by feature: one ClusterRole or Role each is generated from it.
+import { ACME_RIGHTS } from '../acme-server/objects.ts';
+import { REPLICA_RIGHTS } from '../acme-server/replicas.ts';
+import type { Right } from '../api/right.ts';
+import { OPERATOR_SECRET_RIGHTS } from '../cluster/secret-reader.ts';
+import { CA_ISSUER_RIGHTS } from '../controllers/ca-issuer.ts';
+import { POLICY_RIGHTS } from '../controllers/certificate-request-policy.ts';
+import { CLAIM_RIGHTS, CLAIM_SECRET_RIGHTS } from '../controllers/claim-rights.ts';
+import { GARBAGE_RIGHTS } from '../controllers/garbage.ts';
+import { CHAIN_RIGHTS } from '../issuance/chains.ts';
+import { RECORD_RIGHTS } from '../issuance/records.ts';
+import { EVENT_RIGHTS } from '../runtime/event-recorder.ts';
+import { leaseRights } from '../runtime/lease-lock.ts';
+import { API_SERVER_RIGHTS } from './api-server-addresses.ts';
+import { SEALING_KEY_RIGHTS } from './sealing-keys.ts';
+import { SERVING_TLS_RIGHTS } from './serving-tls.ts';
 
-export type Verb = 'get' | 'list' | 'watch' | 'create' | 'update' | 'patch' | 'delete';
-
-export interface Right {
-  kind: Pick<Kind, 'group' | 'plural' | 'namespaced'>;
-  subresource?: 'status';
-  verbs: readonly Verb[];
-  /** Everywhere, in the operator's namespace, or in that one. */
-  where: 'cluster' | 'operator' | 'default';
-  /** What needs it, for people. */
-  part: string;
+export interface Feature {
+  /** Last part of the names of its roles. */
+  name: string;
+  /** What it does, for the people who grant its rights. */
+  does: string;
+  rights: readonly Right[];
 }
 
-const READ = ['get', 'list', 'watch'] as const;
+/** Name of the Lease of the replica that leads, in the operator's namespace. */
+export const LEADER_LEASE = 'countersign-leader';
 
-export const RIGHTS: readonly Right[] = [
-  { kind: ClusterCAIssuerKind, verbs: READ, where: 'cluster', part: 'issuers' },
-  { kind: ClusterCAIssuerKind, subresource: 'status', verbs: ['update'], where: 'cluster', part: 'issuers' },
-  { kind: CertificateRequestPolicyKind, verbs: ['list', 'watch'], where: 'cluster', part: 'policies' },
-  { kind: CertificateRequestPolicyKind, subresource: 'status', verbs: ['update'], where: 'cluster', part: 'policies' },
-  { kind: CertificateClaimKind, verbs: READ, where: 'cluster', part: 'claims' },
-  { kind: CertificateClaimKind, subresource: 'status', verbs: ['update'], where: 'cluster', part: 'claims' },
-  { kind: SecretKind, verbs: [...READ, 'create', 'update'], where: 'cluster', part: 'claims' },
-  { kind: NamespaceKind, verbs: READ, where: 'cluster', part: 'claims' },
-  { kind: EventKind, verbs: ['create', 'patch'], where: 'cluster', part: 'events' },
-  { kind: IssuedCertificateKind, verbs: [...READ, 'create', 'update', 'delete'], where: 'operator', part: 'records' },
-  { kind: AccountKind, verbs: [...READ, 'create', 'update', 'delete'], where: 'operator', part: 'ACME' },
-  { kind: AuthorizationKind, verbs: [...READ, 'create', 'update', 'delete'], where: 'operator', part: 'ACME' },
-  { kind: LeaseKind, verbs: ['get', 'create', 'update'], where: 'operator', part: 'leader election' },
-  { kind: EndpointSliceKind, verbs: ['list', 'watch'], where: 'operator', part: 'replicas' },
-  { kind: EndpointSliceKind, verbs: ['list'], where: 'default', part: 'addresses of the API server' },
+export const FEATURES: readonly Feature[] = [
+  {
+    name: 'issuers',
+    does: 'Judges issuers and publishes their chains.',
+    rights: [...CA_ISSUER_RIGHTS, ...CHAIN_RIGHTS],
+  },
+  {
+    name: 'own-secrets',
+    does: 'Keeps its own keys, and reads those of CAs.',
+    rights: [...OPERATOR_SECRET_RIGHTS, ...SEALING_KEY_RIGHTS, ...SERVING_TLS_RIGHTS],
+  },
+  { name: 'policies', does: 'Decides who may have which names.', rights: POLICY_RIGHTS },
+  { name: 'records', does: 'Keeps the inventory of what was issued.', rights: RECORD_RIGHTS },
+  { name: 'acme', does: 'Serves ACME.', rights: ACME_RIGHTS },
+  { name: 'claims', does: 'Has certificates issued for CertificateClaims.', rights: CLAIM_RIGHTS },
+  { name: 'claim-secrets', does: 'Keeps those certificates in Secrets.', rights: CLAIM_SECRET_RIGHTS },
+  { name: 'garbage', does: 'Deletes what has served its time.', rights: GARBAGE_RIGHTS },
+  { name: 'replicas', does: 'Has replicas ask each other.', rights: REPLICA_RIGHTS },
+  { name: 'api-server', does: 'Keeps validation from dialling the API server.', rights: API_SERVER_RIGHTS },
+  { name: 'leader-election', does: 'Has one replica lead.', rights: leaseRights(LEADER_LEASE) },
+  { name: 'events', does: 'Tells people what happened to their objects.', rights: EVENT_RIGHTS },
 ];

@@ -2,6 +2,7 @@
 // over by the lease holder (docs/adr/0010).
 import { createKeyring, keyIdOf, type Keyring, type RootKey } from '../acme-server/keyring.ts';
 import { type Secret, SecretKind } from '../api/core.ts';
+import type { Right } from '../api/right.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import type { Clock, Cluster, Log, Random } from '../ports.ts';
 
@@ -27,6 +28,16 @@ export interface SealingKeysDeps {
   clock: Clock;
   random: Random;
 }
+
+export const SEALING_KEY_RIGHTS: readonly Right[] = [
+  {
+    kind: SecretKind,
+    verbs: ['update'],
+    in: ['operator'],
+    names: [SEALING_KEYS_SECRET],
+    why: 'turn the sealing keys over',
+  },
+];
 
 interface Times {
   made: string;

@@ -3,12 +3,17 @@
 import { X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import { type Secret, SecretKind } from '../api/core.ts';
+import type { Right } from '../api/right.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import type { Clock, Cluster, Log, Random, SecretReader } from '../ports.ts';
 import { servingCertificate } from './serving-certificate.ts';
 
 /** Holds the certificate of the own CA. */
 export const SERVING_SECRET = 'countersign-serving-tls';
+
+export const SERVING_TLS_RIGHTS: readonly Right[] = [
+  { kind: SecretKind, verbs: ['update'], in: ['operator'], names: [SERVING_SECRET], why: 'renew its serving certificate' },
+];
 
 export interface KeyPair {
   /** PEM, leaf first. */

@@ -2,6 +2,7 @@
 // certificates. Writes the status when that changes, and an Event when people should know.
 import { type CAIssuerStatus, type ClusterCAIssuer, ClusterCAIssuerKind } from '../api/ca-issuer.ts';
 import type { Condition, KubeObject } from '../api/kind.ts';
+import type { Right } from '../api/right.ts';
 import { type CertificateFacts, parseCertificate } from '../domain/certificate.ts';
 import { chainFingerprint, preferredChain } from '../domain/chain.ts';
 import { findCondition, type NewCondition, setCondition } from '../domain/conditions.ts';
@@ -12,6 +13,17 @@ import type { BackendHealth, Backends, Cache, Clock, Cluster, EventRecorder, Log
 import type { Reconciler, Requeue } from '../runtime/controller.ts';
 import { onEach } from '../runtime/reflector.ts';
 import { instant, writeStatus } from './status.ts';
+
+export const CA_ISSUER_RIGHTS: readonly Right[] = [
+  { kind: ClusterCAIssuerKind, verbs: ['list', 'watch'], in: ['cluster'], why: 'know the issuers' },
+  {
+    kind: ClusterCAIssuerKind,
+    subresource: 'status',
+    verbs: ['update'],
+    in: ['cluster'],
+    why: 'say whether an issuer is ready, and where its directory is',
+  },
+];
 
 export interface CaIssuerDeps {
   cluster: Pick<Cluster, 'replaceStatus'>;

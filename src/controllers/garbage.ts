@@ -5,10 +5,32 @@ import { type Account, AccountKind, type Authorization, AuthorizationKind } from
 import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
 import { type IssuedCertificate, IssuedCertificateKind, RecordLabel } from '../api/issued-certificate.ts';
 import type { Kind, KubeObject } from '../api/kind.ts';
+import type { Right } from '../api/right.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import { parseDuration } from '../domain/duration.ts';
 import type { Cache, Clock, Cluster, Counter, Log, Random } from '../ports.ts';
 import { fraction } from '../runtime/back-off.ts';
+
+export const GARBAGE_RIGHTS: readonly Right[] = [
+  {
+    kind: IssuedCertificateKind,
+    verbs: ['get', 'list', 'delete'],
+    in: ['operator'],
+    why: 'delete records of certificates that expired long ago; keep accounts that have one',
+  },
+  {
+    kind: AuthorizationKind,
+    verbs: ['get', 'delete'],
+    in: ['operator'],
+    why: 'delete authorizations that have expired',
+  },
+  {
+    kind: AccountKind,
+    verbs: ['get', 'delete'],
+    in: ['operator'],
+    why: 'delete accounts that never came to a certificate',
+  },
+];
 
 export interface GarbageDeps {
   cluster: Cluster;

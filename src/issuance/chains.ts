@@ -1,11 +1,28 @@
 // Chains above leaves, kept once per issuer in its status, so that a record holds the leaf alone.
 import { type ClusterCAIssuer, ClusterCAIssuerKind } from '../api/ca-issuer.ts';
 import type { IssuedCertificate } from '../api/issued-certificate.ts';
+import type { Right } from '../api/right.ts';
 import { type CertificateFacts, parseCertificate } from '../domain/certificate.ts';
 import { chainFingerprint, isRoot, parsePemCertificates, preferredChain } from '../domain/chain.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import { renderPem } from '../domain/encoding.ts';
 import type { Cluster } from '../ports.ts';
+
+export const CHAIN_RIGHTS: readonly Right[] = [
+  {
+    kind: ClusterCAIssuerKind,
+    verbs: ['get'],
+    in: ['cluster'],
+    why: 'read the chains that are kept before one is added',
+  },
+  {
+    kind: ClusterCAIssuerKind,
+    subresource: 'status',
+    verbs: ['update'],
+    in: ['cluster'],
+    why: 'keep the chain above a leaf where all replicas find it',
+  },
+];
 
 /** A chain as handed out. */
 interface Offered {

@@ -5,9 +5,20 @@ import {
   RecordLabel,
   type Revocation,
 } from '../api/issued-certificate.ts';
+import type { Right } from '../api/right.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import { hashName } from '../domain/encoding.ts';
 import type { Cache, Cluster } from '../ports.ts';
+
+export const RECORD_RIGHTS: readonly Right[] = [
+  {
+    kind: IssuedCertificateKind,
+    verbs: ['get', 'list', 'watch', 'create'],
+    in: ['operator'],
+    why: 'record each issuance once, and find it again: for renewal, revocation, CRLs and repeated requests',
+  },
+  { kind: IssuedCertificateKind, verbs: ['update'], in: ['operator'], why: 'mark a certificate as revoked' },
+];
 
 export interface Records {
   /** From the cache if it is there, else live. */

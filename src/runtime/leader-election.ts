@@ -44,7 +44,9 @@ export function createLeaderElection(deps: LeaderElectionDeps): LeaderElection {
   const { clock, random, log, name, identity, timings = TIMINGS } = deps;
   const { leaseDurationMs, renewDeadlineMs, retryPeriodMs } = timings;
   if (!(leaseDurationMs > renewDeadlineMs && renewDeadlineMs > 1.5 * retryPeriodMs && retryPeriodMs > 0))
-    throw new Error('leader election: the lease must outlast the renew deadline, and that one and a half retry periods');
+    throw new Error(
+      'leader election: the lease must outlast the renew deadline, and that one and a half retry periods',
+    );
   const lock = createLeaseLock({ ...deps, leaseDurationMs, requestMs: renewDeadlineMs / 2 });
   const about = { lease: name, identity };
   let term: Term | undefined;

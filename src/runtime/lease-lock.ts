@@ -1,8 +1,22 @@
 // One candidate's hold on a Lease: taking, renewing, giving up. Whether another still holds it is judged by how long its record has
 // not changed as seen from here; its timestamps are for people, and clocks may differ (as in client-go's leader election).
 import { type Lease, LeaseKind, renderMicroTime } from '../api/core.ts';
+import type { Right } from '../api/right.ts';
 import { ClusterError, isClusterError } from '../domain/cluster-error.ts';
 import type { Clock, Cluster, Log } from '../ports.ts';
+
+/** For the Lease of this name. */
+export function leaseRights(name: string): readonly Right[] {
+  return [
+    {
+      kind: LeaseKind,
+      verbs: ['get', 'create', 'update'],
+      in: ['operator'],
+      names: [name],
+      why: 'agree on the one replica that does what only one may do',
+    },
+  ];
+}
 
 export interface LeaseLockDeps {
   cluster: Pick<Cluster, 'get' | 'create' | 'replace'>;
@@ -72,9 +86,7 @@ export function createLeaseLock(deps: LeaseLockDeps): LeaseLock {
 
   async function take(lease: Lease | undefined): Promise<true> {
     const spec = taken(lease);
-    ours = lease
-      ? await api.replace({ ...lease, spec })
-      : await api.create({ metadata: { namespace, name }, spec });
+    ours = lease ? await api.replace({ ...lease, spec }) : await api.create({ metadata: { namespace, name }, spec });
     see(ours);
     return true;
   }
@@ -104,7 +116,10 @@ export function createLeaseLock(deps: LeaseLockDeps): LeaseLock {
         const { spec = {} } = ours;
         const now = renderMicroTime(clock.now());
         try {
-          await api.replace({ ...ours, spec: { ...spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime: now } });
+          await api.replace({
+            ...ours,
+            spec: { ...spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime: now },
+          });
           ours = undefined;
         } catch (error) {
           log.debug({ lease: name, error }, 'the lease was not released');

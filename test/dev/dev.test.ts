@@ -1,4 +1,5 @@
 // `countersign dev` as its user meets it: start, mistakes, restart, edits, stop.
+import { X509Certificate } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -7,6 +8,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { register } from '../support/acme-flow.ts';
 import { connect, createTransport } from '../support/acme-wire.ts';
 import { freePort, type RunningProgram, startProgram } from '../support/child-process.ts';
+import { eventually } from '../support/eventually.ts';
 import { createSigningKey } from '../support/jws.ts';
 
 const main = join(import.meta.dirname, '..', '..', 'src', 'main.ts');
@@ -199,4 +201,22 @@ test('a CA Secret stays when its issuer goes', async () => {
   rmSync(join(manifests, 'issuer.yaml'));
   await expect.poll(() => get('ccai', '-o', 'yaml'), { timeout: 60_000 }).not.toContain('name: lab');
   expect(await get('secret', 'lab-ca', '-n', 'countersign-system', '-o', 'yaml')).toContain('tls.key');
+});
+
+test('the examples of the README, put into the folder as they stand, give what it says they give', async () => {
+  const readme = readFileSync(join(import.meta.dirname, '..', '..', 'README.md'), 'utf8');
+  const examples = [...readme.matchAll(/```yaml\n(.*?)```/gs)]
+    .map(([, yaml]) => yaml ?? '')
+    .filter((yaml) => yaml.includes('countersign.dev/'));
+  expect(examples).toHaveLength(2);
+  rmSync(manifests, { recursive: true });
+  mkdirSync(manifests);
+  for (const [i, yaml] of examples.entries()) writeFileSync(join(manifests, `${i}.yaml`), yaml);
+  const { directory } = await ready(dev('--data', data));
+  expect(directory).toMatch(/\/acme\/corporate\/directory$/);
+  const file = join(data, 'secrets', 'default', 'shop-tls', 'tls.crt');
+  const pem = await eventually('the claim has its certificate', async () =>
+    existsSync(file) ? readFileSync(file) : undefined,
+  );
+  expect(new X509Certificate(pem).checkHost('shop.web.example')).toBe('shop.web.example');
 });

@@ -51,7 +51,10 @@ export async function startWorld(store = createFakeStore(), overrides: Partial<C
     kind: Kind<T>,
     more: { indexes?: Record<string, (object: T) => readonly string[]>; transform?: (object: T) => T } = {},
   ) {
-    const reflector = createReflector({ cluster: store.cluster, kind, clock, random, log, ...more });
+    // The store here is never silent for want of a connection: in a test that lets months pass, looking after that would be most of
+    // the work.
+    const patient = { stallMs: Number.POSITIVE_INFINITY, relistMs: Number.POSITIVE_INFINITY };
+    const reflector = createReflector({ cluster: store.cluster, kind, clock, random, log, ...patient, ...more });
     reflectors.push(reflector);
     return reflector;
   }

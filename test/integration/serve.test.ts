@@ -9,7 +9,7 @@ import { startDnsServer } from '../support/dns-server.ts';
 import { eventually } from '../support/eventually.ts';
 import { startHttp01Responder } from '../support/http01-responder.ts';
 import { type ChallengeHost, missingNamespaces, startChallengeHost } from '../support/namespaces.ts';
-import { installServiceAccount, NAMESPACE, startServe } from '../support/serve.ts';
+import { install, NAMESPACE, startServe } from '../support/serve.ts';
 import { startTlsAlpnResponder } from '../support/tls-alpn-responder.ts';
 
 interface SecretObject {
@@ -42,7 +42,7 @@ describeOnApiServer('serve', (plane) => {
         tlsAlpn: await startTlsAlpnResponder(),
       };
       host = await startChallengeHost({ 80: responders.http01.port, 443: responders.tlsAlpn.port });
-      kubeconfig = await installServiceAccount(plane());
+      kubeconfig = await install(plane());
       const { api } = plane();
       await api.expect('POST', `${GROUP}/clustercaissuers`, {
         apiVersion: 'countersign.dev/v1alpha1',
