@@ -5,7 +5,7 @@ import fastify, {
   type FastifyRequest,
   type FastifyServerOptions,
 } from 'fastify';
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import { fold, parseExact, renderAddress } from '../domain/address.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import { Problem } from '../domain/problem.ts';
@@ -42,7 +42,7 @@ export interface AppDeps {
   handlers: Handlers;
   authenticator: Authenticator;
   nonces: Nonces;
-  issuers: Cache<ClusterCAIssuer>;
+  issuers: Cache<Issuer>;
   /** Without trailing slash, the canonical one first. */
   externalURLs: readonly string[];
   random: Random;

@@ -1,5 +1,5 @@
 // CAA for one name of one account, as the issuer's settings demand.
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import type { ChallengeType } from '../domain/challenge.ts';
 import type { Identifier } from '../domain/identifier.ts';
 import type { Problem } from '../domain/problem.ts';
@@ -33,7 +33,7 @@ export interface CaaChecks {
 
 export function createCaaChecks(deps: {
   checkCaa: CheckCaa;
-  resolverOf: (issuer: ClusterCAIssuer) => Resolver;
+  resolverOf: (issuer: Issuer) => Resolver;
 }): CaaChecks {
   return {
     check: async ({ issuer, account, urls, identifier, wildcard, challenge, signal }) => {

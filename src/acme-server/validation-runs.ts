@@ -1,6 +1,6 @@
 // Validation off the request: attempts at a challenge, repeated where another may succeed, ended by one stored outcome.
 import type { Authorization } from '../api/acme.ts';
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import { type ChallengeType, keyAuthorization } from '../domain/challenge.ts';
 import { parseDuration } from '../domain/duration.ts';
 import { type Identifier, identifierKey } from '../domain/identifier.ts';
@@ -40,7 +40,7 @@ export interface ValidationRuns {
 export interface ValidationRunsDeps {
   objects: AcmeObjects;
   validators: Validators;
-  resolverOf: (issuer: ClusterCAIssuer) => Resolver;
+  resolverOf: (issuer: Issuer) => Resolver;
   judge: Judge;
   caa: CaaChecks;
   limits: RateLimits;

@@ -1,5 +1,6 @@
 // The backends by the name they have in an issuer's spec, and the live one of each issuer.
-import type { CAIssuerSpec, ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { CAIssuerSpec } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import type { Backend, BackendDeps, BackendFactory, Backends } from '../ports.ts';
 import { caBackend } from './ca/index.ts';
 
@@ -9,7 +10,7 @@ const FACTORIES: Readonly<Record<keyof BackendSpec, BackendFactory>> = { ca: caB
 
 export interface BackendsDeps extends Omit<BackendDeps, 'urls'> {
   /** Where the CRL and issuer certificate of the issuer are served over plain HTTP. */
-  urls: (issuer: ClusterCAIssuer) => BackendDeps['urls'];
+  urls: (issuer: Issuer) => BackendDeps['urls'];
 }
 
 /** Issuers kept at most; one beyond only makes a backend read its Secrets again. */
@@ -33,7 +34,7 @@ export function createBackends({ urls, ...deps }: BackendsDeps): Backends {
   };
 }
 
-function factoryOf({ spec, metadata }: ClusterCAIssuer): BackendFactory {
+function factoryOf({ spec, metadata }: Issuer): BackendFactory {
   const name = Object.keys(FACTORIES).find((name) => Object.hasOwn(spec.backend, name));
   if (name === undefined) throw new Error(`issuer ${metadata.name} has no backend that is known here`);
   return FACTORIES[name as keyof BackendSpec];

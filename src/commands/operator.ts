@@ -6,7 +6,7 @@ import type { Keyring } from '../acme-server/keyring.ts';
 import { createAcmeObjects } from '../acme-server/objects.ts';
 import type { Bucket, Limit } from '../acme-server/rate-limits.ts';
 import { createUrls } from '../acme-server/urls.ts';
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import { type BackendsDeps, createBackends } from '../backends/index.ts';
 import { type ControllersDeps, createControllers } from '../controllers/index.ts';
 import { createDistributionApp } from '../distribution/app.ts';
@@ -152,7 +152,7 @@ function createServices(deps: OperatorDeps, caches: Caches) {
 export type Operator = ReturnType<typeof createOperator>;
 
 /** One resolver per set of name servers. */
-function resolverByIssuer(make: OperatorDeps['resolver']): (issuer: ClusterCAIssuer) => Resolver {
+function resolverByIssuer(make: OperatorDeps['resolver']): (issuer: Issuer) => Resolver {
   const bySet = new Map<string, Resolver>();
   return (issuer) => {
     const servers = issuer.spec.acme?.validation?.nameservers;

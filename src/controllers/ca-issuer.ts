@@ -1,6 +1,7 @@
 // ClusterCAIssuer: whether its backend answers and its CA certificate is good, where its ACME directory is, and the chains of its
 // certificates. Writes the status when that changes, and an Event when people should know.
-import { type CAIssuerStatus, type ClusterCAIssuer, ClusterCAIssuerKind } from '../api/ca-issuer.ts';
+import { type CAIssuerStatus, ClusterCAIssuerKind } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import type { Condition, KubeObject } from '../api/kind.ts';
 import { type CertificateFacts, parseCertificate } from '../domain/certificate.ts';
 import { chainFingerprint, preferredChain } from '../domain/chain.ts';
@@ -15,13 +16,13 @@ import { instant, writeStatus } from './status.ts';
 
 export interface CaIssuerDeps {
   cluster: Pick<Cluster, 'replaceStatus'>;
-  issuers: Cache<ClusterCAIssuer>;
+  issuers: Cache<Issuer>;
   /** Those of the operator's namespace at least; metadata is enough. */
   secrets: Cache<KubeObject>;
   /** The operator's. */
   namespace: string;
   backends: Backends;
-  directoryURL: (issuer: ClusterCAIssuer) => string;
+  directoryURL: (issuer: Issuer) => string;
   clock: Clock;
   events: EventRecorder;
   log: Log;
@@ -70,12 +71,12 @@ export function createCaIssuerReconciler(deps: CaIssuerDeps): Reconciler {
   };
 }
 
-function secretsOf({ spec }: ClusterCAIssuer): string[] {
+function secretsOf({ spec }: Issuer): string[] {
   const { secretRef, passphraseSecretRef, alternateChains = [] } = spec.backend.ca;
   return [secretRef, passphraseSecretRef, ...alternateChains].flatMap((ref) => (ref ? [ref.name] : []));
 }
 
-async function check(deps: CaIssuerDeps, issuer: ClusterCAIssuer, signal: AbortSignal): Promise<BackendHealth> {
+async function check(deps: CaIssuerDeps, issuer: Issuer, signal: AbortSignal): Promise<BackendHealth> {
   try {
     return await deps.backends.of(issuer).check(signal);
   } catch (error) {
@@ -122,7 +123,7 @@ function judgeValidity(ca: BackendHealth['ca'], now: Date): Validity {
 const about = ({ subject }: CertificateFacts) => `the certificate of ${renderName(subject)}`;
 
 function judgeConditions(judged: {
-  issuer: ClusterCAIssuer;
+  issuer: Issuer;
   health: BackendHealth;
   validity: Validity;
   now: Date;
@@ -157,7 +158,7 @@ function judgeConditions(judged: {
  * The CA and its chains, the preferred one first. Earlier chains stay behind them, because live certificates were handed out with them;
  * what the backend cannot tell just now stays as it was.
  */
-function certificateStatus(issuer: ClusterCAIssuer, ca: BackendHealth['ca']): Pick<CAIssuerStatus, 'ca' | 'chains'> {
+function certificateStatus(issuer: Issuer, ca: BackendHealth['ca']): Pick<CAIssuerStatus, 'ca' | 'chains'> {
   const { ca: knownCA, chains: known = [] } = issuer.status ?? {};
   if (!ca) return { ...(knownCA ? { ca: knownCA } : {}), ...(known.length > 0 ? { chains: known } : {}) };
   const facts = parseCertificate(ca.certificate);
@@ -178,7 +179,7 @@ function certificateStatus(issuer: ClusterCAIssuer, ca: BackendHealth['ca']): Pi
 }
 
 /** Events for what people must know: readiness that came or went, a CA certificate that runs out. */
-function announce({ events }: CaIssuerDeps, issuer: ClusterCAIssuer, conditions: readonly Condition[]): void {
+function announce({ events }: CaIssuerDeps, issuer: Issuer, conditions: readonly Condition[]): void {
   const before = (type: string) => findCondition(issuer.status?.conditions, type);
   const ready = findCondition(conditions, 'Ready');
   if (ready && (before('Ready')?.status !== ready.status || before('Ready')?.reason !== ready.reason))

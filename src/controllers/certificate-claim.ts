@@ -1,6 +1,6 @@
 // CertificateClaim: keeps a certificate for the claim's names in the claim's Secret. Writes, exactly: the record (by the engine), the
 // Secret, the status, an Event; nothing when all is well.
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import { type CertificateClaim, CertificateClaimKind } from '../api/certificate-claim.ts';
 import { NamespaceKind, type Secret, SecretKind } from '../api/core.ts';
 import { ClusterError, isClusterError } from '../domain/cluster-error.ts';
@@ -26,7 +26,7 @@ export interface ClaimDeps extends ClaimIssuanceDeps {
   cluster: Cluster;
   /** With CLAIM_INDEXES. */
   claims: Cache<CertificateClaim>;
-  issuers: Cache<ClusterCAIssuer>;
+  issuers: Cache<Issuer>;
   events: EventRecorder;
   random: Random;
   marks: Marks;
@@ -82,7 +82,7 @@ interface Situation {
   claim: CertificateClaim;
   request: ClaimRequest;
   hash: string;
-  issuer: ClusterCAIssuer | undefined;
+  issuer: Issuer | undefined;
   secret: Secret | undefined;
   /** The Secret, where its owner is gone. */
   orphaned: Secret | undefined;
@@ -135,7 +135,7 @@ function waitFor(situation: Situation, now: Date | undefined): Obstacle | undefi
   );
 }
 
-function issuerObstacle(name: string, issuer: ClusterCAIssuer | undefined): Obstacle | undefined {
+function issuerObstacle(name: string, issuer: Issuer | undefined): Obstacle | undefined {
   if (!issuer) return { reason: 'IssuerNotFound', message: `there is no ClusterCAIssuer ${name}` };
   if (issuer.spec.suspend) return { reason: 'IssuerSuspended', message: `ClusterCAIssuer ${name} is suspended` };
   if (isTrue(issuer.status?.conditions, 'Ready')) return undefined;
@@ -168,7 +168,7 @@ async function attempt(
   const { claim, verdict } = situation;
   const current = 'current' in verdict ? verdict.current : undefined;
   // waitFor has made sure of it.
-  const issuer = situation.issuer as ClusterCAIssuer;
+  const issuer = situation.issuer as Issuer;
   try {
     const obtained = await obtain(deps, issuance, { situation, issuer, signal });
     if (obtained.kind === 'issued') return { current: await deliver(deps, situation, { issuer, obtained }) };
@@ -191,7 +191,7 @@ async function attempt(
 async function obtain(
   deps: ClaimDeps,
   issuance: ClaimIssuance,
-  { situation, issuer, signal }: { situation: Situation; issuer: ClusterCAIssuer; signal: AbortSignal },
+  { situation, issuer, signal }: { situation: Situation; issuer: Issuer; signal: AbortSignal },
 ): Promise<Obtained> {
   const { claim, verdict, secret } = situation;
   // Whatever is decided from here on costs a certificate: the claim must be the one that is stored, not the one that was.
@@ -217,7 +217,7 @@ async function obtain(
 async function deliver(
   deps: ClaimDeps,
   { claim, secret, hash }: Situation,
-  { issuer, obtained }: { issuer: ClusterCAIssuer; obtained: Obtained & { kind: 'issued' } },
+  { issuer, obtained }: { issuer: Issuer; obtained: Obtained & { kind: 'issued' } },
 ): Promise<Current> {
   const { outcome, key, revision } = obtained;
   const { record, chain } = outcome;

@@ -1,6 +1,6 @@
 // What makes a claim due: itself, its Secret, its issuer, a rival for its Secret, the revocation of its certificate; and, where it
 // was denied, a change of policies or of its namespace.
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import type { CertificateClaim } from '../api/certificate-claim.ts';
 import type { CertificateRequestPolicy } from '../api/certificate-request-policy.ts';
 import type { Namespace } from '../api/core.ts';
@@ -15,7 +15,7 @@ import { CLAIM_INDEXES, type ClaimReconciler } from './certificate-claim.ts';
 export interface ClaimSources {
   /** With CLAIM_INDEXES. */
   claims: Cache<CertificateClaim>;
-  issuers: Cache<ClusterCAIssuer>;
+  issuers: Cache<Issuer>;
   /** Metadata is enough. */
   secrets: Cache<KubeObject>;
   namespaces: Cache<Namespace>;
@@ -73,7 +73,7 @@ function watchIssuers({ claims, issuers }: ClaimSources, { enqueue, nudge }: Tar
   });
 }
 
-function issuerState({ metadata: { uid, generation }, status }: ClusterCAIssuer): string {
+function issuerState({ metadata: { uid, generation }, status }: Issuer): string {
   return `${uid} ${generation} ${findCondition(status?.conditions, 'Ready')?.status ?? 'Unknown'}`;
 }
 

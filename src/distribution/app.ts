@@ -1,12 +1,12 @@
 // The plain HTTP listener: CRLs and issuer certificates for relying parties, health and metrics for the platform. Never ACME.
 import fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import { parsePemCertificates } from '../domain/chain.ts';
 import type { Cache, Log } from '../ports.ts';
 import type { Crls } from './crl.ts';
 
 export interface DistributionDeps {
-  issuers: Cache<ClusterCAIssuer>;
+  issuers: Cache<Issuer>;
   crls: Crls;
   /** Whether caches are synced and TLS is loaded. */
   ready: () => boolean;

@@ -1,5 +1,5 @@
 // The CRL of each issuer: built when asked for, kept until something was revoked or half its life is over.
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import type { IssuedCertificate } from '../api/issued-certificate.ts';
 import { parseDuration } from '../domain/duration.ts';
 import type { Backends, Cache, Clock, RevokedEntry } from '../ports.ts';
@@ -8,7 +8,7 @@ const CRL_MS = 7 * 24 * 3600_000;
 
 export interface Crls {
   /** DER, or undefined where the CA publishes its own. */
-  of(issuer: ClusterCAIssuer): Promise<Buffer | undefined>;
+  of(issuer: Issuer): Promise<Buffer | undefined>;
 }
 
 interface Kept {

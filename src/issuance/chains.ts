@@ -1,5 +1,6 @@
 // Chains above leaves, kept once per issuer in its status, so that a record holds the leaf alone.
-import { type ClusterCAIssuer, ClusterCAIssuerKind } from '../api/ca-issuer.ts';
+import { ClusterCAIssuerKind } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import type { IssuedCertificate } from '../api/issued-certificate.ts';
 import { type CertificateFacts, parseCertificate } from '../domain/certificate.ts';
 import { chainFingerprint, isRoot, parsePemCertificates, preferredChain } from '../domain/chain.ts';
@@ -21,11 +22,11 @@ interface Offered {
 
 export interface ChainStore {
   /** Makes sure the chain is in the issuer's status; returns its fingerprint. */
-  keep(issuer: ClusterCAIssuer, chain: readonly Buffer[]): Promise<string>;
+  keep(issuer: Issuer, chain: readonly Buffer[]): Promise<string>;
   /** Leaf and chain of a record in DER, with the root where known. */
-  handedOut(issuer: ClusterCAIssuer, record: IssuedCertificate): { chain: readonly Buffer[]; root?: Buffer };
+  handedOut(issuer: Issuer, record: IssuedCertificate): { chain: readonly Buffer[]; root?: Buffer };
   /** PEM above the leaf: the preferred chain of the same CA key first, then the alternates. Empty if none is known. */
-  pemsOf(issuer: ClusterCAIssuer, record: IssuedCertificate): readonly string[];
+  pemsOf(issuer: Issuer, record: IssuedCertificate): readonly string[];
 }
 
 /** Chains an issuer's status holds at most; the oldest beyond the current ones go. */
@@ -36,7 +37,7 @@ export function createChainStore(deps: { cluster: Cluster }): ChainStore {
   /** Chains just stored, until the watched issuer shows them. */
   const recent = new Map<string, Buffer[]>();
 
-  function offered(issuer: ClusterCAIssuer): readonly Offered[] {
+  function offered(issuer: Issuer): readonly Offered[] {
     const chains = issuer.status?.chains ?? [];
     const known = parsed.get(chains);
     if (known) return known;
@@ -48,7 +49,7 @@ export function createChainStore(deps: { cluster: Cluster }): ChainStore {
     return ordered;
   }
 
-  async function keep(issuer: ClusterCAIssuer, chain: readonly Buffer[]): Promise<string> {
+  async function keep(issuer: Issuer, chain: readonly Buffer[]): Promise<string> {
     const fingerprint = chainFingerprint(chain);
     if (recent.has(fingerprint) || offered(issuer).some((known) => known.fingerprint === fingerprint))
       return fingerprint;
@@ -58,7 +59,7 @@ export function createChainStore(deps: { cluster: Cluster }): ChainStore {
   }
 
   /** The preferred chain of the CA key that signed the record, then the others of that key. */
-  function ofRecord(issuer: ClusterCAIssuer, record: IssuedCertificate): readonly Offered[] {
+  function ofRecord(issuer: Issuer, record: IssuedCertificate): readonly Offered[] {
     const all = offered(issuer);
     const just = recent.get(record.status.chain);
     const own =
@@ -100,7 +101,7 @@ async function store(cluster: Cluster, name: string, chain: { fingerprint: strin
   }
 }
 
-function offer(issuer: ClusterCAIssuer, fingerprint: string, chain: readonly Buffer[]): Offered {
+function offer(issuer: Issuer, fingerprint: string, chain: readonly Buffer[]): Offered {
   const whole = chain.map(parseCertificate);
   const last = whole.at(-1);
   const root = last && isRoot(last) ? last.der : undefined;

@@ -1,5 +1,5 @@
 // Keys that no certificate may have: those of accounts (RFC 8555 section 11.1), of CAs, and those revoked as compromised.
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import { parseCertificate } from '../domain/certificate.ts';
 import type { CertificateSigningRequest } from '../domain/certificate-model.ts';
 import { parsePemCertificates } from '../domain/chain.ts';
@@ -13,7 +13,7 @@ export interface ForbiddenKeysDeps {
     /** Whether an account of the issuer has the key of this hash (SHA-256 of the SubjectPublicKeyInfo). */
     isAccountKey(issuerUID: string, spkiHash: Buffer): boolean;
   };
-  issuers: Cache<ClusterCAIssuer>;
+  issuers: Cache<Issuer>;
   records: Pick<Records, 'isCompromised'>;
 }
 
@@ -36,7 +36,7 @@ function refusal(what: string): Problem {
 }
 
 /** Hashes of the keys in an issuer's chains, made once for each version of them. */
-function authorityKeysOf(): (issuer: ClusterCAIssuer) => ReadonlySet<string> {
+function authorityKeysOf(): (issuer: Issuer) => ReadonlySet<string> {
   const known = new WeakMap<object, ReadonlySet<string>>();
   return ({ status }) => {
     const chains = status?.chains ?? [];

@@ -1,5 +1,5 @@
 // Policies and issuers made ready to judge: parsed once per generation of the object, so that judging parses nothing.
-import type { ClusterCAIssuer } from '../../api/ca-issuer.ts';
+import type { Issuer } from '../../api/issuer.ts';
 import type { CertificateRequestPolicy, Door, PolicySpec } from '../../api/certificate-request-policy.ts';
 import type { Usage } from '../../api/kind.ts';
 import type { Network } from '../address.ts';
@@ -244,7 +244,7 @@ export interface PreparedIssuer {
 }
 
 /** As `prepare`. */
-export function prepareIssuer(issuer: ClusterCAIssuer): PreparedIssuer {
+export function prepareIssuer(issuer: Issuer): PreparedIssuer {
   const { kind, metadata, spec } = issuer;
   const common = { kind, name: metadata.name, defaultProfile: spec.profiles?.find((profile) => profile.default)?.name };
   try {
@@ -256,7 +256,7 @@ export function prepareIssuer(issuer: ClusterCAIssuer): PreparedIssuer {
   }
 }
 
-function prepareIssuerSpec({ deny = {}, profiles = [], allowedNamespaces }: ClusterCAIssuer['spec']) {
+function prepareIssuerSpec({ deny = {}, profiles = [], allowedNamespaces }: Issuer['spec']) {
   return {
     deny: {
       dnsNames: (deny.dnsNames ?? []).map((value, i) => denied(value, `spec.deny.dnsNames[${i}]`)),
