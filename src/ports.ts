@@ -196,7 +196,7 @@ export interface Backend {
   signCrl?(entries: readonly RevokedEntry[], number: bigint, thisUpdate: Date): Promise<Buffer>;
 }
 
-/** A Secret as backends read it: live, in the operator's namespace. Values are bytes by key. */
+/** Secrets of one namespace as backends read them: live; the operator's for a ClusterCAIssuer, its own for a CAIssuer. Values are bytes by key. */
 export interface SecretReader {
   read(name: string): Promise<Readonly<Record<string, Buffer>> | undefined>;
   /** Creates it; false, writing nothing, where it exists already. */

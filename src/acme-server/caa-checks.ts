@@ -31,10 +31,7 @@ export interface CaaChecks {
   check(request: CaaRequest): Promise<CaaResult>;
 }
 
-export function createCaaChecks(deps: {
-  checkCaa: CheckCaa;
-  resolverOf: (issuer: Issuer) => Resolver;
-}): CaaChecks {
+export function createCaaChecks(deps: { checkCaa: CheckCaa; resolverOf: (issuer: Issuer) => Resolver }): CaaChecks {
   return {
     check: async ({ issuer, account, urls, identifier, wildcard, challenge, signal }) => {
       const settings = issuer.spec.acme?.caa;

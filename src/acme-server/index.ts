@@ -44,7 +44,8 @@ export interface AcmeServerDeps {
   issuers: Cache<Issuer>;
   records: Records;
   keyring: Keyring;
-  secrets: SecretReader;
+  /** Those of the issuer alone. */
+  secretsOf: (issuer: Issuer) => SecretReader;
   issue: Issue;
   judge: Judge;
   validators: Validators;

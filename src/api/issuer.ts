@@ -34,6 +34,6 @@ export const CAIssuerKind: Kind<CAIssuer> = {
   cel: TENANT_ISSUER_RULES,
 };
 
-export function issuerKind({ metadata }: Pick<Issuer, 'metadata'>): Kind<Issuer> {
+export function issuerKind({ metadata }: { metadata: { namespace?: string } }): Kind<Issuer> {
   return metadata.namespace === undefined ? ClusterCAIssuerKind : CAIssuerKind;
 }

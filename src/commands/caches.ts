@@ -7,12 +7,14 @@ import { CertificateClaimKind } from '../api/certificate-claim.ts';
 import { CertificateRequestPolicyKind } from '../api/certificate-request-policy.ts';
 import { NamespaceKind, SecretKind } from '../api/core.ts';
 import { IssuedCertificateKind } from '../api/issued-certificate.ts';
+import { CAIssuerKind } from '../api/issuer.ts';
 import type { Kind, KubeObject } from '../api/kind.ts';
 import { CLAIM_INDEXES } from '../controllers/certificate-claim.ts';
 import { withoutValues } from '../controllers/index.ts';
 import { REVOKED_INDEX, revokedIndex } from '../distribution/crl.ts';
 import { RECORD_INDEXES } from '../issuance/records.ts';
 import type { Clock, Cluster, Log, Random } from '../ports.ts';
+import { joinReflectors } from '../runtime/joined-reflector.ts';
 import { createReflector, type Reflector, type ReflectorDeps } from '../runtime/reflector.ts';
 
 export interface CachesDeps {
@@ -34,7 +36,7 @@ export function createCaches({ cluster, clock, random, log }: CachesDeps) {
     more: Pick<ReflectorDeps<T>, 'indexes' | 'transform'> = {},
   ): Reflector<T> => createReflector({ cluster, clock, random, log, kind, ...more });
   const caches = {
-    issuers: watch(ClusterCAIssuerKind),
+    issuers: joinReflectors(watch(ClusterCAIssuerKind), watch(CAIssuerKind)),
     policies: watch(CertificateRequestPolicyKind),
     claims: watch(CertificateClaimKind, { indexes: CLAIM_INDEXES }),
     secretCache: watch(SecretKind, { transform: withoutValues }),

@@ -11,6 +11,7 @@ import { type BackendsDeps, createBackends } from '../backends/index.ts';
 import { type ControllersDeps, createControllers } from '../controllers/index.ts';
 import { createDistributionApp } from '../distribution/app.ts';
 import { createCrls } from '../distribution/crl.ts';
+import { clusterIssuer, issuerPath } from '../domain/issuer.ts';
 import { prepare } from '../domain/policy/prepare.ts';
 import { compileExpression } from '../expressions/cel.ts';
 import { createChainStore } from '../issuance/chains.ts';
@@ -23,6 +24,7 @@ import { createEventRecorder } from '../runtime/event-recorder.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { checkCaa } from '../validators/caa-check.ts';
 import { type Caches, createCaches } from './caches.ts';
+import { createIssuerSecrets } from './issuer-secrets.ts';
 
 export interface OperatorDeps {
   cluster: Cluster;
@@ -75,7 +77,7 @@ export function createOperator(deps: OperatorDeps) {
     ...services,
     caches: { ...caches, secrets: caches.secretCache, records: caches.issued },
     marks: deps.keyring,
-    directoryURL: ({ metadata }) => createUrls(deps.externalURLs[0] ?? '', metadata.name).directory,
+    directoryURL: ({ metadata }) => createUrls(deps.externalURLs[0] ?? '', metadata).directory,
     policyFault: (policy) => prepare(policy, compileExpression).broken,
     events,
     durations: deps.metrics.reconcileSeconds,
@@ -111,13 +113,14 @@ function countersOf({ requests, requestSeconds, nonces, validations, rateLimited
 function createServices(deps: OperatorDeps, caches: Caches) {
   const { cluster, clock, random, audit, metrics, namespace } = deps;
   const resolverOf = resolverByIssuer(deps.resolver);
+  const secretsOf = createIssuerSecrets(deps);
   const backends = (deps.backends ?? createBackends)({
-    secrets: deps.secrets,
+    secretsOf,
     clock,
     random,
     urls: ({ metadata }) => ({
-      crl: `${deps.distributionURL}/crl/${metadata.name}.crl`,
-      issuerCertificate: `${deps.distributionURL}/ca/${metadata.name}.cer`,
+      crl: `${deps.distributionURL}${issuerPath(metadata)}/crl/${metadata.name}.crl`,
+      issuerCertificate: `${deps.distributionURL}${issuerPath(metadata)}/ca/${metadata.name}.cer`,
     }),
   });
   const records = createRecords({ cluster, cache: caches.issued, namespace });
@@ -146,7 +149,7 @@ function createServices(deps: OperatorDeps, caches: Caches) {
     issued,
     refused,
   });
-  return { resolverOf, backends, records, chains, objects, judge, issue };
+  return { resolverOf, secretsOf, backends, records, chains, objects, judge, issue };
 }
 
 export type Operator = ReturnType<typeof createOperator>;
@@ -155,7 +158,7 @@ export type Operator = ReturnType<typeof createOperator>;
 function resolverByIssuer(make: OperatorDeps['resolver']): (issuer: Issuer) => Resolver {
   const bySet = new Map<string, Resolver>();
   return (issuer) => {
-    const servers = issuer.spec.acme?.validation?.nameservers;
+    const servers = clusterIssuer(issuer)?.spec.acme?.validation?.nameservers;
     const key = servers?.join(' ') ?? '';
     const resolver = bySet.get(key) ?? make(servers);
     bySet.set(key, resolver);

@@ -1,13 +1,14 @@
-// ClusterCAIssuer: whether its backend answers and its CA certificate is good, where its ACME directory is, and the chains of its
+// ClusterCAIssuer and CAIssuer: whether its backend answers and its CA certificate is good, where its ACME directory is, and the chains of its
 // certificates. Writes the status when that changes, and an Event when people should know.
-import { type CAIssuerStatus, ClusterCAIssuerKind } from '../api/ca-issuer.ts';
-import type { Issuer } from '../api/issuer.ts';
+import type { CAIssuerStatus } from '../api/ca-issuer.ts';
+import { type Issuer, issuerKind } from '../api/issuer.ts';
 import type { Condition, KubeObject } from '../api/kind.ts';
 import { type CertificateFacts, parseCertificate } from '../domain/certificate.ts';
 import { chainFingerprint, preferredChain } from '../domain/chain.ts';
 import { findCondition, type NewCondition, setCondition } from '../domain/conditions.ts';
 import { renderName } from '../domain/distinguished-name.ts';
 import { renderPem } from '../domain/encoding.ts';
+import { issuerFields } from '../domain/issuer.ts';
 import { MAX_CHAINS } from '../issuance/chains.ts';
 import type { BackendHealth, Backends, Cache, Clock, Cluster, EventRecorder, Log, ObjectRef } from '../ports.ts';
 import type { Reconciler, Requeue } from '../runtime/controller.ts';
@@ -17,7 +18,7 @@ import { instant, writeStatus } from './status.ts';
 export interface CaIssuerDeps {
   cluster: Pick<Cluster, 'replaceStatus'>;
   issuers: Cache<Issuer>;
-  /** Those of the operator's namespace at least; metadata is enough. */
+  /** Those of the operator's namespace and of CAIssuers at least; metadata is enough. */
   secrets: Cache<KubeObject>;
   /** The operator's. */
   namespace: string;
@@ -35,14 +36,14 @@ const RETRY_MS = 15_000;
 const WARN_MS = 30 * 24 * 3_600_000;
 
 export function createCaIssuerReconciler(deps: CaIssuerDeps): Reconciler {
-  async function reconcile({ name }: ObjectRef, signal: AbortSignal): Promise<Requeue | undefined> {
-    const issuer = deps.issuers.get({ name });
+  async function reconcile(key: ObjectRef, signal: AbortSignal): Promise<Requeue | undefined> {
+    const issuer = deps.issuers.get(key);
     if (!issuer) return undefined;
     const health = await check(deps, issuer, signal);
     const now = deps.clock.now();
     const judged = { issuer, health, validity: judgeValidity(health.ca, now), now };
     const conditions = judgeConditions(judged);
-    const written = await writeStatus(deps.cluster, ClusterCAIssuerKind, issuer, {
+    const written = await writeStatus(deps.cluster, issuerKind(issuer), issuer, {
       conditions: [...conditions],
       acme: { directoryURL: deps.directoryURL(issuer) },
       ...certificateStatus(issuer, health.ca),
@@ -59,9 +60,10 @@ export function createCaIssuerReconciler(deps: CaIssuerDeps): Reconciler {
         if (type !== 'DELETED') enqueue(metadata);
       });
       const stopSecrets = deps.secrets.onChange(({ metadata }) => {
-        if (metadata.namespace !== deps.namespace) return;
-        for (const issuer of deps.issuers.list())
-          if (secretsOf(issuer).includes(metadata.name)) enqueue(issuer.metadata);
+        for (const issuer of deps.issuers.list()) {
+          const { namespace = deps.namespace } = issuer.metadata;
+          if (metadata.namespace === namespace && secretsOf(issuer).includes(metadata.name)) enqueue(issuer.metadata);
+        }
       });
       return () => {
         stopIssuers();
@@ -81,7 +83,7 @@ async function check(deps: CaIssuerDeps, issuer: Issuer, signal: AbortSignal): P
     return await deps.backends.of(issuer).check(signal);
   } catch (error) {
     if (signal.aborted) throw error;
-    deps.log.warn({ issuer: issuer.metadata.name, error }, 'a backend could not be checked');
+    deps.log.warn({ ...issuerFields(issuer), error }, 'a backend could not be checked');
     // What it threw is for the log: it may name hosts or paths.
     return {
       ready: false,

@@ -7,6 +7,7 @@ import type { Namespace } from '../api/core.ts';
 import type { IssuedCertificate } from '../api/issued-certificate.ts';
 import type { KubeObject } from '../api/kind.ts';
 import { findCondition } from '../domain/conditions.ts';
+import { issuerKey } from '../domain/issuer.ts';
 import type { Cache } from '../ports.ts';
 import type { Enqueue } from '../runtime/controller.ts';
 import { onEach } from '../runtime/reflector.ts';
@@ -65,7 +66,7 @@ function watchSecrets({ claims, secrets }: ClaimSources, { enqueue }: Targets): 
 
 function watchIssuers({ claims, issuers }: ClaimSources, { enqueue, nudge }: Targets): () => void {
   return onNews(issuers, issuerState, ({ metadata }) => {
-    for (const claim of claims.byIndex('issuer', metadata.name)) {
+    for (const claim of claims.byIndex('issuer', issuerKey(metadata))) {
       const waits = isHindered(claim);
       if (waits) nudge(claim.metadata.uid);
       enqueue(claim.metadata, { priority: waits ? 'normal' : 'low' });
@@ -102,9 +103,10 @@ function onNews<T extends KubeObject>(
   stateOf: (object: T) => string,
   listener: (object: T) => void,
 ): () => void {
-  const seen = new Map(cache.list().map((object) => [object.metadata.name, stateOf(object)]));
+  const nameOf = ({ metadata: { namespace = '', name } }: T) => `${namespace}/${name}`;
+  const seen = new Map(cache.list().map((object) => [nameOf(object), stateOf(object)]));
   return cache.onChange((object, type) => {
-    const { name } = object.metadata;
+    const name = nameOf(object);
     const state = type === 'DELETED' ? undefined : stateOf(object);
     if (seen.get(name) === state) return;
     if (state === undefined) seen.delete(name);

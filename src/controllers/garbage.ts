@@ -7,6 +7,7 @@ import { type IssuedCertificate, IssuedCertificateKind, RecordLabel } from '../a
 import type { Kind, KubeObject } from '../api/kind.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import { parseDuration } from '../domain/duration.ts';
+import { clusterIssuer } from '../domain/issuer.ts';
 import type { Cache, Clock, Cluster, Counter, Log, Random } from '../ports.ts';
 import { fraction } from '../runtime/back-off.ts';
 
@@ -119,7 +120,7 @@ const duration = (text: string | undefined, otherwise: number) =>
 /** Until then a record may be asked for: by its certificate, its order, a CRL. Epoch milliseconds. */
 function recordEnd({ spec, status }: IssuedCertificate, issuer: Issuer | undefined): number {
   const ends = [status.notAfter, ...(spec.orderExpires === undefined ? [] : [spec.orderExpires])];
-  const grace = duration(issuer?.spec.recordGrace, RECORD_GRACE_MS);
+  const grace = duration(issuer && clusterIssuer(issuer)?.spec.recordGrace, RECORD_GRACE_MS);
   return Math.max(...ends.map((end) => new Date(end).getTime())) + grace;
 }
 

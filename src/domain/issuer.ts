@@ -16,7 +16,9 @@ export function referredIssuer({ kind, name }: IssuerRef, namespace: string): Is
 }
 
 /** The issuer as records name it. */
-export function issuerRef({ metadata: { namespace, name } }: Pick<Issuer, 'metadata'>): IssuedCertificateSpec['issuerRef'] {
+export function issuerRef({
+  metadata: { namespace, name },
+}: Pick<Issuer, 'metadata'>): IssuedCertificateSpec['issuerRef'] {
   return namespace === undefined ? { kind: 'ClusterCAIssuer', name } : { kind: 'CAIssuer', namespace, name };
 }
 
@@ -28,6 +30,12 @@ export function issuerKey({ namespace = '', name }: IssuerName): string {
 /** For people: `ClusterCAIssuer corporate`, `CAIssuer team-a/web`. */
 export function issuerTitle({ namespace, name }: IssuerName): string {
   return namespace === undefined ? `ClusterCAIssuer ${name}` : `CAIssuer ${namespace}/${name}`;
+}
+
+/** As people name one: `corporate`, `team-a/web`. */
+export function parseIssuerName(text: string): IssuerName {
+  const slash = text.indexOf('/');
+  return slash < 0 ? { name: text } : { namespace: text.slice(0, slash), name: text.slice(slash + 1) };
 }
 
 /** What stands before `/acme/<name>`, `/crl/<name>.crl` and `/ca/<name>.cer` in the paths of the issuer. */

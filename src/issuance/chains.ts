@@ -1,6 +1,5 @@
 // Chains above leaves, kept once per issuer in its status, so that a record holds the leaf alone.
-import { ClusterCAIssuerKind } from '../api/ca-issuer.ts';
-import type { Issuer } from '../api/issuer.ts';
+import { type Issuer, issuerKind } from '../api/issuer.ts';
 import type { IssuedCertificate } from '../api/issued-certificate.ts';
 import { type CertificateFacts, parseCertificate } from '../domain/certificate.ts';
 import { chainFingerprint, isRoot, parsePemCertificates, preferredChain } from '../domain/chain.ts';
@@ -31,10 +30,12 @@ export interface ChainStore {
 
 /** Chains an issuer's status holds at most; the oldest beyond the current ones go. */
 export const MAX_CHAINS = 16;
+/** The watch takes moments; a chain beyond these is looked for in the status alone. */
+const MAX_RECENT = 1024;
 
 export function createChainStore(deps: { cluster: Cluster }): ChainStore {
   const parsed = new WeakMap<object, readonly Offered[]>();
-  /** Chains just stored, until the watched issuer shows them. */
+  /** Chains just stored, by issuer, until the watched issuer shows them. */
   const recent = new Map<string, Buffer[]>();
 
   function offered(issuer: Issuer): readonly Offered[] {
@@ -51,17 +52,19 @@ export function createChainStore(deps: { cluster: Cluster }): ChainStore {
 
   async function keep(issuer: Issuer, chain: readonly Buffer[]): Promise<string> {
     const fingerprint = chainFingerprint(chain);
-    if (recent.has(fingerprint) || offered(issuer).some((known) => known.fingerprint === fingerprint))
-      return fingerprint;
-    await store(deps.cluster, issuer.metadata.name, { fingerprint, pem: pemOf(chain) });
-    recent.set(fingerprint, [...chain]);
+    const own = ofIssuer(issuer, fingerprint);
+    if (recent.has(own) || offered(issuer).some((known) => known.fingerprint === fingerprint)) return fingerprint;
+    await store(deps.cluster, issuer, { fingerprint, pem: pemOf(chain) });
+    recent.set(own, [...chain]);
+    const oldest = recent.keys().next().value;
+    if (recent.size > MAX_RECENT && oldest !== undefined) recent.delete(oldest);
     return fingerprint;
   }
 
   /** The preferred chain of the CA key that signed the record, then the others of that key. */
   function ofRecord(issuer: Issuer, record: IssuedCertificate): readonly Offered[] {
     const all = offered(issuer);
-    const just = recent.get(record.status.chain);
+    const just = recent.get(ofIssuer(issuer, record.status.chain));
     const own =
       all.find((chain) => chain.fingerprint === record.status.chain) ??
       (just && offer(issuer, record.status.chain, just));
@@ -81,16 +84,20 @@ export function createChainStore(deps: { cluster: Cluster }): ChainStore {
   };
 }
 
+/** Two issuers may have one CA, and each keeps its chain. */
+const ofIssuer = ({ metadata }: Issuer, fingerprint: string) => `${metadata.uid}|${fingerprint}`;
+
 const pemOf = (chain: readonly Buffer[]) => chain.map((der) => renderPem('CERTIFICATE', der)).join('');
 
-async function store(cluster: Cluster, name: string, chain: { fingerprint: string; pem: string }): Promise<void> {
+async function store(cluster: Cluster, issuer: Issuer, chain: { fingerprint: string; pem: string }): Promise<void> {
+  const kind = issuerKind(issuer);
   for (;;) {
-    const live = await cluster.get(ClusterCAIssuerKind, { name });
-    if (!live) throw new Error('the issuer is gone');
+    const live = await cluster.get(kind, issuer.metadata);
+    if (live?.metadata.uid !== issuer.metadata.uid) throw new Error('the issuer is gone');
     const chains = live.status?.chains ?? [];
     if (chains.some(({ fingerprint }) => fingerprint === chain.fingerprint)) return;
     try {
-      await cluster.replaceStatus(ClusterCAIssuerKind, {
+      await cluster.replaceStatus(kind, {
         ...live,
         status: { ...live.status, chains: [chain, ...chains].slice(0, MAX_CHAINS) },
       });

@@ -17,7 +17,10 @@ export interface ForbiddenKeysDeps {
   records: Pick<Records, 'isCompromised'>;
 }
 
-/** Why the key of the CSR must not be certified by the issuer, as the caches know; undefined if it may. */
+/**
+ * Why the key of the CSR must not be certified by the issuer, as the caches know; undefined if it may. What a tenant calls a CA is
+ * heeded by that issuer alone: no tenant decides what others may have certified.
+ */
 export type RefuseKey = (issuerUID: string, csr: Pick<CertificateSigningRequest, 'publicKey'>) => Problem | undefined;
 
 export function createRefuseKey({ objects, issuers, records }: ForbiddenKeysDeps): RefuseKey {
@@ -26,7 +29,9 @@ export function createRefuseKey({ objects, issuers, records }: ForbiddenKeysDeps
     const hash = sha256(publicKey.spki);
     const name = base32(hash);
     if (objects.isAccountKey(issuerUID, hash)) return refusal('the key of an account');
-    if (issuers.list().some((issuer) => authorityKeys(issuer).has(name))) return refusal('the key of a CA');
+    const heeded = ({ metadata: { namespace, uid } }: Issuer) => namespace === undefined || uid === issuerUID;
+    if (issuers.list().some((issuer) => heeded(issuer) && authorityKeys(issuer).has(name)))
+      return refusal('the key of a CA');
     return records.isCompromised(name) ? refusal('a key that was revoked as compromised') : undefined;
   };
 }

@@ -3,6 +3,7 @@ import type { Issuer } from '../api/issuer.ts';
 import type { CertificateRequestPolicy, Door } from '../api/certificate-request-policy.ts';
 import type { AlternativeNames } from '../domain/certificate-model.ts';
 import { baseIdentifier, type Identifier } from '../domain/identifier.ts';
+import { issuerFields } from '../domain/issuer.ts';
 import { type Decision, evaluate, renderDenial, wantedFacts } from '../domain/policy.ts';
 import type { CompileExpression } from '../domain/policy/expression.ts';
 import type { JudgedRequest, PolicyInput, Stage } from '../domain/policy/input.ts';
@@ -109,14 +110,15 @@ interface About {
   stage: Stage;
   door: Door;
   issuer: string;
+  issuerNamespace?: string;
   requester: Requester;
   names: readonly string[];
   /** Of the request. */
   id?: string;
 }
 
-function aboutOf({ metadata }: Issuer, { door, requester, names }: JudgedRequest, stage: Stage): About {
-  return { stage, door, issuer: metadata.name, requester: requester as Requester, names: allNames(names) };
+function aboutOf(issuer: Issuer, { door, requester, names }: JudgedRequest, stage: Stage): About {
+  return { stage, door, ...issuerFields(issuer), requester: requester as Requester, names: allNames(names) };
 }
 
 /** Puts the decision on record; returns its id. */
