@@ -121,7 +121,9 @@ function acmeErrors({ termsOfService, website, caa, validation }: NonNullable<CA
 
 function urlErrors(path: string, text: string | undefined): FieldError[] {
   const url = text === undefined ? undefined : URL.parse(text);
-  if (url === undefined || (url && ['http:', 'https:'].includes(url.protocol))) return [];
+  // It stands between < and > in a Link header, and URL drops line breaks.
+  const fits = url && ['http:', 'https:'].includes(url.protocol) && /^[!#-;=?-~]+$/.test(text ?? '');
+  if (url === undefined || fits) return [];
   return [{ path, message: 'must be an http or https URL' }];
 }
 

@@ -77,7 +77,7 @@ type Attempt = readonly [
 ];
 
 const NEW_ORDER = { identifiers: identifiersOf(['x.example.test']) };
-const csrFor = (name: string): object => ({ csr: base64url(buildCsr({ names: [`DNS:${name}`] }).der) });
+const csrFor = (name: string): object => ({ csr: base64url(buildCsr({ names: [name] }).der) });
 
 /** Each is sent to `to` with something of `from`. */
 const ATTEMPTS: readonly Attempt[] = [

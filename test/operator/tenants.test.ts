@@ -97,11 +97,19 @@ test('renewal information, replaces, revocation and the CRL are those of the iss
 test('a certificate points to the list and the CA of its own issuer, which are there', async () => {
   const acme = await t.client('main', 'team-a');
   const leaf = await readCertificate(acme, await issue(acme, t, [freshName()]));
-  const pointers = [`${t.operator.distribution}/ns/team-a/crl/main.crl`, `${t.operator.distribution}/ns/team-a/ca/main.cer`];
+  const pointers = [
+    `${t.operator.distribution}/ns/team-a/crl/main.crl`,
+    `${t.operator.distribution}/ns/team-a/ca/main.cer`,
+  ];
   for (const url of pointers) expect(leaf.raw.toString('latin1')).toContain(url);
   const ca = new X509Certificate((await t.transport.request('GET', pointers[1] ?? '')).body);
   expect(leaf.verify(ca.publicKey)).toBe(true);
-  for (const path of ['/ns/team-c/crl/main.crl', '/ns/team-c/ca/main.cer', '/ns/team-a/crl/other.crl', '/ns//ca/main.cer'])
+  for (const path of [
+    '/ns/team-c/crl/main.crl',
+    '/ns/team-c/ca/main.cer',
+    '/ns/team-a/crl/other.crl',
+    '/ns//ca/main.cer',
+  ])
     expect((await t.transport.request('GET', `${t.operator.distribution}${path}`)).status).toBe(404);
 });
 
@@ -218,10 +226,6 @@ test('an issuer that is gone is gone, and another of the same name knows nothing
   await aTenantIssuer(t.operator, 'team-b', { name: 'passing' });
   expectProblem(await acme.post(order.url, undefined), 'accountDoesNotExist/400');
   const again = await t.connect('passing', 'team-b');
-  const reply = await again.post(
-    again.directory.newAccount,
-    { onlyReturnExisting: true },
-    { jwkOf: acme.account.key },
-  );
+  const reply = await again.post(again.directory.newAccount, { onlyReturnExisting: true }, { jwkOf: acme.account.key });
   expectProblem(reply, 'accountDoesNotExist/400');
 });
