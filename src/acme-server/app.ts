@@ -5,7 +5,7 @@ import fastify, {
   type FastifyRequest,
   type FastifyServerOptions,
 } from 'fastify';
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import { fold, parseExact, renderAddress } from '../domain/address.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import { Problem } from '../domain/problem.ts';
@@ -42,7 +42,7 @@ export interface AppDeps {
   handlers: Handlers;
   authenticator: Authenticator;
   nonces: Nonces;
-  issuers: Cache<ClusterCAIssuer>;
+  issuers: Cache<Issuer>;
   /** Without trailing slash, the canonical one first. */
   externalURLs: readonly string[];
   random: Random;
@@ -56,6 +56,9 @@ export interface AppDeps {
 type Method = 'GET' | 'HEAD' | 'POST';
 type Handle = (exchange: Exchange, request: FastifyRequest) => Promise<Reply> | Reply;
 type Route = Partial<Record<Method, Handle>>;
+
+/** A ClusterCAIssuer, and a CAIssuer of a namespace. */
+const ISSUER_PATHS = ['/acme/:issuer', '/ns/:namespace/acme/:issuer'];
 
 const ALL_METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 
@@ -110,7 +113,8 @@ export function createAcmeApp(deps: AppDeps): FastifyInstance {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   const table = routes(deps, (request) => signedRequest(request, deps.externalURLs));
-  for (const [path, route] of Object.entries(table)) mount(app, frame, { path: `/acme/:issuer${path}`, route });
+  for (const [path, route] of Object.entries(table))
+    for (const issuer of ISSUER_PATHS) mount(app, frame, { path: `${issuer}${path}`, route });
   app.options('/*', (_request, reply) => frame.options(reply));
   app.setNotFoundHandler((request, reply) =>
     frame.fail(request, reply, new Problem('malformed', 'no such resource', { status: 404 })),
@@ -204,25 +208,31 @@ function createFrame(deps: AppDeps): Frame {
   };
 }
 
-type UrlsOf = (issuer: string) => Urls;
+type UrlsOf = (issuer: Issuer) => Urls;
 
 function urlsByIssuer(externalURL: string): UrlsOf {
-  const known = new Map<string, Urls>();
-  return (name) => {
-    const urls = known.get(name) ?? createUrls(externalURL, name);
-    known.set(name, urls);
+  const known = new WeakMap<Issuer, Urls>();
+  return (issuer) => {
+    const urls = known.get(issuer) ?? createUrls(externalURL, issuer.metadata);
+    known.set(issuer, urls);
     return urls;
   };
 }
 
-function exchangeOf({ issuers }: AppDeps, urlsOf: UrlsOf, request: FastifyRequest): Exchange {
+/** The issuer of the path, whose namespace is part of who it is. */
+function issuerOf({ issuers }: AppDeps, request: FastifyRequest): Issuer | undefined {
+  const { namespace, issuer: name } = (request.params ?? {}) as { namespace?: string; issuer?: string };
+  return name === undefined ? undefined : issuers.get(namespace === undefined ? { name } : { namespace, name });
+}
+
+function exchangeOf(deps: AppDeps, urlsOf: UrlsOf, request: FastifyRequest): Exchange {
   const params = request.params as Record<string, string>;
-  const issuer = issuers.get({ name: params.issuer ?? '' });
+  const issuer = issuerOf(deps, request);
   if (!issuer) throw new Problem('malformed', 'no such issuer', { status: 404 });
   const cursor = /^\d{1,9}$/.exec((request.query as { cursor?: string }).cursor ?? '')?.[0];
   return {
     issuer,
-    urls: urlsOf(issuer.metadata.name),
+    urls: urlsOf(issuer),
     params: cursor === undefined ? params : { ...params, cursor },
     source: addressOf(request.ip),
     userAgent: request.headers['user-agent'] ?? '',
@@ -230,10 +240,10 @@ function exchangeOf({ issuers }: AppDeps, urlsOf: UrlsOf, request: FastifyReques
 }
 
 /** RFC 8555 section 7.1: on everything under an issuer but its directory. */
-function indexLink({ issuers }: AppDeps, urlsOf: UrlsOf, request: FastifyRequest, { status }: Reply): string[] {
-  const { issuer } = (request.params ?? {}) as { issuer?: string };
+function indexLink(deps: AppDeps, urlsOf: UrlsOf, request: FastifyRequest, { status }: Reply): string[] {
+  const issuer = issuerOf(deps, request);
   const isDirectory = status === 200 && request.routeOptions.url?.endsWith('/directory');
-  if (issuer === undefined || isDirectory || !issuers.get({ name: issuer })) return [];
+  if (!issuer || isDirectory) return [];
   return [`<${urlsOf(issuer).directory}>;rel="index"`];
 }
 

@@ -6,11 +6,12 @@ import type { Keyring } from '../acme-server/keyring.ts';
 import { createAcmeObjects } from '../acme-server/objects.ts';
 import type { Bucket, Limit } from '../acme-server/rate-limits.ts';
 import { createUrls } from '../acme-server/urls.ts';
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import { type BackendsDeps, createBackends } from '../backends/index.ts';
 import { type ControllersDeps, createControllers } from '../controllers/index.ts';
 import { createDistributionApp } from '../distribution/app.ts';
 import { createCrls } from '../distribution/crl.ts';
+import { clusterIssuer, issuerPath } from '../domain/issuer.ts';
 import { prepare } from '../domain/policy/prepare.ts';
 import { compileExpression } from '../expressions/cel.ts';
 import { createChainStore } from '../issuance/chains.ts';
@@ -23,6 +24,7 @@ import { createEventRecorder } from '../runtime/event-recorder.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { checkCaa } from '../validators/caa-check.ts';
 import { type Caches, createCaches } from './caches.ts';
+import { createIssuerSecrets } from './issuer-secrets.ts';
 
 export interface OperatorDeps {
   cluster: Cluster;
@@ -77,7 +79,7 @@ export function createOperator(deps: OperatorDeps) {
     ...services,
     caches: { ...caches, secrets: caches.secretCache, records: caches.issued },
     marks: deps.keyring,
-    directoryURL: ({ metadata }) => createUrls(deps.externalURLs[0] ?? '', metadata.name).directory,
+    directoryURL: ({ metadata }) => createUrls(deps.externalURLs[0] ?? '', metadata).directory,
     policyFault: (policy) => prepare(policy, compileExpression).broken,
     events,
     durations: deps.metrics.reconcileSeconds,
@@ -113,13 +115,14 @@ function countersOf({ requests, requestSeconds, nonces, validations, rateLimited
 function createServices(deps: OperatorDeps, caches: Caches) {
   const { cluster, clock, random, audit, metrics, namespace } = deps;
   const resolverOf = resolverByIssuer(deps.resolver);
+  const secretsOf = createIssuerSecrets(deps);
   const backends = (deps.backends ?? createBackends)({
-    secrets: deps.secrets,
+    secretsOf,
     clock,
     random,
     urls: ({ metadata }) => ({
-      crl: `${deps.distributionURL}/crl/${metadata.name}.crl`,
-      issuerCertificate: `${deps.distributionURL}/ca/${metadata.name}.cer`,
+      crl: `${deps.distributionURL}${issuerPath(metadata)}/crl/${metadata.name}.crl`,
+      issuerCertificate: `${deps.distributionURL}${issuerPath(metadata)}/ca/${metadata.name}.cer`,
     }),
   });
   const records = createRecords({ cluster, cache: caches.issued, namespace });
@@ -148,16 +151,16 @@ function createServices(deps: OperatorDeps, caches: Caches) {
     issued,
     refused,
   });
-  return { resolverOf, backends, records, chains, objects, judge, issue };
+  return { resolverOf, secretsOf, backends, records, chains, objects, judge, issue };
 }
 
 export type Operator = ReturnType<typeof createOperator>;
 
 /** One resolver per set of name servers. */
-function resolverByIssuer(make: OperatorDeps['resolver']): (issuer: ClusterCAIssuer) => Resolver {
+function resolverByIssuer(make: OperatorDeps['resolver']): (issuer: Issuer) => Resolver {
   const bySet = new Map<string, Resolver>();
   return (issuer) => {
-    const servers = issuer.spec.acme?.validation?.nameservers;
+    const servers = clusterIssuer(issuer)?.spec.acme?.validation?.nameservers;
     const key = servers?.join(' ') ?? '';
     const resolver = bySet.get(key) ?? make(servers);
     bySet.set(key, resolver);

@@ -1,12 +1,12 @@
 // All that the operator may do at the Kubernetes API, by feature: one ClusterRole or Role each is generated from it.
 import { ACME_RIGHTS } from '../acme-server/objects.ts';
 import type { Right } from '../api/right.ts';
-import { OPERATOR_SECRET_RIGHTS } from '../cluster/secret-reader.ts';
-import { CA_ISSUER_RIGHTS } from '../controllers/ca-issuer.ts';
+import { OPERATOR_SECRET_RIGHTS, TENANT_SECRET_RIGHTS } from '../cluster/secret-reader.ts';
+import { CA_ISSUER_RIGHTS, TENANT_ISSUER_RIGHTS } from '../controllers/ca-issuer.ts';
 import { POLICY_RIGHTS } from '../controllers/certificate-request-policy.ts';
 import { CLAIM_RIGHTS, CLAIM_SECRET_RIGHTS } from '../controllers/claim-rights.ts';
 import { GARBAGE_RIGHTS } from '../controllers/garbage.ts';
-import { CHAIN_RIGHTS } from '../issuance/chains.ts';
+import { CHAIN_RIGHTS, TENANT_CHAIN_RIGHTS } from '../issuance/chains.ts';
 import { RECORD_RIGHTS } from '../issuance/records.ts';
 import { EVENT_RIGHTS } from '../runtime/event-recorder.ts';
 import { leaseRights } from '../runtime/lease-lock.ts';
@@ -27,6 +27,11 @@ export const FEATURES: readonly Feature[] = [
     name: 'issuers',
     does: 'Judges issuers and publishes their chains.',
     rights: [...CA_ISSUER_RIGHTS, ...CHAIN_RIGHTS],
+  },
+  {
+    name: 'tenant-issuers',
+    does: 'The same for CAIssuers.',
+    rights: [...TENANT_ISSUER_RIGHTS, ...TENANT_CHAIN_RIGHTS, ...TENANT_SECRET_RIGHTS],
   },
   { name: 'own-secrets', does: 'Keeps its own keys, and reads those of CAs.', rights: OPERATOR_SECRET_RIGHTS },
   { name: 'policies', does: 'Decides who may have which names.', rights: POLICY_RIGHTS },
