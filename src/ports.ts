@@ -1,6 +1,7 @@
 // What the program needs of the world: interfaces with their contracts, no code.
 // Every method that waits takes an AbortSignal or is bound in time by its adapter, and rejects promptly once aborted.
-import type { CAIssuerSpec, ClusterCAIssuer } from './api/ca-issuer.ts';
+import type { CAIssuerSpec } from './api/ca-issuer.ts';
+import type { Issuer } from './api/issuer.ts';
 import type { Kind, KubeObject, NewObject } from './api/kind.ts';
 import type { CertificateModel } from './domain/certificate-model.ts';
 import type { ChallengeType } from './domain/challenge.ts';
@@ -199,7 +200,7 @@ export interface Backend {
   signCrl?(entries: readonly RevokedEntry[], number: bigint, thisUpdate: Date): Promise<Buffer>;
 }
 
-/** A Secret as backends read it: live, in the operator's namespace. Values are bytes by key. */
+/** Secrets of one namespace as backends read them: live; the operator's for a ClusterCAIssuer, its own for a CAIssuer. Values are bytes by key. */
 export interface SecretReader {
   read(name: string): Promise<Readonly<Record<string, Buffer>> | undefined>;
   /** Creates it; false, writing nothing, where it exists already. */
@@ -215,12 +216,12 @@ export interface BackendDeps {
 }
 
 export interface BackendFactory {
-  create(deps: BackendDeps, issuer: ClusterCAIssuer, spec: NonNullable<CAIssuerSpec['backend']>): Backend;
+  create(deps: BackendDeps, issuer: Issuer, spec: NonNullable<CAIssuerSpec['backend']>): Backend;
 }
 
 /** The live backend of an issuer, remade when its spec changes. */
 export interface Backends {
-  of(issuer: ClusterCAIssuer): Backend;
+  of(issuer: Issuer): Backend;
 }
 
 // ---- Telemetry ----------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@ import { type AccountKey, importJwk } from '../domain/jwk.ts';
 import { type Jws, parseJws, verifyJws } from '../domain/jws.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Account } from '../api/acme.ts';
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import type { Counter } from '../ports.ts';
 import type { LiveIssuer } from './confirm.ts';
 import type { Authenticated, Exchange, Signed } from './exchange.ts';
@@ -58,10 +58,10 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
   }
 
   /** The issuer if the account is one of its. An issuer made anew under the same name has other accounts. */
-  async function issuerOf({ issuer }: Exchange, { spec }: Account): Promise<ClusterCAIssuer | undefined> {
+  async function issuerOf({ issuer }: Exchange, { spec }: Account): Promise<Issuer | undefined> {
     if (spec.aliasOf !== undefined) return undefined;
     if (spec.issuerUID === issuer.metadata.uid) return issuer;
-    const now = await deps.liveIssuer(issuer.metadata.name);
+    const now = await deps.liveIssuer(issuer.metadata);
     return spec.issuerUID === now?.metadata.uid ? now : undefined;
   }
 

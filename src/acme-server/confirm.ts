@@ -1,12 +1,13 @@
 // No refusal on the word of a cache alone: before a client is refused for what the issuer's object says, that object is read live,
 // and if it has changed the request is judged anew by what it says now.
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
+import type { IssuerName } from '../domain/issuer.ts';
 import { Problem, type ProblemType } from '../domain/problem.ts';
 import type { Exchange, Reply } from './exchange.ts';
 import { notFound } from './sealed.ts';
 
 /** The issuer as it is stored now; undefined where there is none. Reads are shared and bounded; rejects as the cluster does. */
-export type LiveIssuer = (name: string) => Promise<ClusterCAIssuer | undefined>;
+export type LiveIssuer = (name: IssuerName) => Promise<Issuer | undefined>;
 
 /** Refusals that can rest on an issuer's settings. All of them come before anything is written. */
 const DOUBTFUL: readonly ProblemType[] = [
@@ -31,7 +32,7 @@ export function createConfirm(liveIssuer: LiveIssuer) {
         return await handle(exchange);
       } catch (error) {
         if (!isDoubtful(error)) throw error;
-        const issuer = await liveIssuer(exchange.issuer.metadata.name);
+        const issuer = await liveIssuer(exchange.issuer.metadata);
         if (!issuer) throw notFound();
         if (isSame(issuer, exchange.issuer)) throw error;
         return await handle({ ...exchange, issuer });
@@ -39,6 +40,6 @@ export function createConfirm(liveIssuer: LiveIssuer) {
     };
 }
 
-function isSame({ metadata: a }: ClusterCAIssuer, { metadata: b }: ClusterCAIssuer): boolean {
+function isSame({ metadata: a }: Issuer, { metadata: b }: Issuer): boolean {
   return a.uid === b.uid && a.generation === b.generation;
 }

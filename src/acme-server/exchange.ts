@@ -1,7 +1,7 @@
 // One request on its way through the server: what is known at each step, and the reply. The types are the ladder: a handler that
 // takes an Authenticated exchange cannot be reached without the checks that make one.
 import type { Account } from '../api/acme.ts';
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import { parseJson } from '../domain/json.ts';
 import type { AccountKey } from '../domain/jwk.ts';
 import type { JwsHeader } from '../domain/jws.ts';
@@ -9,7 +9,7 @@ import { Problem } from '../domain/problem.ts';
 import type { Urls } from './urls.ts';
 
 export interface Exchange {
-  issuer: ClusterCAIssuer;
+  issuer: Issuer;
   urls: Urls;
   /** Path parameters. */
   params: Readonly<Record<string, string>>;

@@ -1,6 +1,7 @@
 // External account binding, RFC 8555 section 7.3.4.
 import { timingSafeEqual } from 'node:crypto';
 import type { Account, AccountSpec } from '../api/acme.ts';
+import type { Issuer } from '../api/issuer.ts';
 import { hashName, parseBase64url } from '../domain/encoding.ts';
 import { parseJson } from '../domain/json.ts';
 import { importJwk } from '../domain/jwk.ts';
@@ -28,7 +29,7 @@ export interface ExternalAccountBindings {
 const MAX_BINDING = 8192;
 
 export function createExternalAccountBindings(deps: {
-  secrets: SecretReader;
+  secretsOf: (issuer: Issuer) => SecretReader;
   accounts: Cache<Account>;
   objects: Pick<AcmeObjects, 'createAccount' | 'liveAccount'>;
 }): ExternalAccountBindings {
@@ -48,7 +49,7 @@ export function createExternalAccountBindings(deps: {
       if (jws.header.url !== exchange.urls.newAccount)
         throw new Problem('malformed', 'the "url" of the binding differs from that of the request');
       const secret = settings.keys.find((key) => key.keyID === jws.header.kid)?.secretRef;
-      const mac = secret && (await macKey(deps.secrets, secret));
+      const mac = secret && (await macKey(deps.secretsOf(exchange.issuer), secret));
       if (!mac) throw new Problem('unauthorized', 'the key identifier of the binding is not known');
       verifyBinding(jws, mac);
       requireSameKey(exchange, jws.payload);

@@ -3,6 +3,7 @@ import type { IssuedCertificate } from '../api/issued-certificate.ts';
 import { parseDuration } from '../domain/duration.ts';
 import { parseBase64url, sha256 } from '../domain/encoding.ts';
 import { baseIdentifier, isWildcard } from '../domain/identifier.ts';
+import { clusterIssuer } from '../domain/issuer.ts';
 import { encodeOrder, type Order } from '../domain/order.ts';
 import { Problem } from '../domain/problem.ts';
 import type { IssuanceRequest, Issue } from '../issuance/types.ts';
@@ -110,7 +111,7 @@ async function held(
   running: Running,
 ): Promise<IssuedCertificate | undefined> {
   const forCertManager = isCertManager(exchange);
-  const own = exchange.issuer.spec.acme?.finalizeTimeout;
+  const own = clusterIssuer(exchange.issuer)?.spec.acme?.finalizeTimeout;
   const hold = own === undefined ? HOLD_MS : parseDuration(own);
   const done = await doneWithin(running.outcome, forCertManager ? CERT_MANAGER_HOLD_MS : hold, clock);
   if (!done && forCertManager) throw unavailable(5);

@@ -1,7 +1,7 @@
 // The ACME server put together: resources, authenticator, route table.
 import type { FastifyInstance, FastifyServerOptions } from 'fastify';
 import type { Account } from '../api/acme.ts';
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import type { Judge } from '../issuance/judge.ts';
 import type { Records } from '../issuance/records.ts';
 import type { Issue } from '../issuance/types.ts';
@@ -43,14 +43,15 @@ import { createValidationRuns, type ValidationRuns } from './validation-runs.ts'
 export interface AcmeServerDeps {
   objects: AcmeObjects;
   accounts: Cache<Account>;
-  issuers: Cache<ClusterCAIssuer>;
+  issuers: Cache<Issuer>;
   records: Records;
   keyring: Keyring;
-  secrets: SecretReader;
+  /** Those of the issuer alone. */
+  secretsOf: (issuer: Issuer) => SecretReader;
   issue: Issue;
   judge: Judge;
   validators: Validators;
-  resolverOf: (issuer: ClusterCAIssuer) => Resolver;
+  resolverOf: (issuer: Issuer) => Resolver;
   checkCaa: CheckCaa;
   chainsOf: ChainsOf;
   clock: Clock;

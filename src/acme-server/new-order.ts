@@ -1,6 +1,6 @@
 // new-order, RFC 8555 section 7.4. Nothing is written: an abandoned order costs nothing.
 import type { Authorization } from '../api/acme.ts';
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import { challengeTypesFor } from '../domain/challenge.ts';
 import { parseDuration } from '../domain/duration.ts';
 import { baseIdentifier, identifierKey, isWildcard } from '../domain/identifier.ts';
@@ -64,7 +64,7 @@ function requireTerms({ issuer, account }: Authenticated): void {
 }
 
 /** A suspended issuer takes up nothing new. */
-export function requireOpen(issuer: ClusterCAIssuer): void {
+export function requireOpen(issuer: Issuer): void {
   if (!issuer.spec.suspend) return;
   throw new Problem('serverInternal', 'this issuer is suspended by its operator: try again later', {
     status: 503,
@@ -98,7 +98,7 @@ async function parseOrder(deps: NewOrderDeps, exchange: Authenticated): Promise<
 }
 
 /** A name that no offered challenge fits could never be authorised. */
-function requireChallenge(issuer: ClusterCAIssuer, identifier: Order['identifiers'][number]): void {
+function requireChallenge(issuer: Issuer, identifier: Order['identifiers'][number]): void {
   const offered = issuer.spec.acme?.challenges;
   const fitting = challengeTypesFor(baseIdentifier(identifier), isWildcard(identifier));
   if (!offered || fitting.some((type) => offered.includes(type))) return;
@@ -124,7 +124,7 @@ function parseValidity(payload: Readonly<Record<string, unknown>>, now: Date): P
 }
 
 /** The profile asked for, or the default one; undefined where the issuer has none. */
-function parseProfile(issuer: ClusterCAIssuer, asked: unknown): string | undefined {
+function parseProfile(issuer: Issuer, asked: unknown): string | undefined {
   const profiles = issuer.spec.profiles ?? [];
   if (asked === undefined) return profiles.find((profile) => profile.default)?.name;
   if (typeof asked !== 'string') throw new Problem('malformed', 'profile must be text');
@@ -144,7 +144,7 @@ function wantedDuration({ created, notBefore, notAfter }: Order): { ms: number; 
   return { ms: notAfter.getTime() - from.getTime(), explicit: true };
 }
 
-function withReuse(deps: NewOrderDeps, issuer: ClusterCAIssuer, order: Order): Order {
+function withReuse(deps: NewOrderDeps, issuer: Issuer, order: Order): Order {
   const margin = Math.min(REUSE_MARGIN_MS, (order.expires.getTime() - order.created.getTime()) / 2);
   const reused = new Map<number, Reuse>();
   for (const index of order.identifiers.keys()) {
@@ -158,7 +158,7 @@ function withReuse(deps: NewOrderDeps, issuer: ClusterCAIssuer, order: Order): O
 
 function reusable(
   deps: NewOrderDeps,
-  issuer: ClusterCAIssuer,
+  issuer: Issuer,
   want: { order: Order; index: number; lastsUntil: number },
 ): Authorization | undefined {
   const { order, index, lastsUntil } = want;

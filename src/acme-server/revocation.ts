@@ -4,6 +4,7 @@ import type { Authorization } from '../api/acme.ts';
 import type { IssuedCertificate } from '../api/issued-certificate.ts';
 import { type CertificateFacts, parseCertificate } from '../domain/certificate.ts';
 import { parseBase64url, sha256 } from '../domain/encoding.ts';
+import { issuerFields } from '../domain/issuer.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Records } from '../issuance/records.ts';
 import type { Audit, Clock } from '../ports.ts';
@@ -33,7 +34,7 @@ export function createRevocationHandler(deps: RevocationDeps) {
     if (record.spec.revocation) throw alreadyRevoked();
     // Before the write, so that no revocation is without its line, whatever ends the process.
     deps.audit.record('revocation', {
-      issuer: exchange.issuer.metadata.name,
+      ...issuerFields(exchange.issuer),
       record: record.metadata.name,
       serial: certificate.serial,
       reason,

@@ -5,11 +5,13 @@ import { CertificateClaimKind } from './certificate-claim.ts';
 import { CertificateRequestPolicyKind } from './certificate-request-policy.ts';
 import { EndpointSliceKind, EventKind, LeaseKind, NamespaceKind, SecretKind } from './core.ts';
 import { IssuedCertificateKind } from './issued-certificate.ts';
+import { CAIssuerKind } from './issuer.ts';
 import type { Kind } from './kind.ts';
 
 /** Kinds this project defines; each has a CRD. */
 export const OWN_KINDS: readonly Kind[] = [
   ClusterCAIssuerKind,
+  CAIssuerKind,
   CertificateRequestPolicyKind,
   CertificateClaimKind,
   IssuedCertificateKind,

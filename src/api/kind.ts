@@ -177,7 +177,9 @@ export const SecretKeyRef = Closed({
 
 export const IssuerRef = Closed(
   {
-    kind: Type.Enum(['ClusterCAIssuer'], { description: 'Kind of the issuer.' }),
+    kind: Type.Enum(['ClusterCAIssuer', 'CAIssuer'], {
+      description: 'Kind of the issuer; a CAIssuer is one of the same namespace.',
+    }),
     name: Name('Name of the issuer.'),
   },
   'The issuer that signs.',

@@ -25,6 +25,16 @@ export const OPERATOR_SECRET_RIGHTS: readonly Right[] = [
   },
 ];
 
+export const TENANT_SECRET_RIGHTS: readonly Right[] = [
+  {
+    kind: SecretKind,
+    verbs: ['get', 'list', 'watch'],
+    in: ['tenants'],
+    why: 'read the CA keys and external account binding keys that CAIssuers name, and notice new ones',
+  },
+  { kind: SecretKind, verbs: ['create'], in: ['tenants'], why: 'make their self-signed CAs, once' },
+];
+
 export function createSecretReader(cluster: Pick<Cluster, 'get' | 'create'>, namespace: string): SecretReader {
   return {
     read: async (name) => {

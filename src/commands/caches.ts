@@ -7,11 +7,13 @@ import { CertificateClaimKind } from '../api/certificate-claim.ts';
 import { CertificateRequestPolicyKind } from '../api/certificate-request-policy.ts';
 import { EndpointSliceKind, NamespaceKind, SecretKind } from '../api/core.ts';
 import { IssuedCertificateKind } from '../api/issued-certificate.ts';
+import { CAIssuerKind } from '../api/issuer.ts';
 import { type Kind, type KubeObject, metadataOf } from '../api/kind.ts';
 import { CLAIM_INDEXES } from '../controllers/certificate-claim.ts';
 import { REVOKED_INDEX, revokedIndex } from '../distribution/crl.ts';
 import { RECORD_INDEXES } from '../issuance/records.ts';
 import type { Clock, Cluster, Log, Random } from '../ports.ts';
+import { joinReflectors } from '../runtime/joined-reflector.ts';
 import { joinNamespaces } from '../runtime/partitioned-reflector.ts';
 import { createReflector, type Reflector, type ReflectorDeps } from '../runtime/reflector.ts';
 
@@ -40,7 +42,7 @@ export function createCaches({ cluster, namespace, tenants, clock, random, log }
   /** In the namespaces that are served, and in `others` wherever those are listed. */
   const watchTenants = <T extends KubeObject>(
     kind: Kind<T>,
-    more: Pick<ReflectorDeps<T>, 'indexes' | 'transform'>,
+    more: Pick<ReflectorDeps<T>, 'indexes' | 'transform'> = {},
     others: readonly string[] = [],
   ): Reflector<T> =>
     tenants
@@ -49,7 +51,7 @@ export function createCaches({ cluster, namespace, tenants, clock, random, log }
         )
       : watch(kind, more);
   const caches = {
-    issuers: watch(ClusterCAIssuerKind),
+    issuers: joinReflectors(watch(ClusterCAIssuerKind), watchTenants(CAIssuerKind)),
     policies: watch(CertificateRequestPolicyKind),
     claims: watchTenants(CertificateClaimKind, { indexes: CLAIM_INDEXES }),
     secretCache: watchTenants(metadataOf(SecretKind), {}, [namespace]),

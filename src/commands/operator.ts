@@ -8,11 +8,12 @@ import { createPeers, type Peers } from '../acme-server/peers.ts';
 import type { Bucket, Limit } from '../acme-server/rate-limits.ts';
 import { createReplicas, homeOf } from '../acme-server/replicas.ts';
 import { createUrls } from '../acme-server/urls.ts';
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import { type BackendsDeps, createBackends } from '../backends/index.ts';
 import { type ControllersDeps, createControllers } from '../controllers/index.ts';
 import { createDistributionApp } from '../distribution/app.ts';
 import { createCrls } from '../distribution/crl.ts';
+import { clusterIssuer, issuerPath } from '../domain/issuer.ts';
 import { prepare } from '../domain/policy/prepare.ts';
 import { compileExpression } from '../expressions/cel.ts';
 import { createChainStore } from '../issuance/chains.ts';
@@ -25,6 +26,7 @@ import { createEventRecorder } from '../runtime/event-recorder.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { checkCaa } from '../validators/caa-check.ts';
 import { type Caches, createCaches } from './caches.ts';
+import { createIssuerSecrets } from './issuer-secrets.ts';
 import { createLiveReads } from './live-reads.ts';
 
 export interface OperatorDeps {
@@ -97,7 +99,7 @@ export function createOperator(deps: OperatorDeps) {
     ...services,
     caches: { ...caches, secrets: caches.secretCache, records: caches.issued },
     marks: deps.keyring,
-    directoryURL: ({ metadata }) => createUrls(deps.externalURLs[0] ?? '', metadata.name).directory,
+    directoryURL: ({ metadata }) => createUrls(deps.externalURLs[0] ?? '', metadata).directory,
     policyFault: (policy) => prepare(policy, compileExpression).broken,
     events,
     durations: deps.metrics.reconcileSeconds,
@@ -149,13 +151,14 @@ function countersOf({ requests, requestSeconds, nonces, validations, rateLimited
 function createServices(deps: OperatorDeps, caches: Caches, peers: Peers | undefined) {
   const { cluster, clock, random, audit, metrics, namespace } = deps;
   const resolverOf = resolverByIssuer(deps.resolver);
+  const secretsOf = createIssuerSecrets(deps);
   const backends = (deps.backends ?? createBackends)({
-    secrets: deps.secrets,
+    secretsOf,
     clock,
     random,
     urls: ({ metadata }) => ({
-      crl: `${deps.distributionURL}/crl/${metadata.name}.crl`,
-      issuerCertificate: `${deps.distributionURL}/ca/${metadata.name}.cer`,
+      crl: `${deps.distributionURL}${issuerPath(metadata)}/crl/${metadata.name}.crl`,
+      issuerCertificate: `${deps.distributionURL}${issuerPath(metadata)}/ca/${metadata.name}.cer`,
     }),
   });
   const records = createRecords({ cluster, cache: caches.issued, namespace });
@@ -186,7 +189,7 @@ function createServices(deps: OperatorDeps, caches: Caches, peers: Peers | undef
     issued,
     refused,
   });
-  return { ...live, resolverOf, backends, records, chains, objects, judge, issue };
+  return { ...live, resolverOf, secretsOf, backends, records, chains, objects, judge, issue };
 }
 
 function peersOf(deps: OperatorDeps, { slices }: Caches): Peers | undefined {
@@ -199,10 +202,10 @@ function peersOf(deps: OperatorDeps, { slices }: Caches): Peers | undefined {
 export type Operator = ReturnType<typeof createOperator>;
 
 /** One resolver per set of name servers. */
-function resolverByIssuer(make: OperatorDeps['resolver']): (issuer: ClusterCAIssuer) => Resolver {
+function resolverByIssuer(make: OperatorDeps['resolver']): (issuer: Issuer) => Resolver {
   const bySet = new Map<string, Resolver>();
   return (issuer) => {
-    const servers = issuer.spec.acme?.validation?.nameservers;
+    const servers = clusterIssuer(issuer)?.spec.acme?.validation?.nameservers;
     const key = servers?.join(' ') ?? '';
     const resolver = bySet.get(key) ?? make(servers);
     bySet.set(key, resolver);

@@ -2,12 +2,12 @@
 import { ACME_RIGHTS } from '../acme-server/objects.ts';
 import { REPLICA_RIGHTS } from '../acme-server/replicas.ts';
 import type { Right } from '../api/right.ts';
-import { OPERATOR_SECRET_RIGHTS } from '../cluster/secret-reader.ts';
-import { CA_ISSUER_RIGHTS } from '../controllers/ca-issuer.ts';
+import { OPERATOR_SECRET_RIGHTS, TENANT_SECRET_RIGHTS } from '../cluster/secret-reader.ts';
+import { CA_ISSUER_RIGHTS, TENANT_ISSUER_RIGHTS } from '../controllers/ca-issuer.ts';
 import { POLICY_RIGHTS } from '../controllers/certificate-request-policy.ts';
 import { CLAIM_RIGHTS, CLAIM_SECRET_RIGHTS } from '../controllers/claim-rights.ts';
 import { GARBAGE_RIGHTS } from '../controllers/garbage.ts';
-import { CHAIN_RIGHTS } from '../issuance/chains.ts';
+import { CHAIN_RIGHTS, TENANT_CHAIN_RIGHTS } from '../issuance/chains.ts';
 import { RECORD_RIGHTS } from '../issuance/records.ts';
 import { EVENT_RIGHTS } from '../runtime/event-recorder.ts';
 import { leaseRights } from '../runtime/lease-lock.ts';
@@ -31,6 +31,11 @@ export const FEATURES: readonly Feature[] = [
     name: 'issuers',
     does: 'Judges issuers and publishes their chains.',
     rights: [...CA_ISSUER_RIGHTS, ...CHAIN_RIGHTS],
+  },
+  {
+    name: 'tenant-issuers',
+    does: 'The same for CAIssuers.',
+    rights: [...TENANT_ISSUER_RIGHTS, ...TENANT_CHAIN_RIGHTS, ...TENANT_SECRET_RIGHTS],
   },
   {
     name: 'own-secrets',

@@ -1,6 +1,6 @@
 // All controllers of a process: made from what they need, started once the caches are filled.
 import type { Account, Authorization } from '../api/acme.ts';
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import type { CertificateClaim } from '../api/certificate-claim.ts';
 import type { CertificateRequestPolicy } from '../api/certificate-request-policy.ts';
 import type { Namespace } from '../api/core.ts';
@@ -35,7 +35,7 @@ export interface ControllersDeps {
   namespace: string;
   /** `claims` with CLAIM_INDEXES; of `secrets` the metadata (metadataOf). */
   caches: {
-    issuers: Cache<ClusterCAIssuer>;
+    issuers: Cache<Issuer>;
     policies: Cache<CertificateRequestPolicy>;
     claims: Cache<CertificateClaim>;
     secrets: Cache<KubeObject>;
@@ -48,7 +48,7 @@ export interface ControllersDeps {
   records: Records;
   backends: Backends;
   marks: Marks;
-  directoryURL: (issuer: ClusterCAIssuer) => string;
+  directoryURL: (issuer: Issuer) => string;
   /** Why a policy cannot be used, if it cannot. */
   policyFault: (policy: CertificateRequestPolicy) => string | undefined;
   events: EventRecorder;

@@ -1,8 +1,9 @@
 // Policy as the doors and the engine ask it: gathers what is known, evaluates, puts the decision on record.
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import type { CertificateRequestPolicy, Door } from '../api/certificate-request-policy.ts';
 import type { AlternativeNames } from '../domain/certificate-model.ts';
 import { baseIdentifier, type Identifier } from '../domain/identifier.ts';
+import { issuerFields } from '../domain/issuer.ts';
 import { type Decision, evaluate, renderDenial, wantedFacts } from '../domain/policy.ts';
 import type { CompileExpression } from '../domain/policy/expression.ts';
 import type { JudgedRequest, PolicyInput, Stage } from '../domain/policy/input.ts';
@@ -17,7 +18,7 @@ export type Verdict =
   | { allowed: false; problem: Problem };
 
 interface Early {
-  issuer: ClusterCAIssuer;
+  issuer: Issuer;
   requester: Requester;
 }
 
@@ -36,7 +37,7 @@ export interface Judge {
   ): Promise<Problem | undefined>;
   /** The decision over the final model. Throws serverInternal/503 where the DNS could not tell. */
   atFinalize(request: {
-    issuer: ClusterCAIssuer;
+    issuer: Issuer;
     id: string;
     judged: JudgedRequest;
     keyInUse: () => boolean;
@@ -51,7 +52,7 @@ export interface JudgeDeps {
   policies: Cache<CertificateRequestPolicy>;
   livePolicies: LivePolicies;
   compile: CompileExpression;
-  resolverOf: (issuer: ClusterCAIssuer) => Resolver;
+  resolverOf: (issuer: Issuer) => Resolver;
   random: Random;
   audit: Audit;
   decisions: Counter;
@@ -112,13 +113,13 @@ function settling(deps: JudgeDeps): (decide: Decide) => Promise<Decision> {
 
 type InputOf = (
   policies: readonly PreparedPolicy[],
-  issuer: ClusterCAIssuer,
+  issuer: Issuer,
   request: JudgedRequest,
   stage: Stage,
 ) => PolicyInput;
 
 function inputs(): InputOf {
-  const issuers = new WeakMap<ClusterCAIssuer['spec'], PreparedIssuer>();
+  const issuers = new WeakMap<Issuer['spec'], PreparedIssuer>();
   return (policies, issuer, request, stage) => {
     const prepared = issuers.get(issuer.spec) ?? prepareIssuer(issuer);
     issuers.set(issuer.spec, prepared);
@@ -131,14 +132,15 @@ interface About {
   stage: Stage;
   door: Door;
   issuer: string;
+  issuerNamespace?: string;
   requester: Requester;
   names: readonly string[];
   /** Of the request. */
   id?: string;
 }
 
-function aboutOf({ metadata }: ClusterCAIssuer, { door, requester, names }: JudgedRequest, stage: Stage): About {
-  return { stage, door, issuer: metadata.name, requester: requester as Requester, names: allNames(names) };
+function aboutOf(issuer: Issuer, { door, requester, names }: JudgedRequest, stage: Stage): About {
+  return { stage, door, ...issuerFields(issuer), requester: requester as Requester, names: allNames(names) };
 }
 
 /** Puts the decision on record; returns its id. */

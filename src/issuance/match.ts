@@ -2,6 +2,7 @@
 import type { AlternativeNames, CertificateModel, CertificateSigningRequest } from '../domain/certificate-model.ts';
 import { csrIdentifiers } from '../domain/csr.ts';
 import { identifierKey, quote } from '../domain/identifier.ts';
+import { clusterIssuer } from '../domain/issuer.ts';
 import type { JudgedRequest } from '../domain/policy/input.ts';
 import { Problem } from '../domain/problem.ts';
 import { alternativeNames } from './judge.ts';
@@ -38,12 +39,14 @@ export function judgedRequest(
   { csr, model, validity }: { csr: CertificateSigningRequest; model: CertificateModel; validity: Validity },
 ): JudgedRequest {
   const asked = new Set(csr.subject.flat().map(({ oid, value }) => `${oid}=${value}`));
+  // The template of a tenant is a wish like any other.
+  const trusted = clusterIssuer(request.issuer) !== undefined || request.issuer.spec.subject === undefined;
   return {
     door: request.door,
     requester: request.requester,
     names: model.names,
     subject: model.subject.map((rdn) =>
-      rdn.map((attribute) => ({ ...attribute, imposed: !asked.has(`${attribute.oid}=${attribute.value}`) })),
+      rdn.map((attribute) => ({ ...attribute, imposed: trusted && !asked.has(`${attribute.oid}=${attribute.value}`) })),
     ),
     publicKey: model.publicKey,
     usages: model.usages,

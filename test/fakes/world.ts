@@ -6,6 +6,7 @@ import { CertificateClaimKind } from '../../src/api/certificate-claim.ts';
 import { CertificateRequestPolicyKind } from '../../src/api/certificate-request-policy.ts';
 import { NamespaceKind, SecretKind } from '../../src/api/core.ts';
 import { ALL_KINDS } from '../../src/api/index.ts';
+import { CAIssuerKind } from '../../src/api/issuer.ts';
 import { type IssuedCertificate, IssuedCertificateKind } from '../../src/api/issued-certificate.ts';
 import { type Kind, type KubeObject, metadataOf, type NewObject } from '../../src/api/kind.ts';
 import { createEmbeddedCluster } from '../../src/cluster/embedded.ts';
@@ -15,6 +16,7 @@ import { type ControllersDeps, createControllers } from '../../src/controllers/i
 import { createRecords, RECORD_INDEXES } from '../../src/issuance/records.ts';
 import type { Backend, BackendHealth, Cluster } from '../../src/ports.ts';
 import { createEventRecorder } from '../../src/runtime/event-recorder.ts';
+import { joinReflectors } from '../../src/runtime/joined-reflector.ts';
 import { createReflector, type Reflector } from '../../src/runtime/reflector.ts';
 import { createFakeClock, type FakeClock, settle } from './clock.ts';
 import { createFakeEngine } from './issuance.ts';
@@ -60,7 +62,7 @@ export async function startWorld(store = createFakeStore(), overrides: Partial<C
   }
 
   const caches = {
-    issuers: cache(ClusterCAIssuerKind),
+    issuers: joinReflectors(cache(ClusterCAIssuerKind), cache(CAIssuerKind)),
     policies: cache(CertificateRequestPolicyKind),
     claims: cache(CertificateClaimKind, { indexes: CLAIM_INDEXES }),
     secrets: cache(metadataOf(SecretKind)),

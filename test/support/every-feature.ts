@@ -1,12 +1,14 @@
 // One run through every feature of a running operator, each step waited for in the state of the world.
 import { AccountKind, AuthorizationKind } from '../../src/api/acme.ts';
 import { ClusterCAIssuerKind } from '../../src/api/ca-issuer.ts';
+import { CAIssuerKind, type Issuer } from '../../src/api/issuer.ts';
 import { CertificateClaimKind } from '../../src/api/certificate-claim.ts';
 import { EventKind, SecretKind } from '../../src/api/core.ts';
 import { IssuedCertificateKind } from '../../src/api/issued-certificate.ts';
 import { parsePemCertificates } from '../../src/domain/chain.ts';
 import { createChainStore } from '../../src/issuance/chains.ts';
 import { LEADER_LEASE } from '../../src/commands/rights.ts';
+import { isTrue } from '../../src/domain/conditions.ts';
 import type { Cluster } from '../../src/ports.ts';
 import { createClock } from '../../src/runtime/clock.ts';
 import { createEventRecorder } from '../../src/runtime/event-recorder.ts';
@@ -56,6 +58,7 @@ export async function useEveryFeature(stage: Stage): Promise<void> {
   await changeAccount(stage);
   await decideAuthorizations(stage);
   await claim(stage);
+  await offerOwnIssuer(stage);
   await keepNewChain(stage);
   await lead(stage);
   await repeat(stage);
@@ -134,9 +137,25 @@ async function untilRevision(admin: Cluster, ref: { namespace: string; name: str
   });
 }
 
+async function offerOwnIssuer({ admin, tenant: namespace }: Stage): Promise<void> {
+  const spec = { backend: { ca: { secretRef: { name: 'team-ca' }, selfSigned: { commonName: 'Team CA' } } } };
+  await admin.create(CAIssuerKind, { metadata: { namespace, name: 'team' }, spec });
+  await eventually('the issuer of a tenant is ready', async () => {
+    const { status } = (await admin.get(CAIssuerKind, { namespace, name: 'team' })) ?? {};
+    return isTrue(status?.conditions, 'Ready') || undefined;
+  });
+}
+
 /** A replica that signs with a new CA before the issuer's status has its chain: here, by a look at the issuer from before any. */
-async function keepNewChain({ operator, admin }: Stage): Promise<void> {
-  const issuer = await admin.get(ClusterCAIssuerKind, { name: 'main' });
+async function keepNewChain({ operator, admin, tenant: namespace }: Stage): Promise<void> {
+  const issuers = [
+    await admin.get(ClusterCAIssuerKind, { name: 'main' }),
+    await admin.get(CAIssuerKind, { namespace, name: 'team' }),
+  ];
+  for (const issuer of issuers) await keepChainOf(issuer, operator);
+}
+
+async function keepChainOf(issuer: Issuer | undefined, operator: Cluster): Promise<void> {
   const [pem = ''] = issuer?.status?.chains?.map((chain) => chain.pem) ?? [];
   if (!issuer) throw new Error('there is no issuer');
   const { status: _none, ...before } = issuer;
