@@ -1,6 +1,7 @@
 // What the program needs of the world: interfaces with their contracts, no code.
 // Every method that waits takes an AbortSignal or is bound in time by its adapter, and rejects promptly once aborted.
-import type { CAIssuerSpec, ClusterCAIssuer } from './api/ca-issuer.ts';
+import type { CAIssuerSpec } from './api/ca-issuer.ts';
+import type { Issuer } from './api/issuer.ts';
 import type { Kind, KubeObject, NewObject } from './api/kind.ts';
 import type { CertificateModel } from './domain/certificate-model.ts';
 import type { ChallengeType } from './domain/challenge.ts';
@@ -56,7 +57,8 @@ export type WatchEvent<T> =
 
 /**
  * The Kubernetes API as this program uses it. Errors are ClusterError with the API's own reasons. Objects handed out are the
- * caller's to keep and must not be changed in place (adapters may freeze them); objects taken in are copied.
+ * caller's to keep and must not be changed in place (adapters freeze them); objects taken in are copied. A kind of `metadataOf`
+ * reads metadata alone. A write that ends in Unavailable with `outcomeUnknown` may have been done: look before doing it again.
  */
 export interface Cluster {
   /** The object, or undefined. Always a live read. */
@@ -87,8 +89,11 @@ export interface Cache<T extends KubeObject> {
   /** Objects whose index function gave `value`. Throws for an index that was not declared. */
   byIndex(index: string, value: string): readonly T[];
   hasSynced(): boolean;
-  /** Called after each change with the object as it is now (or was, when deleted). Returns an unsubscribe function. */
-  onChange(listener: (object: T, type: 'ADDED' | 'MODIFIED' | 'DELETED') => void): () => void;
+  /**
+   * Called after each change with the object as it is now (or was, when deleted) and, for MODIFIED, as it was before. Returns an
+   * unsubscribe function.
+   */
+  onChange(listener: (object: T, type: 'ADDED' | 'MODIFIED' | 'DELETED', before?: T) => void): () => void;
 }
 
 // ---- Validation ---------------------------------------------------------------------------------------------------
@@ -196,7 +201,7 @@ export interface Backend {
   signCrl?(entries: readonly RevokedEntry[], number: bigint, thisUpdate: Date): Promise<Buffer>;
 }
 
-/** A Secret as backends read it: live, in the operator's namespace. Values are bytes by key. */
+/** Secrets of one namespace as backends read them: live; the operator's for a ClusterCAIssuer, its own for a CAIssuer. Values are bytes by key. */
 export interface SecretReader {
   read(name: string): Promise<Readonly<Record<string, Buffer>> | undefined>;
   /** Creates it; false, writing nothing, where it exists already. */
@@ -212,12 +217,12 @@ export interface BackendDeps {
 }
 
 export interface BackendFactory {
-  create(deps: BackendDeps, issuer: ClusterCAIssuer, spec: NonNullable<CAIssuerSpec['backend']>): Backend;
+  create(deps: BackendDeps, issuer: Issuer, spec: NonNullable<CAIssuerSpec['backend']>): Backend;
 }
 
 /** The live backend of an issuer, remade when its spec changes. */
 export interface Backends {
-  of(issuer: ClusterCAIssuer): Backend;
+  of(issuer: Issuer): Backend;
 }
 
 // ---- Telemetry ----------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import { createUrls } from './urls.ts';
 function signed(source: string): Signed {
   return {
     issuer: { metadata: { uid: 'uid' }, spec: {} } as ClusterCAIssuer,
-    urls: createUrls('https://acme.test', 'main'),
+    urls: createUrls('https://acme.test', { name: 'main' }),
     params: {},
     source,
     userAgent: '',

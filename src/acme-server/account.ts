@@ -1,6 +1,7 @@
 // Accounts: new-account, the account resource and its orders list (RFC 8555 sections 7.1.2, 7.3).
 import type { Account, AccountSpec } from '../api/acme.ts';
 import { partyOf } from '../domain/address.ts';
+import { isClusterError } from '../domain/cluster-error.ts';
 import { parseJson } from '../domain/json.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Records } from '../issuance/records.ts';
@@ -124,6 +125,22 @@ async function accountSpec(
 
 /** RFC 8555 sections 7.3.2, 7.3.6: contact and deactivation; every other member is ignored. */
 async function update(
+  deps: AccountDeps,
+  exchange: Authenticated,
+  payload: Readonly<Record<string, unknown>>,
+): Promise<Account> {
+  const { account } = exchange;
+  try {
+    return await replace(deps, exchange, payload);
+  } catch (error) {
+    // Changed by way of another replica, whose write the watch has not brought yet.
+    const live = isClusterError(error, 'Conflict') && (await deps.objects.liveAccount(account.metadata.name));
+    if (!live || live.spec.thumbprint !== account.spec.thumbprint || live.spec.deactivated) throw error;
+    return replace(deps, { ...exchange, account: live }, payload);
+  }
+}
+
+async function replace(
   { objects }: AccountDeps,
   { issuer, account }: Authenticated,
   payload: Readonly<Record<string, unknown>>,

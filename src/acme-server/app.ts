@@ -5,13 +5,15 @@ import fastify, {
   type FastifyRequest,
   type FastifyServerOptions,
 } from 'fastify';
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import { fold, parseExact, renderAddress } from '../domain/address.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
+import type { IssuerName } from '../domain/issuer.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Cache, Counter, Histogram, Log, Random } from '../ports.ts';
 import type { Authenticator, SignedRequest } from './authenticate.ts';
 import { answerClientError } from './client-error.ts';
+import type { LiveIssuer } from './confirm.ts';
 import type { Authenticated, Exchange, Reply, Signed } from './exchange.ts';
 import type { Nonces } from './nonces.ts';
 import { createUrls, type Urls } from './urls.ts';
@@ -42,7 +44,8 @@ export interface AppDeps {
   handlers: Handlers;
   authenticator: Authenticator;
   nonces: Nonces;
-  issuers: Cache<ClusterCAIssuer>;
+  issuers: Cache<Issuer>;
+  liveIssuer: LiveIssuer;
   /** Without trailing slash, the canonical one first. */
   externalURLs: readonly string[];
   random: Random;
@@ -57,6 +60,9 @@ type Method = 'GET' | 'HEAD' | 'POST';
 type Handle = (exchange: Exchange, request: FastifyRequest) => Promise<Reply> | Reply;
 type Route = Partial<Record<Method, Handle>>;
 
+/** A ClusterCAIssuer, and a CAIssuer of a namespace. */
+const ISSUER_PATHS = ['/acme/:issuer', '/ns/:namespace/acme/:issuer'];
+
 const ALL_METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 
 function routes(
@@ -69,8 +75,8 @@ function routes(
       handle(await authenticator.withAccount(exchange, signedOf(request)));
   const key =
     (handle: Handler<Signed>): Handle =>
-    (exchange, request) =>
-      handle(authenticator.withKey(exchange, signedOf(request)));
+    async (exchange, request) =>
+      handle(await authenticator.withKey(exchange, signedOf(request)));
   const either =
     (handle: Handler<Signed>): Handle =>
     async (exchange, request) =>
@@ -110,7 +116,8 @@ export function createAcmeApp(deps: AppDeps): FastifyInstance {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   const table = routes(deps, (request) => signedRequest(request, deps.externalURLs));
-  for (const [path, route] of Object.entries(table)) mount(app, frame, { path: `/acme/:issuer${path}`, route });
+  for (const [path, route] of Object.entries(table))
+    for (const issuer of ISSUER_PATHS) mount(app, frame, { path: `${issuer}${path}`, route });
   app.options('/*', (_request, reply) => frame.options(reply));
   app.setNotFoundHandler((request, reply) =>
     frame.fail(request, reply, new Problem('malformed', 'no such resource', { status: 404 })),
@@ -195,7 +202,7 @@ function createFrame(deps: AppDeps): Frame {
     fail,
     serve: async (request, reply, handle) => {
       try {
-        return send(request, reply, await handle(exchangeOf(deps, urlsOf, request), request));
+        return send(request, reply, await handle(await exchangeOf(deps, urlsOf, request), request));
       } catch (error) {
         return fail(request, reply, error);
       }
@@ -204,25 +211,42 @@ function createFrame(deps: AppDeps): Frame {
   };
 }
 
-type UrlsOf = (issuer: string) => Urls;
+type UrlsOf = (issuer: Issuer) => Urls;
 
 function urlsByIssuer(externalURL: string): UrlsOf {
-  const known = new Map<string, Urls>();
-  return (name) => {
-    const urls = known.get(name) ?? createUrls(externalURL, name);
-    known.set(name, urls);
+  const known = new WeakMap<Issuer, Urls>();
+  return (issuer) => {
+    const urls = known.get(issuer) ?? createUrls(externalURL, issuer.metadata);
+    known.set(issuer, urls);
     return urls;
   };
 }
 
-function exchangeOf({ issuers }: AppDeps, urlsOf: UrlsOf, request: FastifyRequest): Exchange {
+/** What a name looks like that an issuer can have. */
+const NAME = /^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$/;
+
+/** The issuer of the path, whose namespace is part of who it is. */
+function issuerName(request: FastifyRequest): IssuerName | undefined {
+  const { namespace, issuer: name } = (request.params ?? {}) as { namespace?: string; issuer?: string };
+  if (name === undefined || !NAME.test(name)) return undefined;
+  if (namespace === undefined) return { name };
+  return NAME.test(namespace) ? { namespace, name } : undefined;
+}
+
+function issuerOf({ issuers }: AppDeps, request: FastifyRequest): Issuer | undefined {
+  const name = issuerName(request);
+  return name && issuers.get(name);
+}
+
+async function exchangeOf(deps: AppDeps, urlsOf: UrlsOf, request: FastifyRequest): Promise<Exchange> {
   const params = request.params as Record<string, string>;
-  const issuer = issuers.get({ name: params.issuer ?? '' });
+  const name = issuerName(request);
+  const issuer = name && (deps.issuers.get(name) ?? (await deps.liveIssuer(name)));
   if (!issuer) throw new Problem('malformed', 'no such issuer', { status: 404 });
   const cursor = /^\d{1,9}$/.exec((request.query as { cursor?: string }).cursor ?? '')?.[0];
   return {
     issuer,
-    urls: urlsOf(issuer.metadata.name),
+    urls: urlsOf(issuer),
     params: cursor === undefined ? params : { ...params, cursor },
     source: addressOf(request.ip),
     userAgent: request.headers['user-agent'] ?? '',
@@ -230,10 +254,10 @@ function exchangeOf({ issuers }: AppDeps, urlsOf: UrlsOf, request: FastifyReques
 }
 
 /** RFC 8555 section 7.1: on everything under an issuer but its directory. */
-function indexLink({ issuers }: AppDeps, urlsOf: UrlsOf, request: FastifyRequest, { status }: Reply): string[] {
-  const { issuer } = (request.params ?? {}) as { issuer?: string };
+function indexLink(deps: AppDeps, urlsOf: UrlsOf, request: FastifyRequest, { status }: Reply): string[] {
+  const issuer = issuerOf(deps, request);
   const isDirectory = status === 200 && request.routeOptions.url?.endsWith('/directory');
-  if (issuer === undefined || isDirectory || !issuers.get({ name: issuer })) return [];
+  if (!issuer || isDirectory) return [];
   return [`<${urlsOf(issuer).directory}>;rel="index"`];
 }
 

@@ -1,5 +1,5 @@
 // CAA for one name of one account, as the issuer's settings demand.
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import type { ChallengeType } from '../domain/challenge.ts';
 import type { Identifier } from '../domain/identifier.ts';
 import type { Problem } from '../domain/problem.ts';
@@ -31,10 +31,7 @@ export interface CaaChecks {
   check(request: CaaRequest): Promise<CaaResult>;
 }
 
-export function createCaaChecks(deps: {
-  checkCaa: CheckCaa;
-  resolverOf: (issuer: ClusterCAIssuer) => Resolver;
-}): CaaChecks {
+export function createCaaChecks(deps: { checkCaa: CheckCaa; resolverOf: (issuer: Issuer) => Resolver }): CaaChecks {
   return {
     check: async ({ issuer, account, urls, identifier, wildcard, challenge, signal }) => {
       const settings = issuer.spec.acme?.caa;

@@ -1,5 +1,5 @@
 // Certificate download, RFC 8555 section 7.4.2: the leaf from its record, the chain from the issuer.
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import type { IssuedCertificate } from '../api/issued-certificate.ts';
 import { renderPem } from '../domain/encoding.ts';
 import { Problem } from '../domain/problem.ts';
@@ -8,7 +8,7 @@ import { type Authenticated, type Reply, requireEmptyPayload } from './exchange.
 import { notFound, notYours } from './sealed.ts';
 
 /** Chains above the leaf of a record as handed out, PEM, the record's own first; from the issuer's status. */
-export type ChainsOf = (issuer: ClusterCAIssuer, record: IssuedCertificate) => readonly string[];
+export type ChainsOf = (issuer: Issuer, record: IssuedCertificate) => readonly string[];
 
 export function createCertificateHandler(deps: { records: Records; chainsOf: ChainsOf }) {
   return async function certificate(exchange: Authenticated): Promise<Reply> {

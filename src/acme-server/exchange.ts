@@ -1,7 +1,7 @@
 // One request on its way through the server: what is known at each step, and the reply. The types are the ladder: a handler that
 // takes an Authenticated exchange cannot be reached without the checks that make one.
 import type { Account } from '../api/acme.ts';
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import { parseJson } from '../domain/json.ts';
 import type { AccountKey } from '../domain/jwk.ts';
 import type { JwsHeader } from '../domain/jws.ts';
@@ -9,7 +9,7 @@ import { Problem } from '../domain/problem.ts';
 import type { Urls } from './urls.ts';
 
 export interface Exchange {
-  issuer: ClusterCAIssuer;
+  issuer: Issuer;
   urls: Urls;
   /** Path parameters. */
   params: Readonly<Record<string, string>>;
@@ -28,6 +28,14 @@ export interface Signed extends Exchange {
 /** The signature is good for a valid account of this issuer. */
 export interface Authenticated extends Signed {
   account: Account;
+}
+
+/**
+ * cert-manager gives an order that reads `processing` one of its five workers, and may never look at it again: it is told to come
+ * back instead, to an order that still reads `ready`.
+ */
+export function isCertManager({ userAgent }: Exchange): boolean {
+  return userAgent.startsWith('cert-manager');
 }
 
 export interface Reply {

@@ -1,6 +1,7 @@
 // External account binding, RFC 8555 section 7.3.4.
 import { timingSafeEqual } from 'node:crypto';
 import type { Account, AccountSpec } from '../api/acme.ts';
+import type { Issuer } from '../api/issuer.ts';
 import { hashName, parseBase64url } from '../domain/encoding.ts';
 import { parseJson } from '../domain/json.ts';
 import { importJwk } from '../domain/jwk.ts';
@@ -28,9 +29,9 @@ export interface ExternalAccountBindings {
 const MAX_BINDING = 8192;
 
 export function createExternalAccountBindings(deps: {
-  secrets: SecretReader;
+  secretsOf: (issuer: Issuer) => SecretReader;
   accounts: Cache<Account>;
-  objects: Pick<AcmeObjects, 'createAccount'>;
+  objects: Pick<AcmeObjects, 'createAccount' | 'liveAccount'>;
 }): ExternalAccountBindings {
   return {
     verify: async (exchange, binding) => {
@@ -48,11 +49,11 @@ export function createExternalAccountBindings(deps: {
       if (jws.header.url !== exchange.urls.newAccount)
         throw new Problem('malformed', 'the "url" of the binding differs from that of the request');
       const secret = settings.keys.find((key) => key.keyID === jws.header.kid)?.secretRef;
-      const mac = secret && (await macKey(deps.secrets, secret));
+      const mac = secret && (await macKey(deps.secretsOf(exchange.issuer), secret));
       if (!mac) throw new Problem('unauthorized', 'the key identifier of the binding is not known');
       verifyBinding(jws, mac);
       requireSameKey(exchange, jws.payload);
-      if (settings.reuse === 'Never') refuseReuse(deps.accounts, exchange, jws.header.kid);
+      if (settings.reuse === 'Never') await refuseReuse(deps, exchange, jws.header.kid);
       const text = JSON.stringify(binding);
       if (text.length > MAX_BINDING)
         throw new Problem('malformed', `the binding has more than ${MAX_BINDING} characters`);
@@ -97,9 +98,15 @@ function requireSameKey(exchange: Signed, payload: Buffer): void {
   }
 }
 
-function refuseReuse(accounts: Cache<Account>, exchange: Signed, keyID: string): void {
-  const bound = accounts.byIndex(EAB_INDEX, eabKey(exchange.issuer.metadata.uid, keyID));
-  if (bound.some((account) => account.spec.thumbprint !== exchange.key.thumbprint)) {
-    throw boundToAnother();
+/** Accounts the cache still has may be gone or have another key by now. */
+async function refuseReuse(
+  { accounts, objects }: { accounts: Cache<Account>; objects: Pick<AcmeObjects, 'liveAccount'> },
+  exchange: Signed,
+  keyID: string,
+): Promise<void> {
+  const isOther = ({ spec }: Account) => spec.thumbprint !== exchange.key.thumbprint;
+  for (const bound of accounts.byIndex(EAB_INDEX, eabKey(exchange.issuer.metadata.uid, keyID)).filter(isOther)) {
+    const live = await objects.liveAccount(bound.metadata.name);
+    if (live && isOther(live)) throw boundToAnother();
   }
 }

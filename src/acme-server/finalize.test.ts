@@ -19,6 +19,7 @@ const order: Order = {
   expires: new Date(86_400_000),
   identifiers: names.map((value) => ({ type: 'dns', value })),
   reused: new Map(),
+  tokenKey: 1,
 };
 const exchange = {
   issuer: {

@@ -3,12 +3,13 @@ import type { IssuedCertificate } from '../api/issued-certificate.ts';
 import { parseDuration } from '../domain/duration.ts';
 import { parseBase64url, sha256 } from '../domain/encoding.ts';
 import { baseIdentifier, isWildcard } from '../domain/identifier.ts';
+import { clusterIssuer } from '../domain/issuer.ts';
 import { encodeOrder, type Order } from '../domain/order.ts';
 import { Problem } from '../domain/problem.ts';
 import type { IssuanceRequest, Issue } from '../issuance/types.ts';
 import type { Clock } from '../ports.ts';
 import type { CaaChecks } from './caa-checks.ts';
-import { type Authenticated, readPayload } from './exchange.ts';
+import { type Authenticated, isCertManager, readPayload } from './exchange.ts';
 import { requireOpen } from './new-order.ts';
 import type { OrderFacts } from './order.ts';
 import { doneWithin } from './hold.ts';
@@ -115,11 +116,11 @@ function undecided({ detail }: Problem): Problem {
 
 async function held(
   { clock }: FinalizationsDeps,
-  { issuer, userAgent }: Authenticated,
+  exchange: Authenticated,
   running: Running,
 ): Promise<IssuedCertificate | undefined> {
-  const forCertManager = userAgent.startsWith('cert-manager');
-  const own = issuer.spec.acme?.finalizeTimeout;
+  const forCertManager = isCertManager(exchange);
+  const own = clusterIssuer(exchange.issuer)?.spec.acme?.finalizeTimeout;
   const hold = own === undefined ? HOLD_MS : parseDuration(own);
   const done = await doneWithin(running.outcome, forCertManager ? CERT_MANAGER_HOLD_MS : hold, clock);
   if (!done && forCertManager) throw unavailable(5);

@@ -18,7 +18,7 @@ import { createAcmeObjects } from './objects.ts';
 import { createUrls } from './urls.ts';
 
 const NAMESPACE = 'countersign-system';
-const urls = createUrls('https://acme.test', 'main');
+const urls = createUrls('https://acme.test', { name: 'main' });
 
 /** A replica whose caches know of nothing yet. */
 const EMPTY: Cache<never> = {
@@ -66,7 +66,7 @@ test('of two key changes by one key the second changes nothing, even where it wa
   const { objects, key, account, keyChange } = await start();
   const [owner, thief] = [createSigningKey(), createSigningKey()];
   await keyChange(request(account, key, owner));
-  await expect(keyChange(request(account, key, thief))).rejects.toMatchObject({ type: 'malformed', status: 409 });
+  await expect(keyChange(request(account, key, thief))).rejects.toMatchObject({ type: 'unauthorized', status: 401 });
   expect((await objects.liveAccount(account.metadata.name))?.spec.thumbprint).toBe(owner.thumbprint);
 });
 
@@ -74,6 +74,6 @@ test('a key change that was let in before the account was deactivated changes no
   const { objects, key, account, keyChange } = await start();
   await objects.replaceAccount(account, { ...unsigned(account.spec), deactivated: true });
   const late = keyChange(request(account, key, createSigningKey()));
-  await expect(late).rejects.toMatchObject({ type: 'malformed', status: 409 });
+  await expect(late).rejects.toMatchObject({ type: 'unauthorized', status: 401 });
   expect((await objects.liveAccount(account.metadata.name))?.spec.thumbprint).toBe(key.thumbprint);
 });

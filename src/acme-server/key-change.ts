@@ -17,7 +17,8 @@ export function createKeyChangeHandler(deps: { objects: AcmeObjects }) {
     const key = newKey(exchange);
     const live = await deps.objects.liveAccount(exchange.account.metadata.name);
     // What was checked above is the key the request was signed with: a change or deactivation since then counts.
-    if (!live || live.spec.deactivated || live.spec.thumbprint !== exchange.account.spec.thumbprint) throw changed();
+    if (!live || live.spec.deactivated || live.spec.thumbprint !== exchange.account.spec.thumbprint)
+      throw new Problem('unauthorized', 'the key of the request is no key of the account any more', { status: 401 });
     await reserve(deps.objects, exchange, live, key);
     const account = await swap(deps.objects, live, key);
     return {

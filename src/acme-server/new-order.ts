@@ -1,6 +1,6 @@
 // new-order, RFC 8555 section 7.4. Nothing is written: an abandoned order costs nothing.
 import type { Authorization } from '../api/acme.ts';
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import { challengeTypesFor } from '../domain/challenge.ts';
 import { parseDuration } from '../domain/duration.ts';
 import { baseIdentifier, isWildcard } from '../domain/identifier.ts';
@@ -12,6 +12,7 @@ import type { Clock, Random } from '../ports.ts';
 import { termsNotAgreed } from './account.ts';
 import { type Authenticated, readPayload, readTime, type Reply } from './exchange.ts';
 import type { AcmeObjects } from './objects.ts';
+import type { Keyring } from './keyring.ts';
 import { factsOfNew, type OrderView } from './order.ts';
 import type { RateLimits } from './rate-limits.ts';
 import type { Replacements } from './renewal-info.ts';
@@ -30,6 +31,7 @@ export interface NewOrderDeps {
   limits: RateLimits;
   view: OrderView;
   replacements: Replacements;
+  keyring: Pick<Keyring, 'currentKey'>;
   clock: Clock;
   random: Random;
 }
@@ -39,7 +41,7 @@ export function createNewOrderHandler(deps: NewOrderDeps) {
     deps.limits.take('newOrder', exchange.account.metadata.name);
     requireTerms(exchange);
     requireOpen(exchange.issuer);
-    const order = parseOrder(deps, exchange);
+    const order = await parseOrder(deps, exchange);
     for (const identifier of order.identifiers)
       deps.limits.check('failedValidation', failureKey({ ...order, identifier: baseIdentifier(identifier) }));
     const refusal = await deps.judge.atNewOrder({
@@ -63,7 +65,7 @@ function requireTerms({ issuer, account }: Authenticated): void {
 }
 
 /** A suspended issuer takes up nothing new. */
-export function requireOpen(issuer: ClusterCAIssuer): void {
+export function requireOpen(issuer: Issuer): void {
   if (!issuer.spec.suspend) return;
   throw new Problem('serverInternal', 'this issuer is suspended by its operator: try again later', {
     status: 503,
@@ -71,7 +73,7 @@ export function requireOpen(issuer: ClusterCAIssuer): void {
   });
 }
 
-function parseOrder(deps: NewOrderDeps, exchange: Authenticated): Order {
+async function parseOrder(deps: NewOrderDeps, exchange: Authenticated): Promise<Order> {
   const payload = readPayload(exchange);
   const identifiers = parseOrderIdentifiers(payload.identifiers, MAX_IDENTIFIERS);
   for (const identifier of identifiers) requireChallenge(exchange.issuer, identifier);
@@ -79,7 +81,7 @@ function parseOrder(deps: NewOrderDeps, exchange: Authenticated): Order {
   const now = new Date(Math.floor(deps.clock.now().getTime() / 1000) * 1000);
   const validity = parseValidity(payload, now);
   const profile = parseProfile(exchange.issuer, payload.profile);
-  const replaces = deps.replacements.parse(exchange, payload.replaces, identifiers);
+  const replaces = await deps.replacements.parse(exchange, payload.replaces, identifiers);
   const life = exchange.issuer.spec.acme?.orderDuration;
   return {
     id: deps.random.bytes(16).toString('base64url'),
@@ -92,11 +94,12 @@ function parseOrder(deps: NewOrderDeps, exchange: Authenticated): Order {
     ...(profile === undefined ? {} : { profile }),
     ...(replaces ? { replaces } : {}),
     reused: new Map(),
+    tokenKey: deps.keyring.currentKey(),
   };
 }
 
 /** A name that no offered challenge fits could never be authorised. */
-function requireChallenge(issuer: ClusterCAIssuer, identifier: Order['identifiers'][number]): void {
+function requireChallenge(issuer: Issuer, identifier: Order['identifiers'][number]): void {
   const offered = issuer.spec.acme?.challenges;
   const fitting = challengeTypesFor(baseIdentifier(identifier), isWildcard(identifier));
   if (!offered || fitting.some((type) => offered.includes(type))) return;
@@ -122,7 +125,7 @@ function parseValidity(payload: Readonly<Record<string, unknown>>, now: Date): P
 }
 
 /** The profile asked for, or the default one; undefined where the issuer has none. */
-function parseProfile(issuer: ClusterCAIssuer, asked: unknown): string | undefined {
+function parseProfile(issuer: Issuer, asked: unknown): string | undefined {
   const profiles = issuer.spec.profiles ?? [];
   if (asked === undefined) return profiles.find((profile) => profile.default)?.name;
   if (typeof asked !== 'string') throw new Problem('malformed', 'profile must be text');
@@ -142,7 +145,7 @@ function wantedDuration({ created, notBefore, notAfter }: Order): { ms: number; 
   return { ms: notAfter.getTime() - from.getTime(), explicit: true };
 }
 
-function withReuse(deps: NewOrderDeps, issuer: ClusterCAIssuer, order: Order): Order {
+function withReuse(deps: NewOrderDeps, issuer: Issuer, order: Order): Order {
   const margin = Math.min(REUSE_MARGIN_MS, (order.expires.getTime() - order.created.getTime()) / 2);
   const reused = new Map<number, Reuse>();
   for (const index of order.identifiers.keys()) {
@@ -156,7 +159,7 @@ function withReuse(deps: NewOrderDeps, issuer: ClusterCAIssuer, order: Order): O
 
 function reusable(
   deps: NewOrderDeps,
-  issuer: ClusterCAIssuer,
+  issuer: Issuer,
   want: { order: Order; index: number; lastsUntil: number },
 ): Authorization | undefined {
   const { order, index, lastsUntil } = want;

@@ -16,6 +16,8 @@ export const DEFAULT_LIMITS = {
   newOrder: { burst: 2000, perSecond: 100 },
   /** By account: starts and restarts of validations. */
   challenge: { burst: 4000, perSecond: 200 },
+  /** By source address: reads of the cluster for what nobody has heard of, before it is refused. */
+  liveRead: { burst: 200, perSecond: 20 },
   /** By account and identifier: validations that failed. */
   failedValidation: { burst: 20, perSecond: 1 / 180 },
 } as const satisfies Record<string, Bucket>;

@@ -1,4 +1,5 @@
 // Every URL the server hands out, from one base: never from the Host header.
+import { type IssuerName, issuerPath } from '../domain/issuer.ts';
 
 export interface Urls {
   directory: string;
@@ -20,9 +21,9 @@ export interface Urls {
   accountOf(kid: string): string | undefined;
 }
 
-/** `externalURL` without trailing slash; `issuer` is a Kubernetes name and so needs no escaping. */
-export function createUrls(externalURL: string, issuer: string): Urls {
-  const base = `${externalURL}/acme/${issuer}`;
+/** `externalURL` without trailing slash; names of issuers and namespaces are Kubernetes' and so need no escaping. */
+export function createUrls(externalURL: string, issuer: IssuerName): Urls {
+  const base = `${externalURL}${issuerPath(issuer)}/acme/${issuer.name}`;
   const accounts = `${base}/account/`;
   return {
     directory: `${base}/directory`,

@@ -21,6 +21,7 @@ const ref = (orderID: string, value: string): AuthorizationRef => ({
   index: 0,
   identifier: { type: 'dns', value },
   wildcard: false,
+  tokenKey: 1,
   expires: new Date('2026-01-02T00:00:00Z'),
 });
 

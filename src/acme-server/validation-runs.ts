@@ -1,9 +1,10 @@
 // Validation off the request: attempts at a challenge, repeated where another may succeed, ended by one stored outcome.
 import type { Authorization } from '../api/acme.ts';
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import { type ChallengeType, keyAuthorization } from '../domain/challenge.ts';
 import { parseDuration } from '../domain/duration.ts';
 import { type Identifier, identifierKey } from '../domain/identifier.ts';
+import { clusterIssuer, issuerFields } from '../domain/issuer.ts';
 import { type AuthorizationRef, authorizationName } from '../domain/order.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Judge } from '../issuance/judge.ts';
@@ -40,7 +41,7 @@ export interface ValidationRuns {
 export interface ValidationRunsDeps {
   objects: AcmeObjects;
   validators: Validators;
-  resolverOf: (issuer: ClusterCAIssuer) => Resolver;
+  resolverOf: (issuer: Issuer) => Resolver;
   judge: Judge;
   caa: CaaChecks;
   limits: RateLimits;
@@ -157,7 +158,7 @@ async function attempt(
     target,
     {
       resolver: deps.resolverOf(issuer),
-      redirects: issuer.spec.acme?.validation?.redirects ?? 0,
+      redirects: clusterIssuer(issuer)?.spec.acme?.validation?.redirects ?? 0,
       judge: (_host, addresses) =>
         deps.judge.atValidation({ issuer, requester, identifier: ordered(ref), addresses, signal }),
     },
@@ -219,7 +220,7 @@ function report(
   { result, earlier }: { result: ValidationResult; earlier: number },
 ): void {
   audit.record('validation', {
-    issuer: exchange.issuer.metadata.name,
+    ...issuerFields(exchange.issuer),
     account: ref.account,
     identifier: identifierKey(ref.identifier),
     wildcard: ref.wildcard,

@@ -1,11 +1,13 @@
-// Rules across the fields of a ClusterCAIssuer, and of texts that the schema cannot read.
+// Rules across the fields of a ClusterCAIssuer and of a CAIssuer, and of texts that the schema cannot read.
 import { parseAddress } from '../domain/address.ts';
 import { parseDnsName } from '../domain/identifier.ts';
 import { parseCidr } from '../domain/policy/network-range.ts';
 import { NAMESPACE_PLACEHOLDER, parsePattern } from '../domain/policy/pattern.ts';
 import { parseSubjectTemplate } from '../domain/subject.ts';
 import type { CAIssuerSpec, ClusterCAIssuer, Profile } from './ca-issuer.ts';
+import { parseDuration } from '../domain/duration.ts';
 import { durationOrderRule, keySizeRule, positiveDurationRule } from './common-rules.ts';
+import type { CAIssuer } from './issuer.ts';
 import type { FieldError } from './kind.ts';
 import { labelErrors } from './metadata.ts';
 import { placeErrors, type PlaceRule, placeRule } from './rule.ts';
@@ -31,6 +33,33 @@ export const ISSUER_RULES: readonly PlaceRule[] = [
     'spec.defaults.duration',
   ].map(positiveDurationRule),
 ];
+
+/** What is written for a tenant is kept and judged beside what is written for everyone: tenants do not say for how long. */
+const TENANT_LIMIT = '24h';
+
+/** Beyond ISSUER_RULES, of a CAIssuer alone. */
+const TENANT_RULES: readonly PlaceRule[] = [
+  placeRule<Record<string, unknown>>({
+    at: 'spec.backend',
+    cel: 'has(self.ca)',
+    message: 'a CAIssuer signs with the backend ca alone',
+    holds: (self) => self.ca !== undefined,
+  }),
+  ...['spec.acme.orderDuration', 'spec.acme.authorizationDuration'].map((at) =>
+    placeRule<string>({
+      at,
+      cel: `duration(self) <= duration('${TENANT_LIMIT}')`,
+      message: `must not be longer than ${TENANT_LIMIT} for a CAIssuer`,
+      holds: (self) => parseDuration(self) <= parseDuration(TENANT_LIMIT),
+    }),
+  ),
+];
+
+export const TENANT_ISSUER_RULES: readonly PlaceRule[] = [...ISSUER_RULES, ...TENANT_RULES];
+
+export function tenantIssuerRules(object: CAIssuer, old?: CAIssuer): FieldError[] {
+  return [...issuerRules(object, old), ...placeErrors(TENANT_RULES, object, old)];
+}
 
 export function issuerRules(object: ClusterCAIssuer, old?: ClusterCAIssuer): FieldError[] {
   const { spec } = object;
@@ -92,7 +121,9 @@ function acmeErrors({ termsOfService, website, caa, validation }: NonNullable<CA
 
 function urlErrors(path: string, text: string | undefined): FieldError[] {
   const url = text === undefined ? undefined : URL.parse(text);
-  if (url === undefined || (url && ['http:', 'https:'].includes(url.protocol))) return [];
+  // It stands between < and > in a Link header, and URL drops line breaks.
+  const fits = url && ['http:', 'https:'].includes(url.protocol) && /^[!#-;=?-~]+$/.test(text ?? '');
+  if (url === undefined || fits) return [];
   return [{ path, message: 'must be an http or https URL' }];
 }
 

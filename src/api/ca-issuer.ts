@@ -58,7 +58,7 @@ const CaBackend = Closed(
     ),
     crlDuration: Type.Optional(Duration('Time from thisUpdate to nextUpdate of the CRL; 168h when absent.')),
   },
-  'Sign with a CA key and certificate kept in a Secret (keys tls.key and tls.crt, the chain in tls.crt, in the namespace of the operator).',
+  'Sign with a CA key and certificate kept in a Secret (keys tls.key and tls.crt, the chain in tls.crt). Secrets of a CAIssuer are those of its own namespace, of a ClusterCAIssuer those of the namespace of the operator.',
 );
 export type CaBackendSpec = Static<typeof CaBackend>;
 
@@ -100,7 +100,7 @@ const ExternalAccountBinding = Closed(
         secretRef: SecretKeyRef,
       }),
       'keyID',
-      'MAC keys, each base64url text of at least 32 bytes in a Secret in the namespace of the operator.',
+      'MAC keys, each base64url text of at least 32 bytes in a Secret beside that of the CA.',
       256,
     ),
   },
@@ -249,6 +249,7 @@ const Status = Closed({
 });
 
 const Schema = Closed({ spec: Spec, status: Type.Optional(Status) });
+export { Spec as ClusterIssuerSpec, Status as IssuerStatus };
 export type CAIssuerSpec = Static<typeof Spec>;
 export type CAIssuerStatus = Static<typeof Status>;
 export type ClusterCAIssuer = KubeObject & Static<typeof Schema>;

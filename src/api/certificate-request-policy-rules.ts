@@ -5,9 +5,26 @@ import { parseCidr } from '../domain/policy/network-range.ts';
 import { parsePattern, type Syntax } from '../domain/policy/pattern.ts';
 import type { CertificateRequestPolicy, PolicySpec } from './certificate-request-policy.ts';
 import type { FieldError } from './kind.ts';
+import { placeErrors, type PlaceRule, placeRule } from './rule.ts';
 
-export function policyRules({ spec }: CertificateRequestPolicy, _old?: CertificateRequestPolicy): FieldError[] {
-  return [...selectorRules(spec.selector), ...allowedRules(spec.allowed), ...constraintRules(spec.constraints ?? {})];
+/** `namespace` is a reserved word of CEL, which Kubernetes escapes. */
+export const POLICY_RULES: readonly PlaceRule[] = [
+  placeRule<NonNullable<PolicySpec['selector']['issuerRef']>>({
+    at: 'spec.selector.issuerRef',
+    cel: "!has(self.__namespace__) || (has(self.kind) && self.kind == 'CAIssuer')",
+    message: 'namespace needs kind CAIssuer: a ClusterCAIssuer has none',
+    holds: ({ kind, namespace }) => namespace === undefined || kind === 'CAIssuer',
+  }),
+];
+
+export function policyRules(object: CertificateRequestPolicy, old?: CertificateRequestPolicy): FieldError[] {
+  const { selector, allowed, constraints = {} } = object.spec;
+  return [
+    ...placeErrors(POLICY_RULES, object, old),
+    ...selectorRules(selector),
+    ...allowedRules(allowed),
+    ...constraintRules(constraints),
+  ];
 }
 
 function selectorRules({ sources, namespace, publicKeys }: PolicySpec['selector']): FieldError[] {

@@ -1,6 +1,6 @@
 // CertificateRequestPolicy: who may have which names.
 import { type Static, Type } from 'typebox';
-import { policyRules } from './certificate-request-policy-rules.ts';
+import { POLICY_RULES, policyRules } from './certificate-request-policy-rules.ts';
 import {
   Cidr,
   Closed,
@@ -32,10 +32,20 @@ const Cidrs = Closed({
 const Selector = Closed(
   {
     issuerRef: Type.Optional(
-      Closed({
-        kind: Type.Optional(Type.Enum(['ClusterCAIssuer'], { description: 'Kind of the issuer.' })),
-        name: Type.Optional(Text('Name of the issuer; * matches any run of characters.', 253)),
-      }),
+      Closed(
+        {
+          kind: Type.Optional(
+            Type.Enum(['ClusterCAIssuer', 'CAIssuer'], {
+              description: 'Kind of the issuer; ClusterCAIssuer when absent.',
+            }),
+          ),
+          namespace: Type.Optional(
+            Text('Namespace of a CAIssuer, where * matches any run of characters; any when absent.', 63),
+          ),
+          name: Type.Optional(Text('Name of the issuer; * matches any run of characters.', 253)),
+        },
+        'The issuer asked. CAIssuers are written by tenants, so no policy is for them unless it names their kind; every ClusterCAIssuer when absent.',
+      ),
     ),
     doors: Type.Optional(SetOf(Door, 'Doors through which the request came.', 8)),
     namespace: Type.Optional(
@@ -60,7 +70,7 @@ const Selector = Closed(
     publicKeys: Type.Optional(List(Text('SHA-256 of the SubjectPublicKeyInfo, hex.', 64), 'Keys to be certified.')),
     sources: Type.Optional(Cidrs),
   },
-  'Which requests the policy judges. An absent member matches all; what is not known matches nothing.',
+  'Which requests the policy judges. An absent member matches all, but issuerRef, which must name the kind CAIssuer to match one; what is not known matches nothing.',
 );
 
 const Names = (what: string) =>
@@ -210,4 +220,5 @@ export const CertificateRequestPolicyKind: Kind<CertificateRequestPolicy> = {
   description:
     'Who may have which names. One passing policy allows a request; without one it is denied with every reason.',
   rules: policyRules,
+  cel: POLICY_RULES,
 };

@@ -28,10 +28,19 @@ const Revocation = Closed(
   'Set once, never taken back.',
 );
 
+/** The issuer as it was named when it signed. */
+const RecordedIssuer = Closed(
+  {
+    ...IssuerRef.properties,
+    namespace: Type.Optional(Text('Namespace of a CAIssuer.', 63)),
+  },
+  'The issuer that signed.',
+);
+
 const Spec = Closed({
   requestID: Text('Identifier of the request within its door.', 512),
   door: Door,
-  issuerRef: IssuerRef,
+  issuerRef: RecordedIssuer,
   issuerUID: Text('metadata.uid of the issuer.', 64),
   requester: Requester,
   names: Type.Array(Type.String({ maxLength: 1100 }), {
@@ -73,6 +82,7 @@ export const RecordLabel = {
   account: 'countersign.dev/account',
   namespace: 'countersign.dev/namespace',
   issuer: 'countersign.dev/issuer',
+  issuerNamespace: 'countersign.dev/issuer-namespace',
   replaces: 'countersign.dev/replaces',
   revoked: 'countersign.dev/revoked',
 } as const;
@@ -92,6 +102,7 @@ export const IssuedCertificateKind: Kind<IssuedCertificate> = {
     { name: 'Issuer', jsonPath: '.spec.issuerRef.name', type: 'string' },
     { name: 'Expires', jsonPath: '.status.notAfter', type: 'date' },
     { name: 'Revoked', jsonPath: '.spec.revocation.revokedAt', type: 'date' },
+    { name: 'Issuer namespace', jsonPath: '.spec.issuerRef.namespace', type: 'string', wide: true },
     { name: 'Door', jsonPath: '.spec.door', type: 'string', wide: true },
     { name: 'Account', jsonPath: '.spec.requester.account', type: 'string', wide: true },
     { name: 'Claim', jsonPath: '.spec.requester.claim', type: 'string', wide: true },

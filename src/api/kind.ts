@@ -75,6 +75,16 @@ export interface Kind<T extends KubeObject = KubeObject> {
   rules(object: T, old?: T): FieldError[];
   /** The rules that the API server judges too, for the CRD. */
   cel?: readonly CelRule[];
+  /** Set by `metadataOf`. */
+  metadataOnly?: true;
+}
+
+/**
+ * The kind seen through its metadata alone: get, list and watch give apiVersion, kind and metadata, and nothing else leaves the
+ * server; kubectl's last-applied annotation, which repeats the object, is left out too. Its objects can be deleted, not written.
+ */
+export function metadataOf(kind: Kind): Kind {
+  return { ...kind, schema: undefined, statusSubresource: false, rules: () => [], metadataOnly: true };
 }
 
 export function apiVersion(kind: Pick<Kind, 'group' | 'version'>): string {
@@ -167,7 +177,9 @@ export const SecretKeyRef = Closed({
 
 export const IssuerRef = Closed(
   {
-    kind: Type.Enum(['ClusterCAIssuer'], { description: 'Kind of the issuer.' }),
+    kind: Type.Enum(['ClusterCAIssuer', 'CAIssuer'], {
+      description: 'Kind of the issuer; a CAIssuer is one of the same namespace.',
+    }),
     name: Name('Name of the issuer.'),
   },
   'The issuer that signs.',

@@ -7,6 +7,7 @@ import { CertificateClaimKind } from './certificate-claim.ts';
 import { NamespaceKind, SecretKind } from './core.ts';
 import { OWN_KINDS } from './index.ts';
 import { IssuedCertificateKind } from './issued-certificate.ts';
+import { CAIssuerKind } from './issuer.ts';
 import { apiVersion, type Kind, type KubeObject } from './kind.ts';
 import { repeatErrors, schemaErrors, type SchemaNode } from './schema-errors.ts';
 import { validateObject } from './validate.ts';
@@ -137,6 +138,61 @@ test('an object larger than etcd takes is refused, exactly', () => {
     ': the object has 1572865 bytes of JSON, at most 1572864 are stored',
   ]);
   expect(faults(SecretKind, { data: { a: '\u0001'.repeat(262_144) } })).toHaveLength(1);
+});
+
+test('a CAIssuer says what a ClusterCAIssuer may say, less what would reach beyond its namespace', () => {
+  const ca = { ca: { secretRef: { name: 'ca' } } };
+  const tenant = (spec: object) => faults(CAIssuerKind, { spec: { backend: ca, ...spec } });
+  const common = {
+    deny: { dnsNames: ['a.test'] },
+    subject: { template: 'CN={dnsNames[0]}' },
+    profiles: [{ name: 'server', description: 'x' }],
+    chain: { trimRoot: true },
+    acme: { challenges: ['http-01'], orderDuration: '24h', authorizationDuration: '1h', website: 'https://a.test/' },
+    defaults: { duration: '24h' },
+    reissueBefore: '2030-01-31T12:00:00Z',
+    suspend: true,
+  };
+  expect(issuer(common)).toEqual([]);
+  expect(tenant(common)).toEqual([]);
+  const beyond = {
+    allowedNamespaces: { matchLabels: { a: 'b' } },
+    recordGrace: '1h',
+    acme: { validation: { redirects: 1, nameservers: ['192.0.2.1'] }, finalizeTimeout: '1h' },
+  };
+  expect(issuer(beyond)).toEqual([]);
+  expect(tenant(beyond).map((line) => line.split(',')[0])).toEqual([
+    'spec.allowedNamespaces: unknown field',
+    'spec.recordGrace: unknown field',
+    'spec.acme.validation: unknown field',
+    'spec.acme.finalizeTimeout: unknown field',
+  ]);
+  expect(tenant({ acme: { orderDuration: '25h', authorizationDuration: '1000h' } })).toEqual([
+    'spec.acme.orderDuration: must not be longer than 24h for a CAIssuer',
+    'spec.acme.authorizationDuration: must not be longer than 24h for a CAIssuer',
+  ]);
+  // Rules that hold for both.
+  expect(tenant({ defaults: { duration: '24h', renewBefore: '24h' } })).toEqual([
+    'spec.defaults: renewBefore must be shorter than duration',
+  ]);
+  expect(faults(CAIssuerKind, { spec: { backend: ca } }, { namespace: undefined })).toEqual([
+    'metadata.namespace: is required: a CAIssuer lives in a namespace',
+  ]);
+});
+
+test('URLs that are handed out have no character that ends them early', () => {
+  for (const text of ['http://a.test', 'https://a.test/terms?v=1#top', 'https://[2001:db8::1]:8443/~x/(a);b'])
+    expect(issuer({ acme: { termsOfService: text, website: text } })).toEqual([]);
+  const bad = [
+    'ftp://a.test',
+    'a.test',
+    'https://a.test/\r\nx: y',
+    'https://a.test/>;rel="up"',
+    'https://a.test/ä',
+    'https://a.test/ ',
+  ];
+  for (const text of bad)
+    expect(issuer({ acme: { website: text } })).toEqual(['spec.acme.website: must be an http or https URL']);
 });
 
 test('rules of a ClusterCAIssuer', () => {

@@ -16,7 +16,12 @@ function setUp() {
     crl: `http://pki.test/crl/${metadata.name}.crl`,
     issuerCertificate: `http://pki.test/ca/${metadata.name}.cer`,
   });
-  return createBackends({ secrets, clock: createFakeClock(new Date()), random: createFakeRandom(), urls });
+  return createBackends({
+    secretsOf: () => secrets,
+    clock: createFakeClock(new Date()),
+    random: createFakeRandom(),
+    urls,
+  });
 }
 
 const issuer = (generation: number, name = 'one') => anIssuer({ ca: { secretRef: { name } } }, generation);
@@ -45,6 +50,14 @@ test('leaves name the URLs of their issuer', async () => {
 
 test('a backend this program does not have is an error that names the issuer', () => {
   const strange = anIssuer({ vault: {} } as never);
+  expect(() => setUp().of(strange)).toThrow(/issuer corporate has no backend/);
+});
+
+test('a CAIssuer signs with the backend ca alone', () => {
+  const own = issuer(1);
+  const tenant = { ...own, metadata: { ...own.metadata, namespace: 'team-a' } };
+  expect(setUp().of(tenant).local).toBe(true);
+  const strange = { ...tenant, spec: { backend: { webhook: {} } as never } };
   expect(() => setUp().of(strange)).toThrow(/issuer corporate has no backend/);
 });
 

@@ -7,7 +7,7 @@ export interface DevFlags {
   manifests: string;
   port: number;
   httpPort: number;
-  /** Name of the issuer in the ready line; the first by name when absent. */
+  /** Issuer of the ready line, as of parseIssuerName; the first by name when absent. */
   issuer: string | undefined;
   /** Name server asked instead of the system's. */
   resolver: string | undefined;
@@ -29,7 +29,8 @@ Runs the ACME server on this machine, on an embedded store, with the manifests o
   --manifests DIR        YAML files of issuers, policies, claims, Secrets, Namespaces (default ./manifests)
   --port N               ACME server, HTTPS (default 8443)
   --http-port N          CRLs, issuer certificates, health, metrics, plain HTTP (default 8080)
-  --issuer NAME          issuer whose directory the ready line names (default: the first by name)
+  --issuer NAME          issuer whose directory the ready line names (default: the first ClusterCAIssuer
+                         by name); NAMESPACE/NAME for a CAIssuer
   --resolver HOST:PORT   name server for validation (default: the system's)
   --http01-port N        port asked for http-01 challenges (default 5080)
   --tls-alpn01-port N    port asked for tls-alpn-01 challenges (default 5443)

@@ -1,7 +1,8 @@
 // `countersign dev`: the whole program on this machine, bound to loopback, on the embedded store.
 import { resolve } from 'node:path';
 import { ALL_KINDS } from '../api/index.ts';
-import { type ClusterCAIssuer, ClusterCAIssuerKind } from '../api/ca-issuer.ts';
+import { ClusterCAIssuerKind } from '../api/ca-issuer.ts';
+import { type Issuer, issuerKind } from '../api/issuer.ts';
 import { createEmbeddedCluster, type EmbeddedCluster } from '../cluster/embedded.ts';
 import { mirrorSecrets } from '../cluster/secret-files.ts';
 import { createSecretReader } from '../cluster/secret-reader.ts';
@@ -10,6 +11,8 @@ import { memoryStorage } from '../cluster/storage.ts';
 import { parsePemCertificates } from '../domain/chain.ts';
 import { createLoopbackDenyList } from '../domain/deny-list.ts';
 import { renderPem } from '../domain/encoding.ts';
+import { issuerPath, parseIssuerName } from '../domain/issuer.ts';
+import { createUrls } from '../acme-server/urls.ts';
 import { createClock } from '../runtime/clock.ts';
 import { createRandom } from '../runtime/random.ts';
 import { sweepEvents } from '../controllers/event-garbage.ts';
@@ -122,7 +125,7 @@ async function run(flags: DevFlags, { folder, cluster, audit, stopping }: Runnin
     const issuer = await readyIssuer(flags, operator, signal);
     const published = publish(folder, { ca, issuer });
     process.stdout.write(
-      `ready directory=https://localhost:${flags.port}/acme/${issuer.metadata.name}/directory ca=${published.ca} issuer-ca=${published.issuerCA}\n`,
+      `ready directory=${createUrls(`https://localhost:${flags.port}`, issuer.metadata).directory} ca=${published.ca} issuer-ca=${published.issuerCA}\n`,
     );
     await once(signal);
     step('stopping');
@@ -143,7 +146,7 @@ async function assemble(
   const metrics = createMetrics();
   const cluster = countWrites(store, metrics.clusterWrites);
   const secrets = createSecretReader(cluster, NAMESPACE);
-  const keyring = await loadKeyring(secrets, random);
+  const keyring = await loadKeyring({ cluster, namespace: NAMESPACE, clock, random });
   const serving = await servingCertificate(
     { secrets, clock, random },
     { dnsNames: ['localhost'], ipAddresses: ['127.0.0.1', '::1'] },
@@ -172,16 +175,17 @@ async function assemble(
     sweeps: [(signal) => sweepEvents({ cluster, clock, collected: metrics.collected }, signal)],
     externalURLs: [`https://localhost:${flags.port}`, `https://127.0.0.1:${flags.port}`],
     distributionURL: `http://localhost:${flags.httpPort}`,
-    server: listenerOptions(serving),
+    server: listenerOptions({ cert: serving.cert, key: serving.key }),
   });
   return { operator, ca: serving.ca };
 }
 
 /** The issuer of the ready line, once it is Ready. */
-async function readyIssuer(flags: DevFlags, { issuers }: Operator, signal: AbortSignal): Promise<ClusterCAIssuer> {
+async function readyIssuer(flags: DevFlags, { issuers }: Operator, signal: AbortSignal): Promise<Issuer> {
   const clock = createClock();
-  const find = () => (flags.issuer === undefined ? issuers.list()[0] : issuers.get({ name: flags.issuer }));
-  const isReady = (issuer: ClusterCAIssuer | undefined) =>
+  const wanted = flags.issuer === undefined ? undefined : parseIssuerName(flags.issuer);
+  const find = () => (wanted ? issuers.get(wanted) : issuers.list()[0]);
+  const isReady = (issuer: Issuer | undefined) =>
     issuer?.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True');
   for (let waited = 0; ; waited += 20) {
     const issuer = find();
@@ -191,24 +195,24 @@ async function readyIssuer(flags: DevFlags, { issuers }: Operator, signal: Abort
   }
 }
 
-function notReady(flags: DevFlags, issuer: ClusterCAIssuer | undefined): string {
+function notReady(flags: DevFlags, issuer: Issuer | undefined): string {
   if (!issuer)
     return flags.issuer === undefined
       ? `no ${ClusterCAIssuerKind.kind} in ${flags.manifests}`
-      : `no ${ClusterCAIssuerKind.kind} named ${flags.issuer}`;
+      : `no ${issuerKind({ metadata: parseIssuerName(flags.issuer) }).kind} named ${flags.issuer}`;
   const ready = issuer.status?.conditions?.find(({ type }) => type === 'Ready');
-  return `the issuer ${issuer.metadata.name} is not ready: ${ready?.message ?? 'it was not judged yet'}`;
+  return `the issuer ${flags.issuer ?? issuer.metadata.name} is not ready: ${ready?.message ?? 'it was not judged yet'}`;
 }
 
 /** Files that clients need. */
-function publish(
-  folder: DataFolder,
-  { ca, issuer }: { ca: string; issuer: ClusterCAIssuer },
-): { ca: string; issuerCA: string } {
+function publish(folder: DataFolder, { ca, issuer }: { ca: string; issuer: Issuer }): { ca: string; issuerCA: string } {
   const root = parsePemCertificates(issuer.status?.chains?.[0]?.pem ?? '').at(-1);
   return {
     ca: folder.publish('ca.crt', ca),
-    issuerCA: folder.publish(`issuers/${issuer.metadata.name}/ca.crt`, root ? renderPem('CERTIFICATE', root) : ''),
+    issuerCA: folder.publish(
+      `${issuerPath(issuer.metadata)}/issuers/${issuer.metadata.name}/ca.crt`,
+      root ? renderPem('CERTIFICATE', root) : '',
+    ),
   };
 }
 

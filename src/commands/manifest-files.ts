@@ -7,6 +7,7 @@ import { CertificateClaimKind } from '../api/certificate-claim.ts';
 import { CertificateRequestPolicyKind } from '../api/certificate-request-policy.ts';
 import { NamespaceKind, SecretKind } from '../api/core.ts';
 import { OWN_KINDS } from '../api/index.ts';
+import { CAIssuerKind } from '../api/issuer.ts';
 import { apiVersion, type FieldError, type Kind, type KubeObject, type NewObject } from '../api/kind.ts';
 import { nearest } from '../api/schema-errors.ts';
 import { validateObject } from '../api/validate.ts';
@@ -16,6 +17,7 @@ export const MANIFEST_KINDS: readonly Kind[] = [
   NamespaceKind,
   SecretKind,
   ClusterCAIssuerKind,
+  CAIssuerKind,
   CertificateRequestPolicyKind,
   CertificateClaimKind,
 ];

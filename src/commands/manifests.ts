@@ -4,6 +4,7 @@ import { type FSWatcher, statSync, watch } from 'node:fs';
 import { join } from 'node:path';
 import { ClusterCAIssuerKind } from '../api/ca-issuer.ts';
 import { SecretKind } from '../api/core.ts';
+import { CAIssuerKind, type Issuer } from '../api/issuer.ts';
 import type { Kind, KubeObject } from '../api/kind.ts';
 import { ClusterError } from '../domain/cluster-error.ts';
 import type { Clock, Cluster } from '../ports.ts';
@@ -202,15 +203,18 @@ async function abandonedObjects({ cluster }: ManifestDeps, wanted: ReadonlySet<s
   return found;
 }
 
-/** Names of the Secrets that hold keys and chains of CAs. */
-async function issuerSecrets({ cluster }: ManifestDeps): Promise<Set<string>> {
-  const { items } = await cluster.list(ClusterCAIssuerKind);
+/** The Secrets that hold keys and chains of CAs, as namespace/name. */
+async function issuerSecrets({ cluster, namespace: operator }: ManifestDeps): Promise<Set<string>> {
+  const lists = await Promise.all([cluster.list(ClusterCAIssuerKind), cluster.list(CAIssuerKind)]);
+  const issuers: Issuer[] = lists.flatMap(({ items }) => items);
   return new Set(
-    items.flatMap(({ spec: { backend } }) => [
-      backend.ca.secretRef.name,
-      ...(backend.ca.passphraseSecretRef ? [backend.ca.passphraseSecretRef.name] : []),
-      ...(backend.ca.alternateChains ?? []).map(({ name }) => name),
-    ]),
+    issuers.flatMap(({ metadata: { namespace = operator }, spec: { backend } }) =>
+      [
+        backend.ca.secretRef.name,
+        ...(backend.ca.passphraseSecretRef ? [backend.ca.passphraseSecretRef.name] : []),
+        ...(backend.ca.alternateChains ?? []).map(({ name }) => name),
+      ].map((name) => `${namespace}/${name}`),
+    ),
   );
 }
 
@@ -218,7 +222,7 @@ async function removeObject(deps: ManifestDeps, found: Found, kept: ReadonlySet<
   const { kind, object } = found;
   const { namespace, name, uid } = object.metadata;
   // A CA's key outlives its manifest: a slip in the folder must not end a CA.
-  if (kind === SecretKind && namespace === deps.namespace && kept.has(name)) {
+  if (kind === SecretKind && kept.has(`${namespace}/${name}`)) {
     deps.report(`kept ${manifestName(found)}: it belongs to a CA`);
     return;
   }

@@ -1,27 +1,52 @@
-// ClusterCAIssuer: whether its backend answers and its CA certificate is good, where its ACME directory is, and the chains of its
+// ClusterCAIssuer and CAIssuer: whether its backend answers and its CA certificate is good, where its ACME directory is, and the chains of its
 // certificates. Writes the status when that changes, and an Event when people should know.
-import { type CAIssuerStatus, type ClusterCAIssuer, ClusterCAIssuerKind } from '../api/ca-issuer.ts';
+import { type CAIssuerStatus, ClusterCAIssuerKind } from '../api/ca-issuer.ts';
+import { CAIssuerKind, type Issuer, issuerKind } from '../api/issuer.ts';
 import type { Condition, KubeObject } from '../api/kind.ts';
+import type { Right } from '../api/right.ts';
 import { type CertificateFacts, parseCertificate } from '../domain/certificate.ts';
 import { chainFingerprint, preferredChain } from '../domain/chain.ts';
 import { findCondition, type NewCondition, setCondition } from '../domain/conditions.ts';
 import { renderName } from '../domain/distinguished-name.ts';
 import { renderPem } from '../domain/encoding.ts';
+import { issuerFields } from '../domain/issuer.ts';
 import { MAX_CHAINS } from '../issuance/chains.ts';
 import type { BackendHealth, Backends, Cache, Clock, Cluster, EventRecorder, Log, ObjectRef } from '../ports.ts';
 import type { Reconciler, Requeue } from '../runtime/controller.ts';
 import { onEach } from '../runtime/reflector.ts';
 import { instant, writeStatus } from './status.ts';
 
+export const TENANT_ISSUER_RIGHTS: readonly Right[] = [
+  { kind: CAIssuerKind, verbs: ['list', 'watch'], in: ['tenants'], why: 'know the issuers of tenants' },
+  {
+    kind: CAIssuerKind,
+    subresource: 'status',
+    verbs: ['update'],
+    in: ['tenants'],
+    why: 'say whether an issuer is ready, and where its directory is',
+  },
+];
+
+export const CA_ISSUER_RIGHTS: readonly Right[] = [
+  { kind: ClusterCAIssuerKind, verbs: ['list', 'watch'], in: ['cluster'], why: 'know the issuers' },
+  {
+    kind: ClusterCAIssuerKind,
+    subresource: 'status',
+    verbs: ['update'],
+    in: ['cluster'],
+    why: 'say whether an issuer is ready, and where its directory is',
+  },
+];
+
 export interface CaIssuerDeps {
   cluster: Pick<Cluster, 'replaceStatus'>;
-  issuers: Cache<ClusterCAIssuer>;
-  /** Those of the operator's namespace at least; metadata is enough. */
+  issuers: Cache<Issuer>;
+  /** Those of the operator's namespace and of CAIssuers at least; metadata is enough. */
   secrets: Cache<KubeObject>;
   /** The operator's. */
   namespace: string;
   backends: Backends;
-  directoryURL: (issuer: ClusterCAIssuer) => string;
+  directoryURL: (issuer: Issuer) => string;
   clock: Clock;
   events: EventRecorder;
   log: Log;
@@ -34,14 +59,14 @@ const RETRY_MS = 15_000;
 const WARN_MS = 30 * 24 * 3_600_000;
 
 export function createCaIssuerReconciler(deps: CaIssuerDeps): Reconciler {
-  async function reconcile({ name }: ObjectRef, signal: AbortSignal): Promise<Requeue | undefined> {
-    const issuer = deps.issuers.get({ name });
+  async function reconcile(key: ObjectRef, signal: AbortSignal): Promise<Requeue | undefined> {
+    const issuer = deps.issuers.get(key);
     if (!issuer) return undefined;
     const health = await check(deps, issuer, signal);
     const now = deps.clock.now();
     const judged = { issuer, health, validity: judgeValidity(health.ca, now), now };
     const conditions = judgeConditions(judged);
-    const written = await writeStatus(deps.cluster, ClusterCAIssuerKind, issuer, {
+    const written = await writeStatus(deps.cluster, issuerKind(issuer), issuer, {
       conditions: [...conditions],
       acme: { directoryURL: deps.directoryURL(issuer) },
       ...certificateStatus(issuer, health.ca),
@@ -58,9 +83,10 @@ export function createCaIssuerReconciler(deps: CaIssuerDeps): Reconciler {
         if (type !== 'DELETED') enqueue(metadata);
       });
       const stopSecrets = deps.secrets.onChange(({ metadata }) => {
-        if (metadata.namespace !== deps.namespace) return;
-        for (const issuer of deps.issuers.list())
-          if (secretsOf(issuer).includes(metadata.name)) enqueue(issuer.metadata);
+        for (const issuer of deps.issuers.list()) {
+          const { namespace = deps.namespace } = issuer.metadata;
+          if (metadata.namespace === namespace && secretsOf(issuer).includes(metadata.name)) enqueue(issuer.metadata);
+        }
       });
       return () => {
         stopIssuers();
@@ -70,17 +96,17 @@ export function createCaIssuerReconciler(deps: CaIssuerDeps): Reconciler {
   };
 }
 
-function secretsOf({ spec }: ClusterCAIssuer): string[] {
+function secretsOf({ spec }: Issuer): string[] {
   const { secretRef, passphraseSecretRef, alternateChains = [] } = spec.backend.ca;
   return [secretRef, passphraseSecretRef, ...alternateChains].flatMap((ref) => (ref ? [ref.name] : []));
 }
 
-async function check(deps: CaIssuerDeps, issuer: ClusterCAIssuer, signal: AbortSignal): Promise<BackendHealth> {
+async function check(deps: CaIssuerDeps, issuer: Issuer, signal: AbortSignal): Promise<BackendHealth> {
   try {
     return await deps.backends.of(issuer).check(signal);
   } catch (error) {
     if (signal.aborted) throw error;
-    deps.log.warn({ issuer: issuer.metadata.name, error }, 'a backend could not be checked');
+    deps.log.warn({ ...issuerFields(issuer), error }, 'a backend could not be checked');
     // What it threw is for the log: it may name hosts or paths.
     return {
       ready: false,
@@ -122,7 +148,7 @@ function judgeValidity(ca: BackendHealth['ca'], now: Date): Validity {
 const about = ({ subject }: CertificateFacts) => `the certificate of ${renderName(subject)}`;
 
 function judgeConditions(judged: {
-  issuer: ClusterCAIssuer;
+  issuer: Issuer;
   health: BackendHealth;
   validity: Validity;
   now: Date;
@@ -157,7 +183,7 @@ function judgeConditions(judged: {
  * The CA and its chains, the preferred one first. Earlier chains stay behind them, because live certificates were handed out with them;
  * what the backend cannot tell just now stays as it was.
  */
-function certificateStatus(issuer: ClusterCAIssuer, ca: BackendHealth['ca']): Pick<CAIssuerStatus, 'ca' | 'chains'> {
+function certificateStatus(issuer: Issuer, ca: BackendHealth['ca']): Pick<CAIssuerStatus, 'ca' | 'chains'> {
   const { ca: knownCA, chains: known = [] } = issuer.status ?? {};
   if (!ca) return { ...(knownCA ? { ca: knownCA } : {}), ...(known.length > 0 ? { chains: known } : {}) };
   const facts = parseCertificate(ca.certificate);
@@ -178,7 +204,7 @@ function certificateStatus(issuer: ClusterCAIssuer, ca: BackendHealth['ca']): Pi
 }
 
 /** Events for what people must know: readiness that came or went, a CA certificate that runs out. */
-function announce({ events }: CaIssuerDeps, issuer: ClusterCAIssuer, conditions: readonly Condition[]): void {
+function announce({ events }: CaIssuerDeps, issuer: Issuer, conditions: readonly Condition[]): void {
   const before = (type: string) => findCondition(issuer.status?.conditions, type);
   const ready = findCondition(conditions, 'Ready');
   if (ready && (before('Ready')?.status !== ready.status || before('Ready')?.reason !== ready.reason))

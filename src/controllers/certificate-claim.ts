@@ -1,10 +1,11 @@
 // CertificateClaim: keeps a certificate for the claim's names in the claim's Secret. Writes, exactly: the record (by the engine), the
 // Secret, the status, an Event; nothing when all is well.
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import { type CertificateClaim, CertificateClaimKind } from '../api/certificate-claim.ts';
 import { NamespaceKind, type Secret, SecretKind } from '../api/core.ts';
 import { ClusterError, isClusterError } from '../domain/cluster-error.ts';
 import { findCondition, isTrue } from '../domain/conditions.ts';
+import { issuerFields, issuerKey, type IssuerName, issuerTitle, referredIssuer } from '../domain/issuer.ts';
 import { keyMatches } from '../domain/private-key.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Cache, Cluster, EventRecorder, ObjectRef, Random } from '../ports.ts';
@@ -26,16 +27,21 @@ export interface ClaimDeps extends ClaimIssuanceDeps {
   cluster: Cluster;
   /** With CLAIM_INDEXES. */
   claims: Cache<CertificateClaim>;
-  issuers: Cache<ClusterCAIssuer>;
+  issuers: Cache<Issuer>;
   events: EventRecorder;
   random: Random;
   marks: Marks;
 }
 
+/** A CAIssuer is looked for in the namespace of the claim and nowhere else. */
+function issuerOf({ metadata, spec }: CertificateClaim): IssuerName {
+  return referredIssuer(spec.issuerRef, metadata.namespace ?? '');
+}
+
 /** Indexes the cache of claims must have. */
 export const CLAIM_INDEXES = {
   secret: ({ metadata, spec }: CertificateClaim) => [`${metadata.namespace}/${spec.secretName}`],
-  issuer: ({ spec }: CertificateClaim) => [spec.issuerRef.name],
+  issuer: (claim: CertificateClaim) => [issuerKey(issuerOf(claim))],
 };
 
 export interface ClaimReconciler {
@@ -82,7 +88,7 @@ interface Situation {
   claim: CertificateClaim;
   request: ClaimRequest;
   hash: string;
-  issuer: ClusterCAIssuer | undefined;
+  issuer: Issuer | undefined;
   secret: Secret | undefined;
   /** The Secret, where its owner is gone. */
   orphaned: Secret | undefined;
@@ -104,7 +110,7 @@ async function look(deps: ClaimDeps, claim: CertificateClaim): Promise<Situation
   const secret = await deps.cluster.get(SecretKind, { namespace, name: claim.spec.secretName });
   const ownership = judgeOwnership(claim, secret, rivals, deps.marks);
   if (ownership.kind === 'refused') return ownership;
-  const issuer = deps.issuers.get({ name: claim.spec.issuerRef.name });
+  const issuer = deps.issuers.get(issuerOf(claim));
   const released = !secret || ownership.kind === 'free' ? 'there is no Secret of ours' : readReleased(secret);
   const common = { claim, request, hash, issuer, secret, orphaned: ownership.kind === 'orphaned' ? secret : undefined };
   const known = claim.status?.revision ?? 0;
@@ -130,17 +136,18 @@ type Result = ({ current: Current } | { current: Current | undefined; obstacle: 
 
 /** What must be waited for before a certificate can be asked for; `now` is left out to ignore the back-off. */
 function waitFor(situation: Situation, now: Date | undefined): Obstacle | undefined {
-  return (
-    issuerObstacle(situation.claim.spec.issuerRef.name, situation.issuer) ?? (now && backOffObstacle(situation, now))
-  );
+  return issuerObstacle(situation.claim, situation.issuer) ?? (now && backOffObstacle(situation, now));
 }
 
-function issuerObstacle(name: string, issuer: ClusterCAIssuer | undefined): Obstacle | undefined {
-  if (!issuer) return { reason: 'IssuerNotFound', message: `there is no ClusterCAIssuer ${name}` };
-  if (issuer.spec.suspend) return { reason: 'IssuerSuspended', message: `ClusterCAIssuer ${name} is suspended` };
+function issuerObstacle(claim: CertificateClaim, issuer: Issuer | undefined): Obstacle | undefined {
+  const wanted = issuerOf(claim);
+  const title = issuerTitle(wanted);
+  const where = wanted.namespace === undefined ? '' : ': a claim may name a CAIssuer of its own namespace only';
+  if (!issuer) return { reason: 'IssuerNotFound', message: `there is no ${title}${where}` };
+  if (issuer.spec.suspend) return { reason: 'IssuerSuspended', message: `${title} is suspended` };
   if (isTrue(issuer.status?.conditions, 'Ready')) return undefined;
   const why = findCondition(issuer.status?.conditions, 'Ready')?.message;
-  return { reason: 'IssuerNotReady', message: `ClusterCAIssuer ${name} is not ready${why ? `: ${why}` : ''}` };
+  return { reason: 'IssuerNotReady', message: `${title} is not ready${why ? `: ${why}` : ''}` };
 }
 
 function backOffObstacle({ claim, verdict }: Situation, now: Date): Obstacle | undefined {
@@ -168,12 +175,12 @@ async function attempt(
   const { claim, verdict } = situation;
   const current = 'current' in verdict ? verdict.current : undefined;
   // waitFor has made sure of it.
-  const issuer = situation.issuer as ClusterCAIssuer;
+  const issuer = situation.issuer as Issuer;
   try {
     const obtained = await obtain(deps, issuance, { situation, issuer, signal });
     if (obtained.kind === 'issued') return { current: await deliver(deps, situation, { issuer, obtained }) };
     if (obtained.kind === 'pending') {
-      const message = `ClusterCAIssuer ${issuer.metadata.name} has the request and has yet to answer`;
+      const message = `${issuerTitle(issuer.metadata)} has the request and has yet to answer`;
       return { current, obstacle: { reason: 'Pending', message }, requeueAfterMs: obtained.retryAfterMs };
     }
     return { current, obstacle: failure(deps, claim, { reason: 'Denied', message: obtained.problem.detail }) };
@@ -182,7 +189,7 @@ async function attempt(
     const refused = isClusterError(error, 'Invalid', 'Forbidden');
     if (signal.aborted || (isClusterError(error) && !refused)) throw error;
     const { namespace, name } = claim.metadata;
-    deps.log.warn({ claim: `${namespace}/${name}`, issuer: issuer.metadata.name, error }, 'issuance failed');
+    deps.log.warn({ claim: `${namespace}/${name}`, ...issuerFields(issuer), error }, 'issuance failed');
     const message = error instanceof Problem ? error.detail : refused ? error.message : FAILED;
     return { current, obstacle: failure(deps, claim, { reason: 'Failed', message }) };
   }
@@ -191,7 +198,7 @@ async function attempt(
 async function obtain(
   deps: ClaimDeps,
   issuance: ClaimIssuance,
-  { situation, issuer, signal }: { situation: Situation; issuer: ClusterCAIssuer; signal: AbortSignal },
+  { situation, issuer, signal }: { situation: Situation; issuer: Issuer; signal: AbortSignal },
 ): Promise<Obtained> {
   const { claim, verdict, secret } = situation;
   // Whatever is decided from here on costs a certificate: the claim must be the one that is stored, not the one that was.
@@ -217,7 +224,7 @@ async function obtain(
 async function deliver(
   deps: ClaimDeps,
   { claim, secret, hash }: Situation,
-  { issuer, obtained }: { issuer: ClusterCAIssuer; obtained: Obtained & { kind: 'issued' } },
+  { issuer, obtained }: { issuer: Issuer; obtained: Obtained & { kind: 'issued' } },
 ): Promise<Current> {
   const { outcome, key, revision } = obtained;
   const { record, chain } = outcome;

@@ -6,7 +6,7 @@
 // that its key is not at hand, revokes it as superseded, and goes on to the next revision. So a revision is released at most
 // once, key and certificate always match, and of the live records of a claim all are in use or were.
 import type { KeyObject } from 'node:crypto';
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import type { CertificateClaim } from '../api/certificate-claim.ts';
 import type { IssuedCertificate } from '../api/issued-certificate.ts';
 import { type CertificateFacts, parseCertificate } from '../domain/certificate.ts';
@@ -31,7 +31,7 @@ export interface ClaimIssuanceDeps {
 
 export interface Attempt {
   claim: CertificateClaim;
-  issuer: ClusterCAIssuer;
+  issuer: Issuer;
   request: ClaimRequest;
   /** Says whether a key at hand was made for this spec. */
   hash: string;

@@ -1,6 +1,7 @@
 // A claim's spec read into what is asked of the engine, and into one hash that says whether a certificate was made for this spec.
 import type { KeyObject } from 'node:crypto';
-import type { ClusterCAIssuer, KeyParameters } from '../api/ca-issuer.ts';
+import type { KeyParameters } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import type { CertificateClaim, CertificateClaimSpec } from '../api/certificate-claim.ts';
 import { parseAddress, renderAddress } from '../domain/address.ts';
 import type { AlternativeNames, DistinguishedName } from '../domain/certificate-model.ts';
@@ -84,7 +85,7 @@ function commonNameOf(text: string, identifiers: readonly Identifier[]): string 
 }
 
 /** The key the claim asks for: its own words, else the issuer's default, else ECDSA P-256. */
-export function keyParameters(spec: CertificateClaimSpec, issuer: ClusterCAIssuer): KeyParameters {
+export function keyParameters(spec: CertificateClaimSpec, issuer: Issuer): KeyParameters {
   return spec.privateKey ?? issuer.spec.defaults?.privateKey ?? DEFAULT_KEY;
 }
 
@@ -110,7 +111,7 @@ export function requestHash(spec: CertificateClaimSpec, request: ClaimRequest): 
 export interface ClaimContext {
   id: string;
   key: KeyObject;
-  issuer: ClusterCAIssuer;
+  issuer: Issuer;
   namespaceLabels: Readonly<Record<string, string>> | undefined;
   replaces: string | undefined;
 }

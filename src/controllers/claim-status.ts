@@ -1,6 +1,6 @@
 // A claim's status, derived: what the Secret holds, whether it must or should be replaced, and how the last attempt went.
 import type { CertificateClaim, CertificateClaimStatus } from '../api/certificate-claim.ts';
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import type { IssuedCertificate } from '../api/issued-certificate.ts';
 import type { Condition } from '../api/kind.ts';
 import { removeCondition, setCondition } from '../domain/conditions.ts';
@@ -31,7 +31,7 @@ export interface Judged {
   claim: CertificateClaim;
   request: ClaimRequest;
   hash: string;
-  issuer: ClusterCAIssuer | undefined;
+  issuer: Issuer | undefined;
   record: IssuedCertificate | undefined;
   now: Date;
 }

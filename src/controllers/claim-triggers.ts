@@ -1,12 +1,13 @@
 // What makes a claim due: itself, its Secret, its issuer, a rival for its Secret, the revocation of its certificate; and, where it
 // was denied, a change of policies or of its namespace.
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import type { CertificateClaim } from '../api/certificate-claim.ts';
 import type { CertificateRequestPolicy } from '../api/certificate-request-policy.ts';
 import type { Namespace } from '../api/core.ts';
 import type { IssuedCertificate } from '../api/issued-certificate.ts';
 import type { KubeObject } from '../api/kind.ts';
 import { findCondition } from '../domain/conditions.ts';
+import { issuerKey } from '../domain/issuer.ts';
 import type { Cache } from '../ports.ts';
 import type { Enqueue } from '../runtime/controller.ts';
 import { onEach } from '../runtime/reflector.ts';
@@ -15,7 +16,7 @@ import { CLAIM_INDEXES, type ClaimReconciler } from './certificate-claim.ts';
 export interface ClaimSources {
   /** With CLAIM_INDEXES. */
   claims: Cache<CertificateClaim>;
-  issuers: Cache<ClusterCAIssuer>;
+  issuers: Cache<Issuer>;
   /** Metadata is enough. */
   secrets: Cache<KubeObject>;
   namespaces: Cache<Namespace>;
@@ -65,7 +66,7 @@ function watchSecrets({ claims, secrets }: ClaimSources, { enqueue }: Targets): 
 
 function watchIssuers({ claims, issuers }: ClaimSources, { enqueue, nudge }: Targets): () => void {
   return onNews(issuers, issuerState, ({ metadata }) => {
-    for (const claim of claims.byIndex('issuer', metadata.name)) {
+    for (const claim of claims.byIndex('issuer', issuerKey(metadata))) {
       const waits = isHindered(claim);
       if (waits) nudge(claim.metadata.uid);
       enqueue(claim.metadata, { priority: waits ? 'normal' : 'low' });
@@ -73,7 +74,7 @@ function watchIssuers({ claims, issuers }: ClaimSources, { enqueue, nudge }: Tar
   });
 }
 
-function issuerState({ metadata: { uid, generation }, status }: ClusterCAIssuer): string {
+function issuerState({ metadata: { uid, generation }, status }: Issuer): string {
   return `${uid} ${generation} ${findCondition(status?.conditions, 'Ready')?.status ?? 'Unknown'}`;
 }
 
@@ -102,9 +103,10 @@ function onNews<T extends KubeObject>(
   stateOf: (object: T) => string,
   listener: (object: T) => void,
 ): () => void {
-  const seen = new Map(cache.list().map((object) => [object.metadata.name, stateOf(object)]));
+  const nameOf = ({ metadata: { namespace = '', name } }: T) => `${namespace}/${name}`;
+  const seen = new Map(cache.list().map((object) => [nameOf(object), stateOf(object)]));
   return cache.onChange((object, type) => {
-    const { name } = object.metadata;
+    const name = nameOf(object);
     const state = type === 'DELETED' ? undefined : stateOf(object);
     if (seen.get(name) === state) return;
     if (state === undefined) seen.delete(name);

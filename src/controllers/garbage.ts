@@ -2,19 +2,42 @@
 // lets them expire. Candidates come from the caches; before each deletion the object is read again, live, and judged again, and the
 // deletion holds only for the version that was judged.
 import { type Account, AccountKind, type Authorization, AuthorizationKind } from '../api/acme.ts';
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import { type IssuedCertificate, IssuedCertificateKind, RecordLabel } from '../api/issued-certificate.ts';
 import type { Kind, KubeObject } from '../api/kind.ts';
+import type { Right } from '../api/right.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import { parseDuration } from '../domain/duration.ts';
+import { clusterIssuer } from '../domain/issuer.ts';
 import type { Cache, Clock, Cluster, Counter, Log, Random } from '../ports.ts';
 import { fraction } from '../runtime/back-off.ts';
+
+export const GARBAGE_RIGHTS: readonly Right[] = [
+  {
+    kind: IssuedCertificateKind,
+    verbs: ['get', 'list', 'delete'],
+    in: ['operator'],
+    why: 'delete records of certificates that expired long ago; keep accounts that have one',
+  },
+  {
+    kind: AuthorizationKind,
+    verbs: ['get', 'delete'],
+    in: ['operator'],
+    why: 'delete authorizations that have expired',
+  },
+  {
+    kind: AccountKind,
+    verbs: ['get', 'delete'],
+    in: ['operator'],
+    why: 'delete accounts that never came to a certificate',
+  },
+];
 
 export interface GarbageDeps {
   cluster: Cluster;
   /** The operator's. */
   namespace: string;
-  issuers: Cache<ClusterCAIssuer>;
+  issuers: Cache<Issuer>;
   records: Cache<IssuedCertificate>;
   accounts: Cache<Account>;
   authorizations: Cache<Authorization>;
@@ -109,7 +132,7 @@ async function sweepKind<T extends KubeObject>(
   return count;
 }
 
-function issuersByUID(issuers: Cache<ClusterCAIssuer>): (uid: string) => ClusterCAIssuer | undefined {
+function issuersByUID(issuers: Cache<Issuer>): (uid: string) => Issuer | undefined {
   const byUID = new Map(issuers.list().map((issuer) => [issuer.metadata.uid, issuer]));
   return (uid) => byUID.get(uid);
 }
@@ -118,14 +141,14 @@ const duration = (text: string | undefined, otherwise: number) =>
   text === undefined ? otherwise : parseDuration(text);
 
 /** Until then a record may be asked for: by its certificate, its order, a CRL. Epoch milliseconds. */
-function recordEnd({ spec, status }: IssuedCertificate, issuer: ClusterCAIssuer | undefined): number {
+function recordEnd({ spec, status }: IssuedCertificate, issuer: Issuer | undefined): number {
   const ends = [status.notAfter, ...(spec.orderExpires === undefined ? [] : [spec.orderExpires])];
-  const grace = duration(issuer?.spec.recordGrace, RECORD_GRACE_MS);
+  const grace = duration(issuer && clusterIssuer(issuer)?.spec.recordGrace, RECORD_GRACE_MS);
   return Math.max(...ends.map((end) => new Date(end).getTime())) + grace;
 }
 
 /** An order that counts on an authorization may be as old as an order can get. */
-function authorizationEnd({ spec }: Authorization, issuer: ClusterCAIssuer | undefined): number {
+function authorizationEnd({ spec }: Authorization, issuer: Issuer | undefined): number {
   return new Date(spec.expires).getTime() + duration(issuer?.spec.acme?.orderDuration, ORDER_MS);
 }
 

@@ -1,18 +1,24 @@
 // The plain HTTP listener: CRLs and issuer certificates for relying parties, health and metrics for the platform. Never ACME.
 import fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import { parsePemCertificates } from '../domain/chain.ts';
 import type { Cache, Log } from '../ports.ts';
 import type { Crls } from './crl.ts';
 
 export interface DistributionDeps {
-  issuers: Cache<ClusterCAIssuer>;
+  issuers: Cache<Issuer>;
   crls: Crls;
   /** Whether caches are synced and TLS is loaded. */
   ready: () => boolean;
   /** Prometheus text. */
   metrics: () => Promise<{ contentType: string; body: string }>;
   log: Log;
+}
+
+/** Of a ClusterCAIssuer where there is no namespace. */
+interface Params {
+  namespace?: string;
+  file: string;
 }
 
 export function createDistributionApp(deps: DistributionDeps): FastifyInstance {
@@ -23,24 +29,28 @@ export function createDistributionApp(deps: DistributionDeps): FastifyInstance {
     connectionTimeout: 30_000,
     frameworkErrors: (error, _request, reply) => void refuse(reply, error.statusCode ?? 400),
   });
-  const issuerOf = (file: string, suffix: string) =>
-    file.endsWith(suffix) ? deps.issuers.get({ name: file.slice(0, -suffix.length) }) : undefined;
+  const issuerOf = ({ namespace, file }: Params, suffix: string) => {
+    const name = file.endsWith(suffix) ? file.slice(0, -suffix.length) : '';
+    return deps.issuers.get(namespace === undefined ? { name } : { namespace, name });
+  };
 
-  app.get<{ Params: { file: string } }>('/crl/:file', async (request, reply) => {
-    const issuer = issuerOf(request.params.file, '.crl');
-    const crl = issuer && (await deps.crls.of(issuer));
-    return crl
-      ? reply.type('application/pkix-crl').header('Cache-Control', 'max-age=300').send(crl)
-      : reply.code(404).send('no such CRL\n');
-  });
-  app.get<{ Params: { file: string } }>('/ca/:file', async (request, reply) => {
-    const issuer = issuerOf(request.params.file, '.cer');
-    const [certificate] = parsePemCertificates(issuer?.status?.chains?.[0]?.pem ?? '');
-    return certificate
-      ? reply.type('application/pkix-cert').send(certificate)
-      : reply.code(404).send('no such issuer\n');
-  });
-  app.get('/healthz', (_request, reply) => reply.send('ok\n'));
+  for (const place of ['', '/ns/:namespace']) {
+    app.get<{ Params: Params }>(`${place}/crl/:file`, async (request, reply) => {
+      const issuer = issuerOf(request.params, '.crl');
+      const crl = issuer && (await deps.crls.of(issuer));
+      return crl
+        ? reply.type('application/pkix-crl').header('Cache-Control', 'max-age=300').send(crl)
+        : reply.code(404).send('no such CRL\n');
+    });
+    app.get<{ Params: Params }>(`${place}/ca/:file`, async (request, reply) => {
+      const issuer = issuerOf(request.params, '.cer');
+      const [certificate] = parsePemCertificates(issuer?.status?.chains?.[0]?.pem ?? '');
+      return certificate
+        ? reply.type('application/pkix-cert').send(certificate)
+        : reply.code(404).send('no such issuer\n');
+    });
+  }
+  for (const path of ['/healthz', '/livez']) app.get(path, (_request, reply) => reply.send('ok\n'));
   app.get('/readyz', (_request, reply) =>
     reply.code(deps.ready() ? 200 : 503).send(deps.ready() ? 'ok\n' : 'starting\n'),
   );

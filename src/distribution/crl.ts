@@ -1,14 +1,16 @@
 // The CRL of each issuer: built when asked for, kept until something was revoked, the CA changed, or half its life is over.
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import type { IssuedCertificate } from '../api/issued-certificate.ts';
 import { parseDuration } from '../domain/duration.ts';
 import type { Backends, Cache, Clock, RevokedEntry } from '../ports.ts';
 
 const CRL_MS = 7 * 24 * 3600_000;
+/** Tenants make and remove issuers as they like; a list beyond these is signed again when asked for. */
+const MAX_KEPT = 1024;
 
 export interface Crls {
   /** DER, or undefined where the CA publishes its own. */
-  of(issuer: ClusterCAIssuer): Promise<Buffer | undefined>;
+  of(issuer: Issuer): Promise<Buffer | undefined>;
 }
 
 interface Kept {
@@ -62,6 +64,8 @@ export function createCrls(deps: { records: Cache<IssuedCertificate>; backends: 
       const der = backend.signCrl(entries(uid, now, lifeMs), number, now);
       kept.set(uid, { der, number, freshUntil: deps.clock.monotonic() + lifeMs / 2, madeFor });
       der.catch(() => kept.get(uid)?.der === der && kept.delete(uid));
+      const oldest = kept.keys().next().value;
+      if (kept.size > MAX_KEPT && oldest !== undefined) kept.delete(oldest);
       return der;
     },
   };

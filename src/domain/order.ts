@@ -30,6 +30,8 @@ export interface Order {
   replaces?: { record: string; certID: string };
   /** By position in `identifiers`; absent = an authorization of its own. */
   reused: ReadonlyMap<number, Reuse>;
+  /** Id of the key from which the tokens of its challenges derive. */
+  tokenKey: number;
 }
 
 /** What an authorization or challenge URL seals. */
@@ -43,6 +45,8 @@ export interface AuthorizationRef {
   identifier: Identifier;
   wildcard: boolean;
   expires: Date;
+  /** As the order has it. */
+  tokenKey: number;
 }
 
 /** Most characters of an order's names together, so that its URL stays under MAX_SEALED. */
@@ -67,6 +71,7 @@ export function encodeOrder(order: Order): string {
     order.replaces ? `${order.replaces.record}~${order.replaces.certID}` : '',
     encodeReuse(order.reused),
     order.identifiers.map(({ type, value }) => (type === 'ip' ? `=${value}` : value)).join(' '),
+    order.tokenKey,
   ].join('|');
 }
 
@@ -89,6 +94,7 @@ export function decodeOrder(text: string): Order {
     identifiers: field(10)
       .split(' ')
       .map((name) => (name.startsWith('=') ? { type: 'ip', value: name.slice(1) } : { type: 'dns', value: name })),
+    tokenKey: Number(field(11)),
   };
 }
 
@@ -117,13 +123,13 @@ function decodeReuse(text: string): Map<number, Reuse> {
 /** Compact text of an authorization's URL. */
 export function encodeAuthorizationRef(ref: AuthorizationRef): string {
   const name = ref.identifier.type === 'ip' ? `=${ref.identifier.value}` : ref.identifier.value;
-  return [ref.account, ref.issuerUID, ref.orderID, ref.index, ref.wildcard ? 'w' : '', seconds(ref.expires), name].join(
-    '|',
-  );
+  const { account, issuerUID, orderID, index, wildcard, expires, tokenKey } = ref;
+  return [account, issuerUID, orderID, index, wildcard ? 'w' : '', seconds(expires), name, tokenKey].join('|');
 }
 
 export function decodeAuthorizationRef(text: string): AuthorizationRef {
-  const [account = '', issuerUID = '', orderID = '', index = '', wildcard, expires = '', name = ''] = text.split('|');
+  const [account = '', issuerUID = '', orderID = '', index = '', wildcard, expires = '', name = '', tokenKey = ''] =
+    text.split('|');
   return {
     account,
     issuerUID,
@@ -132,6 +138,7 @@ export function decodeAuthorizationRef(text: string): AuthorizationRef {
     wildcard: wildcard === 'w',
     expires: date(expires),
     identifier: name.startsWith('=') ? { type: 'ip', value: name.slice(1) } : { type: 'dns', value: name },
+    tokenKey: Number(tokenKey),
   };
 }
 
@@ -147,6 +154,7 @@ export function authorizationRef(order: Order, index: number): AuthorizationRef 
     identifier: baseIdentifier(identifier),
     wildcard: isWildcard(identifier),
     expires: order.expires,
+    tokenKey: order.tokenKey,
   };
 }
 

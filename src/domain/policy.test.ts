@@ -489,6 +489,30 @@ table('expressions', [
   ],
 ]);
 
+const forTenants = { allowed: any, selector: { issuerRef: { kind: 'CAIssuer' as const } } };
+
+table('an issuer of a namespace', [
+  ['serves its own', forTenants, { home: 'team-a', requester: { namespace: 'team-a' } }, 'allow'],
+  [
+    'refuses another, whatever policies say',
+    forTenants,
+    { home: 'team-a', requester: { namespace: 'team-b' } },
+    'issuer "team-a/corporate" refuses the request for "www.example.com": the issuer serves its own namespace only, not "team-b"',
+  ],
+  [
+    'has no say in which namespaces others serve',
+    forTenants,
+    { home: 'team-a', issuer: { allowedNamespaces: { matchLabels: { a: 'b' } } } },
+    'allow',
+  ],
+  [
+    'may deny more',
+    forTenants,
+    { home: 'team-a', issuer: { deny: { dnsNames: ['www.example.com'] } } },
+    'issuer "team-a/corporate" refuses "www.example.com"',
+  ],
+]);
+
 table('selectors', [
   ['the issuer by name', { allowed: any, selector: { issuerRef: { name: 'corp*' } } }, {}, 'allow'],
   [
@@ -498,6 +522,55 @@ table('selectors', [
     'no policy is meant for a request for "www.example.com" to the issuer "corporate" through ACME',
   ],
   ['the kind', { allowed: any, selector: { issuerRef: { kind: 'ClusterCAIssuer' } } }, {}, 'allow'],
+  ['a CAIssuer is not meant by an empty selector', { allowed: any }, { home: 'team-a' }, 'no policy is meant'],
+  [
+    'nor by a policy that names it without its kind',
+    { allowed: any, selector: { issuerRef: { name: 'corporate' } } },
+    { home: 'team-a' },
+    'no policy is meant for a request for "www.example.com" to the issuer "team-a/corporate"',
+  ],
+  [
+    'nor by one for the other kind',
+    { allowed: any, selector: { issuerRef: { kind: 'ClusterCAIssuer' } } },
+    { home: 'team-a' },
+    'no policy is meant',
+  ],
+  [
+    'a CAIssuer by its kind',
+    { allowed: any, selector: { issuerRef: { kind: 'CAIssuer' } } },
+    { home: 'team-a' },
+    'allow',
+  ],
+  [
+    'a CAIssuer by kind, namespace and name',
+    { allowed: any, selector: { issuerRef: { kind: 'CAIssuer', namespace: 'team-*', name: 'corp*' } } },
+    { home: 'team-a' },
+    'allow',
+  ],
+  [
+    'a CAIssuer of another namespace',
+    { allowed: any, selector: { issuerRef: { kind: 'CAIssuer', namespace: 'team-b*' } } },
+    { home: 'team-a' },
+    'no policy is meant',
+  ],
+  [
+    'a policy for CAIssuers does not judge a ClusterCAIssuer',
+    { allowed: any, selector: { issuerRef: { kind: 'CAIssuer', name: '*' } } },
+    {},
+    'no policy is meant',
+  ],
+  [
+    'nor does one with a namespace, were its kind wrong',
+    { allowed: any, selector: { issuerRef: { kind: 'ClusterCAIssuer', namespace: 'team-*' } } },
+    {},
+    'no policy is meant',
+  ],
+  [
+    'the namespace of the issuer is not that of the requester',
+    { allowed: any, selector: { issuerRef: { kind: 'CAIssuer' }, namespace: { matchNames: ['team-a'] } } },
+    { home: 'team-a' },
+    'no policy is meant',
+  ],
   ['the door', { allowed: any, selector: { doors: ['CertificateClaim'] } }, {}, 'no policy is meant'],
   ['the account', { allowed: any, selector: { accounts: ['acct-1'] } }, {}, 'allow'],
   ['another account', { allowed: any, selector: { accounts: ['acct-2'] } }, {}, 'no policy is meant'],

@@ -57,7 +57,12 @@ export function evaluate(input: PolicyInput): Decision {
   const broken = input.policies.flatMap((policy) => (policy.broken === undefined ? [] : [policy.name])).sort();
   // What a broken issuer denies is not known.
   if (input.issuer.broken !== undefined)
-    return { verdict: 'transient', reason: `the issuer ${quote(input.issuer.name)} is not ready`, audit: [], broken };
+    return {
+      verdict: 'transient',
+      reason: `the issuer ${quote(shownIssuer(input.issuer))} is not ready`,
+      audit: [],
+      broken,
+    };
   if (issuer.reasons.length > 0) return deniedByIssuer(context, issuer, broken);
   const selected = selectPolicies(context);
   const { deciding, passing } = judgeInTurn(context, selected);
@@ -157,13 +162,18 @@ function allowed(context: Context, policy: ReadyPolicy): WithoutCommon<Allowed> 
   };
 }
 
+/** As it is named in messages: a CAIssuer with its namespace. */
+function shownIssuer({ namespace, name }: PolicyInput['issuer']): string {
+  return namespace === undefined ? name : `${namespace}/${name}`;
+}
+
 function requestOf(context: Context): Denied['request'] {
   const { request, issuer } = context.input;
-  return { door: request.door, issuer: issuer.name, firstName: context.names[0]?.text };
+  return { door: request.door, issuer: shownIssuer(issuer), firstName: context.names[0]?.text };
 }
 
 function deniedByIssuer(context: Context, findings: Findings, broken: readonly string[]): Denied {
-  const { name } = context.input.issuer;
+  const name = shownIssuer(context.input.issuer);
   return {
     verdict: 'deny',
     by: 'issuer',

@@ -1,11 +1,35 @@
 // Chains above leaves, kept once per issuer in its status, so that a record holds the leaf alone.
-import { type ClusterCAIssuer, ClusterCAIssuerKind } from '../api/ca-issuer.ts';
+import { ClusterCAIssuerKind } from '../api/ca-issuer.ts';
+import { CAIssuerKind, type Issuer, issuerKind } from '../api/issuer.ts';
 import type { IssuedCertificate } from '../api/issued-certificate.ts';
+import type { Right } from '../api/right.ts';
 import { type CertificateFacts, parseCertificate } from '../domain/certificate.ts';
 import { chainFingerprint, isRoot, parsePemCertificates, preferredChain, trimRoot } from '../domain/chain.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import { renderPem } from '../domain/encoding.ts';
 import type { Cluster } from '../ports.ts';
+
+export const CHAIN_RIGHTS: readonly Right[] = [
+  {
+    kind: ClusterCAIssuerKind,
+    verbs: ['get'],
+    in: ['cluster'],
+    why: 'read the chains that are kept before one is added',
+  },
+  {
+    kind: ClusterCAIssuerKind,
+    subresource: 'status',
+    verbs: ['update'],
+    in: ['cluster'],
+    why: 'keep the chain above a leaf where all replicas find it',
+  },
+];
+
+export const TENANT_CHAIN_RIGHTS: readonly Right[] = CHAIN_RIGHTS.map((right) => ({
+  ...right,
+  kind: CAIssuerKind,
+  in: ['tenants'],
+}));
 
 /** A chain as handed out. */
 interface Offered {
@@ -21,23 +45,24 @@ interface Offered {
 
 export interface ChainStore {
   /** Makes sure the chain is in the issuer's status; returns its fingerprint. */
-  keep(issuer: ClusterCAIssuer, chain: readonly Buffer[]): Promise<string>;
+  keep(issuer: Issuer, chain: readonly Buffer[]): Promise<string>;
   /** Leaf and chain of a record in DER, with the root where known. */
-  handedOut(issuer: ClusterCAIssuer, record: IssuedCertificate): { chain: readonly Buffer[]; root?: Buffer };
+  handedOut(issuer: Issuer, record: IssuedCertificate): { chain: readonly Buffer[]; root?: Buffer };
   /** PEM above the leaf: the preferred chain of the same CA key first, then the alternates. Empty if none is known. */
-  pemsOf(issuer: ClusterCAIssuer, record: IssuedCertificate): readonly string[];
+  pemsOf(issuer: Issuer, record: IssuedCertificate): readonly string[];
 }
 
 /** Chains an issuer's status holds at most; the oldest beyond the current ones go. */
 export const MAX_CHAINS = 16;
+/** The watch takes moments; a chain beyond these is looked for in the status alone. */
+const MAX_RECENT = 1024;
 
 export function createChainStore(deps: { cluster: Cluster }): ChainStore {
   const parsed = new WeakMap<object, readonly Offered[]>();
   /** Chains just stored, by issuer and fingerprint, until the watched issuer shows them. */
   const recent = new Map<string, Buffer[]>();
-  const recentKey = ({ metadata }: ClusterCAIssuer, fingerprint: string) => `${metadata.uid} ${fingerprint}`;
 
-  function offered(issuer: ClusterCAIssuer): readonly Offered[] {
+  function offered(issuer: Issuer): readonly Offered[] {
     const chains = issuer.status?.chains ?? [];
     const known = parsed.get(chains);
     if (known) return known;
@@ -49,21 +74,23 @@ export function createChainStore(deps: { cluster: Cluster }): ChainStore {
     return ordered;
   }
 
-  async function keep(issuer: ClusterCAIssuer, chain: readonly Buffer[]): Promise<string> {
+  async function keep(issuer: Issuer, chain: readonly Buffer[]): Promise<string> {
     const fingerprint = chainFingerprint(chain);
-    const key = recentKey(issuer, fingerprint);
-    if (offered(issuer).some((known) => known.fingerprint === fingerprint)) recent.delete(key);
-    else if (!recent.has(key)) {
-      await store(deps.cluster, issuer.metadata.name, { fingerprint, pem: pemOf(chain) });
-      recent.set(key, [...chain]);
+    const own = ofIssuer(issuer, fingerprint);
+    if (offered(issuer).some((known) => known.fingerprint === fingerprint)) recent.delete(own);
+    else if (!recent.has(own)) {
+      await store(deps.cluster, issuer, { fingerprint, pem: pemOf(chain) });
+      recent.set(own, [...chain]);
+      const oldest = recent.keys().next().value;
+      if (recent.size > MAX_RECENT && oldest !== undefined) recent.delete(oldest);
     }
     return fingerprint;
   }
 
   /** The preferred chain of the CA key that signed the record, then the others of that key. */
-  function ofRecord(issuer: ClusterCAIssuer, record: IssuedCertificate): readonly Offered[] {
+  function ofRecord(issuer: Issuer, record: IssuedCertificate): readonly Offered[] {
     const all = offered(issuer);
-    const just = recent.get(recentKey(issuer, record.status.chain));
+    const just = recent.get(ofIssuer(issuer, record.status.chain));
     const own =
       all.find((chain) => chain.fingerprint === record.status.chain) ??
       (just && offer(issuer, record.status.chain, just));
@@ -83,16 +110,20 @@ export function createChainStore(deps: { cluster: Cluster }): ChainStore {
   };
 }
 
+/** Two issuers may have one CA, and each keeps its chain. */
+const ofIssuer = ({ metadata }: Issuer, fingerprint: string) => `${metadata.uid}|${fingerprint}`;
+
 const pemOf = (chain: readonly Buffer[]) => chain.map((der) => renderPem('CERTIFICATE', der)).join('');
 
-async function store(cluster: Cluster, name: string, chain: { fingerprint: string; pem: string }): Promise<void> {
+async function store(cluster: Cluster, issuer: Issuer, chain: { fingerprint: string; pem: string }): Promise<void> {
+  const kind = issuerKind(issuer);
   for (;;) {
-    const live = await cluster.get(ClusterCAIssuerKind, { name });
-    if (!live) throw new Error('the issuer is gone');
+    const live = await cluster.get(kind, issuer.metadata);
+    if (live?.metadata.uid !== issuer.metadata.uid) throw new Error('the issuer is gone');
     const chains = live.status?.chains ?? [];
     if (chains.some(({ fingerprint }) => fingerprint === chain.fingerprint)) return;
     try {
-      await cluster.replaceStatus(ClusterCAIssuerKind, {
+      await cluster.replaceStatus(kind, {
         ...live,
         status: { ...live.status, chains: [chain, ...chains].slice(0, MAX_CHAINS) },
       });
@@ -103,7 +134,7 @@ async function store(cluster: Cluster, name: string, chain: { fingerprint: strin
   }
 }
 
-function offer(issuer: ClusterCAIssuer, fingerprint: string, chain: readonly Buffer[]): Offered {
+function offer(issuer: Issuer, fingerprint: string, chain: readonly Buffer[]): Offered {
   const whole = chain.map(parseCertificate);
   const last = whole.at(-1);
   const root = last && isRoot(last) ? last.der : undefined;

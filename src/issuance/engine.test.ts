@@ -45,7 +45,7 @@ beforeEach(async () => {
     cluster,
     namespace: NAMESPACE,
     backends: createBackends({
-      secrets: createSecretReader(cluster, NAMESPACE),
+      secretsOf: () => createSecretReader(cluster, NAMESPACE),
       clock,
       random,
       urls: () => undefined,

@@ -6,6 +6,7 @@ import type { CertificateModel, CertificateSigningRequest } from '../domain/cert
 import { isClusterError } from '../domain/cluster-error.ts';
 import { parseCsr } from '../domain/csr.ts';
 import { base32, sha256 } from '../domain/encoding.ts';
+import { issuerFields, issuerLabels } from '../domain/issuer.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Audit, Backend, Backends, Clock, Cluster, Counter } from '../ports.ts';
 import type { ChainStore } from './chains.ts';
@@ -49,11 +50,11 @@ export function createIssue(given: IssuanceDeps): Issue {
       return await sign(deps, request, { backend, approved, signal });
     } catch (error) {
       if (!(error instanceof Problem) || error.status >= 500) throw error;
-      deps.refused.inc({ issuer: request.issuer.metadata.name, door: request.door, reason: error.type });
+      deps.refused.inc({ ...issuerLabels(request.issuer), door: request.door, reason: error.type });
       deps.audit.record('refusal', {
         id: request.id,
         door: request.door,
-        issuer: request.issuer.metadata.name,
+        ...issuerFields(request.issuer),
         requester: request.requester,
         problem: error.type,
         detail: error.detail,
@@ -135,8 +136,7 @@ async function sign(
   });
   report(deps, request, record);
   const stored = await commit(deps, record);
-  if (stored.status.serial === leaf.serial)
-    deps.issued.inc({ issuer: request.issuer.metadata.name, door: request.door });
+  if (stored.status.serial === leaf.serial) deps.issued.inc({ ...issuerLabels(request.issuer), door: request.door });
   else deps.audit.record('discard', { record: name, id: request.id, serial: leaf.serial, kept: stored.status.serial });
   return { kind: 'issued', record: stored, ...deps.chains.handedOut(request.issuer, stored) };
 }
@@ -169,7 +169,7 @@ function report(
     record: metadata.name,
     id: request.id,
     door: request.door,
-    issuer: spec.issuerRef.name,
+    ...issuerFields(request.issuer),
     requester: request.requester,
     names: spec.names,
     profile: spec.profile,

@@ -1,5 +1,5 @@
 // Keys that no certificate may have: those of accounts (RFC 8555 section 11.1), of CAs, and those revoked as compromised.
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import { parseCertificate } from '../domain/certificate.ts';
 import type { CertificateSigningRequest } from '../domain/certificate-model.ts';
 import { parsePemCertificates } from '../domain/chain.ts';
@@ -13,11 +13,14 @@ export interface ForbiddenKeysDeps {
     /** Whether an account of the issuer has the key of this hash (SHA-256 of the SubjectPublicKeyInfo). */
     isAccountKey(issuerUID: string, spkiHash: Buffer): boolean;
   };
-  issuers: Cache<ClusterCAIssuer>;
+  issuers: Cache<Issuer>;
   records: Pick<Records, 'isCompromised'>;
 }
 
-/** Why the key of the CSR must not be certified by the issuer, as the caches know; undefined if it may. */
+/**
+ * Why the key of the CSR must not be certified by the issuer, as the caches know; undefined if it may. What a tenant calls a CA is
+ * heeded by that issuer alone: no tenant decides what others may have certified.
+ */
 export type RefuseKey = (issuerUID: string, csr: Pick<CertificateSigningRequest, 'publicKey'>) => Problem | undefined;
 
 export function createRefuseKey({ objects, issuers, records }: ForbiddenKeysDeps): RefuseKey {
@@ -26,7 +29,9 @@ export function createRefuseKey({ objects, issuers, records }: ForbiddenKeysDeps
     const hash = sha256(publicKey.spki);
     const name = base32(hash);
     if (objects.isAccountKey(issuerUID, hash)) return refusal('the key of an account');
-    if (issuers.list().some((issuer) => authorityKeys(issuer).has(name))) return refusal('the key of a CA');
+    const heeded = ({ metadata: { namespace, uid } }: Issuer) => namespace === undefined || uid === issuerUID;
+    if (issuers.list().some((issuer) => heeded(issuer) && authorityKeys(issuer).has(name)))
+      return refusal('the key of a CA');
     return records.isCompromised(name) ? refusal('a key that was revoked as compromised') : undefined;
   };
 }
@@ -36,7 +41,7 @@ function refusal(what: string): Problem {
 }
 
 /** Hashes of the keys in an issuer's chains, made once for each version of them. */
-function authorityKeysOf(): (issuer: ClusterCAIssuer) => ReadonlySet<string> {
+function authorityKeysOf(): (issuer: Issuer) => ReadonlySet<string> {
   const known = new WeakMap<object, ReadonlySet<string>>();
   return ({ status }) => {
     const chains = status?.chains ?? [];

@@ -1,8 +1,9 @@
 // Policy as the doors and the engine ask it: gathers what is known, evaluates, puts the decision on record.
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import type { CertificateRequestPolicy, Door } from '../api/certificate-request-policy.ts';
 import type { AlternativeNames } from '../domain/certificate-model.ts';
 import { baseIdentifier, type Identifier } from '../domain/identifier.ts';
+import { issuerFields } from '../domain/issuer.ts';
 import { type Decision, evaluate, renderDenial, wantedFacts } from '../domain/policy.ts';
 import type { CompileExpression } from '../domain/policy/expression.ts';
 import type { JudgedRequest, PolicyInput, Stage } from '../domain/policy/input.ts';
@@ -17,7 +18,7 @@ export type Verdict =
   | { allowed: false; problem: Problem };
 
 interface Early {
-  issuer: ClusterCAIssuer;
+  issuer: Issuer;
   requester: Requester;
 }
 
@@ -36,7 +37,7 @@ export interface Judge {
   ): Promise<Problem | undefined>;
   /** The decision over the final model. Throws serverInternal/503 where the DNS could not tell. */
   atFinalize(request: {
-    issuer: ClusterCAIssuer;
+    issuer: Issuer;
     id: string;
     judged: JudgedRequest;
     keyInUse: () => boolean;
@@ -44,45 +45,48 @@ export interface Judge {
   }): Promise<Verdict>;
 }
 
+/** All policies as stored now; undefined where the cache has the same. Reads are shared and bounded. */
+export type LivePolicies = () => Promise<readonly CertificateRequestPolicy[] | undefined>;
+
 export interface JudgeDeps {
   policies: Cache<CertificateRequestPolicy>;
+  livePolicies: LivePolicies;
   compile: CompileExpression;
-  resolverOf: (issuer: ClusterCAIssuer) => Resolver;
+  resolverOf: (issuer: Issuer) => Resolver;
   random: Random;
   audit: Audit;
   decisions: Counter;
 }
 
 export function createJudge(deps: JudgeDeps): Judge {
-  const inputOf = inputs(deps);
+  const inputOf = inputs();
+  const settled = settling(deps);
   return {
     atNewOrder: async ({ issuer, requester, identifiers, profile, duration }) => {
       const judged = { door: 'ACME', requester, names: alternativeNames(identifiers), profile, duration } as const;
-      const decision = evaluate(inputOf(issuer, judged, 'newOrder'));
+      const decision = await settled((policies) => evaluate(inputOf(policies, issuer, judged, 'newOrder')));
       if (decision.verdict === 'transient') throw undecided(decision.reason);
       return denial(deps, decision, aboutOf(issuer, judged, 'newOrder'));
     },
     atValidation: async ({ issuer, requester, identifier, addresses, signal }) => {
       const judged = { door: 'ACME', requester, names: alternativeNames([identifier]) } as const;
-      const input = inputOf(issuer, judged, 'validation');
-      const facts = await serverFacts(addresses, {
-        resolver: deps.resolverOf(issuer),
-        pointers: wantedFacts(input).pointers,
-        signal,
+      const decision = await settled(async (policies) => {
+        const input = inputOf(policies, issuer, judged, 'validation');
+        const { pointers } = wantedFacts(input);
+        const facts = await serverFacts(addresses, { resolver: deps.resolverOf(issuer), pointers, signal });
+        return evaluate({ ...input, facts: { servers: new Map([[baseIdentifier(identifier).value, facts]]) } });
       });
-      const decision = evaluate({ ...input, facts: { servers: new Map([[baseIdentifier(identifier).value, facts]]) } });
       if (decision.verdict === 'transient') return new Problem('dns', decision.reason);
       return denial(deps, decision, aboutOf(issuer, judged, 'validation'));
     },
     atFinalize: async ({ issuer, id, judged, keyInUse, signal }) => {
-      const input = inputOf(issuer, judged, 'finalize');
-      const wanted = wantedFacts(input);
-      const servers = await resolveServers(wanted.servers, {
-        resolver: deps.resolverOf(issuer),
-        pointers: wanted.pointers,
-        signal,
+      const decision = await settled(async (policies) => {
+        const input = inputOf(policies, issuer, judged, 'finalize');
+        const wanted = wantedFacts(input);
+        const question = { resolver: deps.resolverOf(issuer), pointers: wanted.pointers, signal };
+        const servers = await resolveServers(wanted.servers, question);
+        return evaluate({ ...input, facts: { servers, ...(wanted.keyInUse ? { keyInUse: keyInUse() } : {}) } });
       });
-      const decision = evaluate({ ...input, facts: { servers, ...(wanted.keyInUse ? { keyInUse: keyInUse() } : {}) } });
       const decisionID = report(deps, decision, { ...aboutOf(issuer, judged, 'finalize'), id });
       if (decision.verdict === 'allow')
         return { allowed: true, policy: decision.policy, decisionID, ...decision.clamp };
@@ -94,13 +98,32 @@ export function createJudge(deps: JudgeDeps): Judge {
   };
 }
 
-function inputs(deps: JudgeDeps): (issuer: ClusterCAIssuer, request: JudgedRequest, stage: Stage) => PolicyInput {
-  const policies = preparedPolicies(deps);
-  const issuers = new WeakMap<ClusterCAIssuer['spec'], PreparedIssuer>();
-  return (issuer, request, stage) => {
+type Decide = (policies: readonly PreparedPolicy[]) => Decision | Promise<Decision>;
+
+/** Decides by the policies watched; before a denial, by those stored now where they are others. */
+function settling(deps: JudgeDeps): (decide: Decide) => Promise<Decision> {
+  const { watched, prepared } = preparedPolicies(deps);
+  return async (decide) => {
+    const decision = await decide(watched());
+    if (decision.verdict !== 'deny') return decision;
+    const live = await deps.livePolicies();
+    return live ? decide(prepared(live)) : decision;
+  };
+}
+
+type InputOf = (
+  policies: readonly PreparedPolicy[],
+  issuer: Issuer,
+  request: JudgedRequest,
+  stage: Stage,
+) => PolicyInput;
+
+function inputs(): InputOf {
+  const issuers = new WeakMap<Issuer['spec'], PreparedIssuer>();
+  return (policies, issuer, request, stage) => {
     const prepared = issuers.get(issuer.spec) ?? prepareIssuer(issuer);
     issuers.set(issuer.spec, prepared);
-    return { policies: policies(), issuer: prepared, request, facts: { servers: new Map() }, stage };
+    return { policies, issuer: prepared, request, facts: { servers: new Map() }, stage };
   };
 }
 
@@ -109,14 +132,15 @@ interface About {
   stage: Stage;
   door: Door;
   issuer: string;
+  issuerNamespace?: string;
   requester: Requester;
   names: readonly string[];
   /** Of the request. */
   id?: string;
 }
 
-function aboutOf({ metadata }: ClusterCAIssuer, { door, requester, names }: JudgedRequest, stage: Stage): About {
-  return { stage, door, issuer: metadata.name, requester: requester as Requester, names: allNames(names) };
+function aboutOf(issuer: Issuer, { door, requester, names }: JudgedRequest, stage: Stage): About {
+  return { stage, door, ...issuerFields(issuer), requester: requester as Requester, names: allNames(names) };
 }
 
 /** Puts the decision on record; returns its id. */
@@ -162,24 +186,29 @@ function undecided(reason: string): Problem {
   });
 }
 
-/** Policies compiled once a generation, the whole list remade when one changes. */
-function preparedPolicies(deps: Pick<JudgeDeps, 'policies' | 'compile'>): () => readonly PreparedPolicy[] {
+/** Policies compiled once a generation; the whole list of those watched is remade when one changes. */
+function preparedPolicies(deps: Pick<JudgeDeps, 'policies' | 'compile'>) {
   const compiled = new WeakMap<CertificateRequestPolicy['spec'], PreparedPolicy>();
   let current: readonly PreparedPolicy[] | undefined;
   deps.policies.onChange(() => {
     current = undefined;
   });
 
-  function all(): readonly PreparedPolicy[] {
-    current ??= deps.policies.list().map((policy) => {
+  function prepared(policies: readonly CertificateRequestPolicy[]): readonly PreparedPolicy[] {
+    return policies.map((policy) => {
       const ready = compiled.get(policy.spec) ?? prepare(policy, deps.compile);
       compiled.set(policy.spec, ready);
       return ready;
     });
-    return current;
   }
 
-  return all;
+  return {
+    prepared,
+    watched: (): readonly PreparedPolicy[] => {
+      current ??= prepared(deps.policies.list());
+      return current;
+    },
+  };
 }
 
 /** Names of identifiers as a certificate has them. */

@@ -1,10 +1,11 @@
 // Who put an attribute into the subject: what the issuer puts there is none of the policy's business, whatever the CSR asks for.
 import { expect, test } from 'vitest';
+import { anIssuer } from '../../test/policy/fixtures.ts';
 import { buildCsr } from '../../test/support/csr-builder.ts';
-import type { CAIssuerSpec, ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { CAIssuerSpec } from '../api/ca-issuer.ts';
 import { parseCsr } from '../domain/csr.ts';
 import { OID } from '../domain/oid.ts';
-import { judgedRequest } from './match.ts';
+import { judgedRequest, matchRequest } from './match.ts';
 import { buildModel, wantedValidity } from './model.ts';
 import type { IssuanceRequest } from './types.ts';
 
@@ -17,9 +18,7 @@ function judged(organization: string | undefined, subject: CAIssuerSpec['subject
   const request: IssuanceRequest = {
     id: 'order',
     door: 'ACME',
-    issuer: {
-      spec: { backend: { ca: { secretRef: { name: 'ca' } } }, ...(subject ? { subject } : {}) },
-    } as ClusterCAIssuer,
+    issuer: anIssuer(subject ? { subject } : {}),
     requester: {},
     identifiers: [{ type: 'dns', value: 'www.example.test' }],
     csr: csr.der,
@@ -50,4 +49,35 @@ test.each([
   ['by default', undefined, undefined, { imposed: ['www.example.test'], asked: [] }],
 ])('a subject %s', (_title, organization, subject, expected) => {
   expect(judged(organization, subject)).toEqual(expected);
+});
+
+/** Attributes of the subject to be, and whether policy is to leave them alone. */
+function subjectBy(spec: Partial<CAIssuerSpec>, namespace?: string): string[] {
+  const csr = parseCsr(buildCsr({ names: ['a.test'] }).der);
+  const request: IssuanceRequest = {
+    id: 'r',
+    door: 'ACME',
+    issuer: anIssuer(spec, namespace),
+    requester: { account: 'a' },
+    identifiers: [{ type: 'dns', value: 'a.test' }],
+    csr: Buffer.alloc(0),
+    wanted: {},
+  };
+  const validity = wantedValidity(request, now);
+  const names = matchRequest(request, csr);
+  const model = buildModel(request, { csr, names, validity, now, notAfterLimit: undefined, maxDurationMs: undefined });
+  const judged = judgedRequest(request, { csr, model, validity }).subject?.flat() ?? [];
+  return judged.map(({ value, imposed }) => `${value} ${imposed ? 'imposed' : 'judged'}`);
+}
+
+const full = { subject: { template: 'CN={dnsNames[0]},O=Example' } };
+
+test('what the template of the platform team puts into the subject is exempt from policy, that of a tenant is not', () => {
+  expect(subjectBy(full)).toEqual(['Example imposed', 'a.test imposed']);
+  expect(subjectBy(full, 'team-a')).toEqual(['Example judged', 'a.test judged']);
+});
+
+test('the common name that every certificate gets is exempt whoever issues', () => {
+  expect(subjectBy({})).toEqual(['a.test imposed']);
+  expect(subjectBy({}, 'team-a')).toEqual(['a.test imposed']);
 });

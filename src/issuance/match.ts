@@ -2,6 +2,7 @@
 import type { AlternativeNames, CertificateModel, CertificateSigningRequest } from '../domain/certificate-model.ts';
 import { csrIdentifiers } from '../domain/csr.ts';
 import { identifierKey, quote } from '../domain/identifier.ts';
+import { clusterIssuer } from '../domain/issuer.ts';
 import type { JudgedRequest } from '../domain/policy/input.ts';
 import { Problem } from '../domain/problem.ts';
 import { alternativeNames } from './judge.ts';
@@ -37,8 +38,10 @@ export function judgedRequest(
   request: IssuanceRequest,
   { csr, model, validity }: { csr: CertificateSigningRequest; model: CertificateModel; validity: Validity },
 ): JudgedRequest {
-  // The model has the subject of the CSR or one of the issuer's making, whose attributes may well be those that were asked for.
-  const imposed = model.subject !== csr.subject;
+  // The model has the subject of the CSR or one of the issuer's making, whose attributes may well be those that were asked for. The
+  // template of a tenant is a wish like any other.
+  const trusted = clusterIssuer(request.issuer) !== undefined || request.issuer.spec.subject === undefined;
+  const imposed = trusted && model.subject !== csr.subject;
   return {
     door: request.door,
     requester: request.requester,

@@ -1,5 +1,6 @@
 // The certificate to be: everything in it comes from the approved request and the issuer, nothing is copied from the CSR unseen.
-import type { ClusterCAIssuer, Profile } from '../api/ca-issuer.ts';
+import type { Profile } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import type { Usage } from '../api/kind.ts';
 import type {
   AlternativeNames,
@@ -28,7 +29,7 @@ export interface Validity {
 
 const wholeSeconds = (ms: number) => new Date(Math.floor(ms / 1000) * 1000);
 
-function profileOf(issuer: ClusterCAIssuer, name: string | undefined): Profile | undefined {
+function profileOf(issuer: Issuer, name: string | undefined): Profile | undefined {
   const profiles = issuer.spec.profiles ?? [];
   if (name === undefined) return profiles.find((profile) => profile.default);
   const found = profiles.find((profile) => profile.name === name);

@@ -4,6 +4,7 @@ import type { NewObject } from '../api/kind.ts';
 import type { CertificateFacts } from '../domain/certificate.ts';
 import type { CertificateModel } from '../domain/certificate-model.ts';
 import { base32, hashName, sha256 } from '../domain/encoding.ts';
+import { issuerRef } from '../domain/issuer.ts';
 import { allNames } from './judge.ts';
 import type { IssuanceRequest } from './types.ts';
 
@@ -28,7 +29,7 @@ export function buildRecord(request: IssuanceRequest, facts: RecordFacts): NewOb
     spec: {
       requestID: request.id,
       door: request.door,
-      issuerRef: { kind: 'ClusterCAIssuer', name: request.issuer.metadata.name },
+      issuerRef: issuerRef(request.issuer),
       issuerUID: request.issuer.metadata.uid,
       requester: {
         ...(requester.account === undefined ? {} : { account: requester.account }),
@@ -58,6 +59,7 @@ export function buildRecord(request: IssuanceRequest, facts: RecordFacts): NewOb
 
 function labels(request: IssuanceRequest, { leaf }: RecordFacts, names: readonly string[]): Record<string, string> {
   const { account, namespace } = request.requester;
+  const home = request.issuer.metadata.namespace;
   return {
     [RecordLabel.serial]: leaf.serial,
     [RecordLabel.authorityKeyID]: leaf.authorityKeyIdentifier?.toString('hex') ?? 'none',
@@ -66,6 +68,7 @@ function labels(request: IssuanceRequest, { leaf }: RecordFacts, names: readonly
     [RecordLabel.door]: request.door,
     // A label holds 63 characters and so does not hold every name: an issuer's may be longer, hence its uid.
     [RecordLabel.issuer]: request.issuer.metadata.uid,
+    ...(home === undefined ? {} : { [RecordLabel.issuerNamespace]: home }),
     ...(account === undefined ? {} : { [RecordLabel.account]: account }),
     ...(namespace === undefined ? {} : { [RecordLabel.namespace]: namespace }),
     ...(request.replaces === undefined ? {} : { [RecordLabel.replaces]: request.replaces }),

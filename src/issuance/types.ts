@@ -1,5 +1,5 @@
 // What a door hands to the engine and what it gets back.
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { Issuer } from '../api/issuer.ts';
 import type { Door } from '../api/certificate-request-policy.ts';
 import type { IssuedCertificate } from '../api/issued-certificate.ts';
 import type { Usage } from '../api/kind.ts';
@@ -23,7 +23,7 @@ export interface IssuanceRequest {
   /** Unique within the door; the record's name derives from both, so one id yields one certificate. */
   id: string;
   door: Door;
-  issuer: ClusterCAIssuer;
+  issuer: Issuer;
   requester: Requester;
   /** Exactly the DNS names and addresses the certificate must have. */
   identifiers: readonly Identifier[];

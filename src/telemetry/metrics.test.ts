@@ -14,11 +14,13 @@ test('counters and histograms come out under our names', async () => {
   const metrics = createMetrics();
   metrics.issued.inc({ issuer: 'corporate', door: 'ACME' });
   metrics.issued.inc({ issuer: 'corporate', door: 'ACME' }, 2);
-  metrics.refused.inc({ issuer: 'corporate', door: 'ACME', reason: 'badCSR' });
+  metrics.refused.inc({ issuer: 'corporate', issuer_namespace: 'team-a', door: 'ACME', reason: 'badCSR' });
   metrics.requestSeconds.observe({ route: 'newOrder' }, 0.02);
   const text = await lines(metrics);
-  expect(text).toContain('countersign_certificates_issued_total{issuer="corporate",door="ACME"} 3');
-  expect(text).toContain('countersign_requests_refused_total{issuer="corporate",door="ACME",reason="badCSR"} 1');
+  expect(text).toContain('countersign_certificates_issued_total{issuer="corporate",issuer_namespace="",door="ACME"} 3');
+  expect(text).toContain(
+    'countersign_requests_refused_total{issuer="corporate",issuer_namespace="team-a",door="ACME",reason="badCSR"} 1',
+  );
   expect(text).toContain('countersign_http_request_duration_seconds_count{route="newOrder"} 1');
   expect(text).toContain('countersign_http_request_duration_seconds_bucket{le="0.025",route="newOrder"} 1');
   expect(

@@ -9,7 +9,7 @@ import {
 import type { Counter, Histogram } from '../ports.ts';
 
 export interface Metrics {
-  /** Certificates issued, by issuer and door. */
+  /** Certificates issued, by issuer, its namespace (none for a ClusterCAIssuer) and door. */
   issued: Counter;
   /** Requests refused, by issuer, door and problem type. */
   refused: Counter;
@@ -39,6 +39,7 @@ export interface Metrics {
   close(): void;
 }
 
+const ISSUER = ['issuer', 'issuer_namespace'];
 const SECONDS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
 export function createMetrics(): Metrics {
@@ -48,8 +49,8 @@ export function createMetrics(): Metrics {
   const gauges = createGauges(registry);
 
   return {
-    issued: counter('certificates_issued_total', 'Certificates issued.', 'issuer', 'door'),
-    refused: counter('requests_refused_total', 'Requests for certificates refused.', 'issuer', 'door', 'reason'),
+    issued: counter('certificates_issued_total', 'Certificates issued.', ...ISSUER, 'door'),
+    refused: counter('requests_refused_total', 'Requests for certificates refused.', ...ISSUER, 'door', 'reason'),
     decisions: counter('policy_decisions_total', 'Judgements of policy.', 'verdict', 'stage', 'door'),
     validations: counter('validations_total', 'Challenges validated.', 'challenge', 'outcome'),
     requests: counter('http_requests_total', 'HTTP requests.', 'route', 'status'),

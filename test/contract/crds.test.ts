@@ -6,7 +6,8 @@ import { parse } from 'yaml';
 import { crdFile, renderCrd } from '../../scripts/generate/crd.ts';
 import { renderReference } from '../../scripts/generate/reference.ts';
 import { CLAIM_RULES } from '../../src/api/certificate-claim-rules.ts';
-import { ISSUER_RULES } from '../../src/api/ca-issuer-rules.ts';
+import { TENANT_ISSUER_RULES } from '../../src/api/ca-issuer-rules.ts';
+import { POLICY_RULES } from '../../src/api/certificate-request-policy-rules.ts';
 import { OWN_KINDS } from '../../src/api/index.ts';
 import { RECORD_RULES } from '../../src/api/issued-certificate-rules.ts';
 import type { PlaceRule } from '../../src/api/rule.ts';
@@ -105,7 +106,10 @@ const recordSpec = fc.record(
     requestID: fc.constantFrom('1', '2'),
     names: fc.constantFrom(['dns:a'], ['dns:a', 'dns:b']),
     profile: fc.constantFrom('server', 'client'),
-    issuerRef: fc.record({ kind: fc.constant('ClusterCAIssuer'), name: fc.constantFrom('a', 'b') }),
+    issuerRef: fc.record(
+      { kind: fc.constant('CAIssuer'), namespace: fc.constantFrom('x', 'y'), name: fc.constantFrom('a', 'b') },
+      { requiredKeys: ['kind', 'name'] },
+    ),
     revocation: fc.record({ reason: fc.constantFrom(0, 1), by: fc.constantFrom('x', 'y') }),
   },
   { requiredKeys: ['requestID'] },
@@ -115,12 +119,19 @@ const profiles = fc.array(fc.record({ name: fc.string(), default: fc.boolean() }
   maxLength: 4,
 });
 
+const issuerSelector = fc.record(
+  { kind: fc.constantFrom('ClusterCAIssuer', 'CAIssuer'), namespace: fc.constant('team-*'), name: fc.constant('x') },
+  { requiredKeys: [] },
+);
+
 /** Values for the places of the rules. */
 function valuesFor(at: string): fc.Arbitrary<unknown> {
   if (at.endsWith('rivateKey')) return key;
   if (at === 'spec.profiles') return profiles;
   if (at === 'spec.profiles[].duration' || at === 'spec.defaults') return durations;
   if (at === 'spec.subject.countries[]') return fc.oneof(fc.constantFrom('DE', 'de', 'DEU', 'D1', ''), fc.string());
+  if (at === 'spec.backend') return fc.constantFrom({ ca: {} }, { webhook: {} }, {});
+  if (at === 'spec.selector.issuerRef') return issuerSelector;
   if (at === 'status') return fc.record({ serial: fc.constantFrom('0a', '0b') });
   return duration;
 }
@@ -129,12 +140,20 @@ function asCel(value: unknown): unknown {
   if (typeof value === 'number') return BigInt(value);
   if (Array.isArray(value)) return value.map(asCel);
   if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, asCel(member)]));
+  // Members named by reserved words of CEL are escaped, as the API server does.
+  const named = (name: string) => (name === 'namespace' ? '__namespace__' : name);
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [named(name), asCel(member)]));
 }
 
 const rules: [string, PlaceRule, fc.Arbitrary<unknown>][] = [
-  ...ISSUER_RULES.map((rule): [string, PlaceRule, fc.Arbitrary<unknown>] => [
-    'ClusterCAIssuer',
+  // Those of a ClusterCAIssuer among them.
+  ...TENANT_ISSUER_RULES.map((rule): [string, PlaceRule, fc.Arbitrary<unknown>] => [
+    'CAIssuer',
+    rule,
+    valuesFor(rule.at),
+  ]),
+  ...POLICY_RULES.map((rule): [string, PlaceRule, fc.Arbitrary<unknown>] => [
+    'CertificateRequestPolicy',
     rule,
     valuesFor(rule.at),
   ]),

@@ -488,8 +488,8 @@ export const MUTANTS: readonly Mutant[] = [
     line: 86,
     breaks: 'all authorizations have one token',
     file: server('authorization'),
-    find: "return keyring.mac('token', [orderID, String(index)]);",
-    replace: "return keyring.mac('token', [orderID.slice(0, 0), String(index)]);",
+    find: "keyring.derive('token', [orderID, String(index)], tokenKey)",
+    replace: "keyring.derive('token', [orderID.slice(0, 0), String(index)], tokenKey)",
   },
   {
     line: 87,

@@ -1,5 +1,6 @@
 // Builders for policy tests: a test states only what matters to it.
 import type { ClusterCAIssuer } from '../../src/api/ca-issuer.ts';
+import type { Issuer } from '../../src/api/issuer.ts';
 import type { CertificateRequestPolicy, PolicySpec } from '../../src/api/certificate-request-policy.ts';
 import type { AlternativeNames } from '../../src/domain/certificate-model.ts';
 import { type Decision, evaluate, renderDenial } from '../../src/domain/policy.ts';
@@ -35,11 +36,12 @@ export function prepared(policy: CertificateRequestPolicy): PreparedPolicy {
   return prepare(policy, compileExpression);
 }
 
-export function anIssuer(parts: Partial<ClusterCAIssuer['spec']> = {}): ClusterCAIssuer {
+/** A ClusterCAIssuer; with a namespace, a CAIssuer of that. */
+export function anIssuer(parts: Partial<ClusterCAIssuer['spec']> = {}, namespace?: string): Issuer {
   return {
     apiVersion: 'countersign.dev/v1alpha1',
-    kind: 'ClusterCAIssuer',
-    metadata: { ...metadata, name: 'corporate' },
+    kind: namespace === undefined ? 'ClusterCAIssuer' : 'CAIssuer',
+    metadata: { ...metadata, name: 'corporate', ...(namespace === undefined ? {} : { namespace }) },
     spec: { backend: { ca: { secretRef: { name: 'ca' } } }, ...parts },
   };
 }
@@ -60,6 +62,8 @@ function names(...all: string[]): AlternativeNames {
 export interface Question extends Partial<Omit<JudgedRequest, 'names'>> {
   names?: AlternativeNames | string[];
   issuer?: Partial<ClusterCAIssuer['spec']>;
+  /** Namespace of the issuer, which is then a CAIssuer. */
+  home?: string;
   servers?: Record<string, ServerFacts>;
   keyInUse?: boolean;
   stage?: Stage;
@@ -70,6 +74,7 @@ export function anInput(policies: readonly CertificateRequestPolicy[], question:
   const {
     names: wanted = ['www.example.com'],
     issuer,
+    home,
     servers = {},
     keyInUse,
     stage = 'finalize',
@@ -77,7 +82,7 @@ export function anInput(policies: readonly CertificateRequestPolicy[], question:
   } = question;
   return {
     policies: policies.map(prepared),
-    issuer: prepareIssuer(anIssuer(issuer)),
+    issuer: prepareIssuer(anIssuer(issuer, home)),
     request: {
       door: 'ACME',
       requester: { account: 'acct-1', source: '10.1.2.3' },

@@ -48,9 +48,11 @@ function denyCommonName(context: Context, findings: Findings): void {
 }
 
 function judgeNamespace(context: Context, findings: Findings): void {
-  const wanted = context.input.issuer.allowedNamespaces;
-  if (!wanted) return;
+  const { allowedNamespaces: wanted, namespace: home } = context.input.issuer;
   const { namespace, namespaceLabels } = context.input.request.requester;
+  if (home !== undefined && namespace !== undefined && namespace !== home)
+    refuse(findings, 'requester', `the issuer serves its own namespace only, not ${quote(namespace)}`);
+  if (!wanted) return;
   if (namespace === undefined) {
     if (context.open.namespace) findings.facts.push('namespace');
     else

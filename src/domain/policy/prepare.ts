@@ -1,11 +1,12 @@
 // Policies and issuers made ready to judge: parsed once per generation of the object, so that judging parses nothing.
-import type { ClusterCAIssuer } from '../../api/ca-issuer.ts';
+import { type Issuer, issuerKind } from '../../api/issuer.ts';
 import type { CertificateRequestPolicy, Door, PolicySpec } from '../../api/certificate-request-policy.ts';
 import type { Usage } from '../../api/kind.ts';
 import type { Network } from '../address.ts';
 import type { KeyAlgorithm } from '../certificate-model.ts';
 import { parseDuration } from '../duration.ts';
 import { quote } from '../identifier.ts';
+import { clusterIssuer } from '../issuer.ts';
 import { OID } from '../oid.ts';
 import type { CompiledExpression, CompileExpression } from './expression.ts';
 import { type Glob, parseGlob } from './glob.ts';
@@ -31,7 +32,8 @@ export interface KeyRule {
 }
 
 export interface PreparedSelector {
-  issuerKind: string | undefined;
+  issuerKind: string;
+  issuerNamespace: Glob | undefined;
   issuerName: Glob | undefined;
   doors: readonly Door[] | undefined;
   namespace: { names: readonly Glob[] | undefined; labels: readonly (readonly [string, string])[] } | undefined;
@@ -171,7 +173,9 @@ function prepareConstraints({
 function prepareSelector(selector: PolicySpec['selector']): PreparedSelector {
   const { issuerRef, namespace, sources } = selector;
   return {
-    issuerKind: issuerRef?.kind,
+    // What a tenant writes is not meant by policies that do not say so, `selector: {}` among them.
+    issuerKind: issuerRef?.kind ?? 'ClusterCAIssuer',
+    issuerNamespace: issuerRef?.namespace === undefined ? undefined : parseGlob(issuerRef.namespace),
     issuerName: issuerRef?.name === undefined ? undefined : parseGlob(issuerRef.name),
     doors: selector.doors,
     namespace: namespace && {
@@ -233,6 +237,8 @@ function duration(text: string | undefined, path: string): number | undefined {
 /** The part of an issuer that judges requests. */
 export interface PreparedIssuer {
   kind: string;
+  /** Of a CAIssuer. */
+  namespace: string | undefined;
   name: string;
   /** What is wrong with it. Then what it denies is not known, and it must not issue. */
   broken: string | undefined;
@@ -244,11 +250,22 @@ export interface PreparedIssuer {
 }
 
 /** As `prepare`. */
-export function prepareIssuer(issuer: ClusterCAIssuer): PreparedIssuer {
-  const { kind, metadata, spec } = issuer;
-  const common = { kind, name: metadata.name, defaultProfile: spec.profiles?.find((profile) => profile.default)?.name };
+export function prepareIssuer(issuer: Issuer): PreparedIssuer {
+  const { metadata, spec } = issuer;
+  const common = {
+    kind: issuerKind(issuer).kind,
+    namespace: metadata.namespace,
+    name: metadata.name,
+    defaultProfile: spec.profiles?.find((profile) => profile.default)?.name,
+  };
+  const allowedNamespaces = clusterIssuer(issuer)?.spec.allowedNamespaces;
   try {
-    return { ...common, broken: undefined, ...prepareIssuerSpec(spec) };
+    return {
+      ...common,
+      broken: undefined,
+      ...prepareIssuerSpec(spec),
+      allowedNamespaces: allowedNamespaces && Object.entries(allowedNamespaces.matchLabels),
+    };
   } catch (error) {
     if (!(error instanceof Broken)) throw error;
     const nothing = { deny: { dnsNames: [], networks: [] }, allowedNamespaces: undefined, profiles: new Map() };
@@ -256,13 +273,12 @@ export function prepareIssuer(issuer: ClusterCAIssuer): PreparedIssuer {
   }
 }
 
-function prepareIssuerSpec({ deny = {}, profiles = [], allowedNamespaces }: ClusterCAIssuer['spec']) {
+function prepareIssuerSpec({ deny = {}, profiles = [] }: Issuer['spec']) {
   return {
     deny: {
       dnsNames: (deny.dnsNames ?? []).map((value, i) => denied(value, `spec.deny.dnsNames[${i}]`)),
       networks: (deny.cidrs ?? []).map((text, i) => cidr(text, `spec.deny.cidrs[${i}]`)),
     },
-    allowedNamespaces: allowedNamespaces && Object.entries(allowedNamespaces.matchLabels),
     profiles: new Map(
       profiles.map(({ name, duration: limits }, i) => [
         name,

@@ -19,7 +19,8 @@ export function isSelected(context: Context, policy: ReadyPolicy, findings: Find
 
 function matchesDoor(context: Context, selector: PreparedSelector): boolean {
   const { issuer, request } = context.input;
-  if (selector.issuerKind !== undefined && selector.issuerKind !== issuer.kind) return false;
+  if (selector.issuerKind !== issuer.kind) return false;
+  if (selector.issuerNamespace && !matchesGlob(selector.issuerNamespace, issuer.namespace ?? '')) return false;
   if (selector.issuerName && !matchesGlob(selector.issuerName, issuer.name)) return false;
   return !selector.doors || selector.doors.includes(request.door);
 }

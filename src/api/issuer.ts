@@ -1,0 +1,39 @@
+// CAIssuer: the issuer of one namespace, written by its tenants. What a ClusterCAIssuer may say and a CAIssuer may not would give
+// tenants power over others; docs/tenants.md has the reason for each.
+import { type Static, Type } from 'typebox';
+import { type ClusterCAIssuer, ClusterCAIssuerKind, ClusterIssuerSpec, IssuerStatus } from './ca-issuer.ts';
+import { TENANT_ISSUER_RULES, tenantIssuerRules } from './ca-issuer-rules.ts';
+import { Closed, GROUP, type Kind, type KubeObject, VERSION } from './kind.ts';
+
+const { allowedNamespaces: _namespaces, recordGrace: _grace, acme, ...common } = ClusterIssuerSpec.properties;
+const { validation: _validation, finalizeTimeout: _timeout, ...offered } = acme.properties;
+
+const Schema = Closed({
+  spec: Closed({ ...common, acme: Type.Optional(Closed(offered, 'How the issuer is offered over ACME.')) }),
+  status: Type.Optional(IssuerStatus),
+});
+export type CAIssuer = KubeObject & Static<typeof Schema>;
+
+/** Of a namespace where its metadata has one, of the whole cluster where not. */
+export type Issuer = ClusterCAIssuer | CAIssuer;
+
+export const CAIssuerKind: Kind<CAIssuer> = {
+  group: GROUP,
+  version: VERSION,
+  kind: 'CAIssuer',
+  plural: 'caissuers',
+  singular: 'caissuer',
+  shortNames: ['cai'],
+  namespaced: true,
+  statusSubresource: true,
+  schema: Schema,
+  columns: ClusterCAIssuerKind.columns,
+  description:
+    'A certificate authority of one namespace: one ACME directory, and claims of that namespace alone. Its Secrets live in that namespace. It issues what policies for the kind CAIssuer allow.',
+  rules: tenantIssuerRules,
+  cel: TENANT_ISSUER_RULES,
+};
+
+export function issuerKind({ metadata }: { metadata: { namespace?: string } }): Kind<Issuer> {
+  return metadata.namespace === undefined ? ClusterCAIssuerKind : CAIssuerKind;
+}
