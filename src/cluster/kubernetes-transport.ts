@@ -77,30 +77,26 @@ export function createTransport({
   }
 
   return {
-    async exchange(outgoing, fresh) {
-      const run = await begin('requests', outgoing, fresh);
-      try {
-        return await replyOf(await run.head, outgoing);
-      } catch (error) {
-        throw run.failure(error);
-      } finally {
-        run.finish();
-      }
-    },
-    async open(outgoing, fresh) {
-      const run = await begin('watches', outgoing, fresh);
-      try {
-        const response = await run.head;
-        return response.statusCode === 200 ? response : await replyOf(response, outgoing);
-      } catch (error) {
-        throw run.failure(error);
-      } finally {
-        run.finish();
-      }
-    },
+    exchange: async (outgoing, fresh) =>
+      taking(await begin('requests', outgoing, fresh), (response) => replyOf(response, outgoing)),
+    open: async (outgoing, fresh) =>
+      taking<IncomingMessage | Reply>(await begin('watches', outgoing, fresh), (response) =>
+        response.statusCode === 200 ? response : replyOf(response, outgoing),
+      ),
     openSockets: () => lanes.openSockets(),
     close: () => lanes.close(),
   };
+}
+
+/** The request under its time limits, up to what is taken of its answer. */
+async function taking<R>(run: Running, take: (response: IncomingMessage) => R | Promise<R>): Promise<R> {
+  try {
+    return await take(await run.head);
+  } catch (error) {
+    throw run.failure(error);
+  } finally {
+    run.finish();
+  }
 }
 
 /** The connections by the credentials they were opened with. */
