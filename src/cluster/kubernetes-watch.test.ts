@@ -245,6 +245,20 @@ test('abort ends it at any point, and lets go of its connection', async () => {
   }
 });
 
+test('abort does not wait for what the server asks to wait', async () => {
+  server.answer = (_request, response) =>
+    sendStatus(response, 429, 'TooManyRequests', { headers: { 'retry-after': '4' } });
+  const watched = watch();
+  await until('it was asked', () => server.requests.length === 1);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  let over = false;
+  void watched.over.then(() => (over = true));
+  stop.abort();
+  for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
+  expect(over).toBe(true);
+  expect(watched.error).toBeUndefined();
+});
+
 test('of a kind by its metadata the server is asked for no more', async () => {
   server.answer = (_request, response) => begin(response);
   const events = cluster.watch(metadataOf(SecretKind), { resourceVersion: '5', signal: stop.signal });
