@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { expect, test } from 'vitest';
 import { createFakeClock, type FakeClock, settle } from '../../test/fakes/clock.ts';
 import { createFakeRandom } from '../../test/fakes/random.ts';
-import { ClusterError } from '../domain/cluster-error.ts';
+import type { ClusterError } from '../domain/cluster-error.ts';
 import { errorOf } from './kubernetes-errors.ts';
 import { type Reply, TransportFailure } from './kubernetes-exchange.ts';
 import { AnswerTooLarge, type ApiRequest, createRequests } from './kubernetes-requests.ts';
@@ -58,13 +58,13 @@ function scripted(...steps: Step[]) {
 
 /** The end of the call, time passing meanwhile as it needs. */
 async function outcome(clock: FakeClock, work: Promise<unknown>): Promise<unknown> {
-  let end: { value: unknown } | undefined;
+  const ends: unknown[] = [];
   work.then(
-    (value) => (end = { value }),
-    (error: unknown) => (end = { value: error }),
+    (value) => ends.push(value),
+    (error: unknown) => ends.push(error),
   );
-  for (let ms = 0; end === undefined && ms < 120_000; ms += 100) await clock.advance(100);
-  return end?.value;
+  for (let ms = 0; ends.length === 0 && ms < 120_000; ms += 100) await clock.advance(100);
+  return ends[0];
 }
 
 async function run(request: ApiRequest, ...steps: Step[]) {

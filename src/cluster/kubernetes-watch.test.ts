@@ -29,6 +29,8 @@ const event = (type: string, name: string, resourceVersion: string) =>
 const bookmark = (resourceVersion: string) =>
   `${JSON.stringify({ type: 'BOOKMARK', object: { kind: 'Secret', metadata: { resourceVersion } } })}\n`;
 
+const LETTERS = ['ä', 'ö', 'ü', '€', '😀'];
+
 function begin(response: ServerResponse): void {
   response.writeHead(200, { 'content-type': 'application/json' });
   response.flushHeaders();
@@ -75,7 +77,7 @@ test('asks for bookmarks and an end', async () => {
 });
 
 test('events however the bytes fall: one at a time, many at once, cut within a letter', async () => {
-  const text = [...'äöü€😀'].map((name, i) => event('ADDED', name, `${10 + i}`)).join('') + bookmark('20');
+  const text = LETTERS.map((name, i) => event('ADDED', name, `${10 + i}`)).join('') + bookmark('20');
   for (const size of [1, 7, text.length * 4]) {
     server.answer = async (_request, response) => {
       begin(response);
@@ -87,7 +89,7 @@ test('events however the bytes fall: one at a time, many at once, cut within a l
     };
     const watched = watch();
     await until('all came', () => watched.events.length === 6);
-    expect(watched.events).toEqual([...[...'äöü€😀'].map((name) => `ADDED ${name}`), 'BOOKMARK 20']);
+    expect(watched.events).toEqual([...LETTERS.map((name) => `ADDED ${name}`), 'BOOKMARK 20']);
     stop.abort();
     await watched.over;
     expect(watched.error).toBeUndefined();

@@ -62,7 +62,9 @@ test('paths, queries and bodies are as the API has them', async () => {
     continue: 'c/=',
   });
   await cluster.list(CertificateClaimKind);
-  const lines = server.requests.map(({ method, path, query }) => `${method} ${path} ${decodeURIComponent(`${query}`)}`);
+  const lines = server.requests.map(
+    ({ method, path, query }) => `${method} ${path} ${decodeURIComponent(query.toString())}`,
+  );
   const claims = '/apis/countersign.dev/v1alpha1/namespaces/default/certificateclaims';
   expect(lines.map((line) => line.trim())).toEqual([
     'GET /api/v1/namespaces/default/secrets/one',
