@@ -49,6 +49,26 @@ test('a probe that learns nothing leaves its place to the next', async () => {
   expect(second.pass).toBeDefined();
 });
 
+test('a probe without an answer makes room for another', async () => {
+  const { clock, gate, ask } = aGate();
+  (await gate.enter(0))('down');
+  await clock.advance(1_100);
+  const silent = ask();
+  await settle();
+  expect(silent.pass).toBeDefined();
+  await clock.advance(9_000);
+  const [early, late] = [ask(500), ask(5_000)];
+  await clock.advance(900);
+  expect([early.refused?.reason, late.pass]).toEqual(['Unavailable', undefined]);
+  await clock.advance(300);
+  expect(late.pass).toBeDefined();
+  // The answer that came too late after all does not end the probe of another.
+  silent.pass?.('unsure');
+  const third = ask(100);
+  await clock.advance(200);
+  expect(third.pass).toBeUndefined();
+});
+
 test('of many that fail at once one counts', async () => {
   const { clock, gate, ask } = aGate();
   const passes = await Promise.all(Array.from({ length: 20 }, () => gate.enter(0)));

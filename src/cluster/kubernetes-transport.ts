@@ -52,6 +52,8 @@ export function createTransport({
   /** Connections whose handshake is over. Node's own mark of reuse misses those that a waiting request took over. */
   const secured = new WeakSet<TLSSocket>();
   const lanes = createLanes(sockets);
+  // Where one connection has gone silent without an end, those beside it are no better, and would each cost a time limit.
+  const silent = () => lanes.dropIdle();
 
   async function begin(lane: LaneName, outgoing: Outgoing, fresh: boolean): Promise<Running> {
     const access = await config.access(fresh).catch((error: unknown) => {
@@ -78,9 +80,9 @@ export function createTransport({
 
   return {
     exchange: async (outgoing, fresh) =>
-      taking(await begin('requests', outgoing, fresh), (response) => replyOf(response, outgoing)),
+      taking(await begin('requests', outgoing, fresh), silent, (response) => replyOf(response, outgoing)),
     open: async (outgoing, fresh) =>
-      taking<IncomingMessage | Reply>(await begin('watches', outgoing, fresh), (response) =>
+      taking<IncomingMessage | Reply>(await begin('watches', outgoing, fresh), silent, (response) =>
         response.statusCode === 200 ? response : replyOf(response, outgoing),
       ),
     openSockets: () => lanes.openSockets(),
@@ -88,12 +90,18 @@ export function createTransport({
   };
 }
 
-/** The request under its time limits, up to what is taken of its answer. */
-async function taking<R>(run: Running, take: (response: IncomingMessage) => R | Promise<R>): Promise<R> {
+/** The request under its time limits, up to what is taken of its answer; `silent` is told when that did not come in time. */
+async function taking<R>(
+  run: Running,
+  silent: () => void,
+  take: (response: IncomingMessage) => R | Promise<R>,
+): Promise<R> {
   try {
     return await take(await run.head);
   } catch (error) {
-    throw run.failure(error);
+    const failure = run.failure(error);
+    if (failure.timedOut) silent();
+    throw failure;
   } finally {
     run.finish();
   }
@@ -112,6 +120,11 @@ function createLanes(limits: SocketLimits) {
       const made = { tls, requests: agent(tls, limits.requests), watches: agent(tls, limits.watches) };
       all = [made, ...all.filter((each) => socketsOf(each) > 0)];
       return made;
+    },
+    dropIdle() {
+      for (const { freeSockets } of all.flatMap(({ requests, watches }) => [requests, watches])) {
+        for (const socket of Object.values(freeSockets).flatMap((list) => list ?? [])) socket.destroy();
+      }
     },
     openSockets: () => all.reduce((sum, each) => sum + socketsOf(each), 0),
     close() {
@@ -134,6 +147,8 @@ function agent(tls: TlsMaterial, maxSockets: number): Agent {
     scheduling: 'lifo',
     timeout: IDLE_MS,
     minVersion: 'TLSv1.2',
+    // Whatever the environment says.
+    rejectUnauthorized: true,
   });
 }
 

@@ -8,6 +8,7 @@ import { CertificateClaimKind } from '../api/certificate-claim.ts';
 import { EventKind, NamespaceKind, SecretKind } from '../api/core.ts';
 import { metadataOf } from '../api/kind.ts';
 import type { ClusterError } from '../domain/cluster-error.ts';
+import { createClock } from '../runtime/clock.ts';
 import type { KubernetesCluster } from './kubernetes.ts';
 
 let server: HttpsServer;
@@ -193,6 +194,34 @@ test('a server that is not there yet: what was asked goes once it is', async () 
   await server.start();
   expect((await created).metadata.name).toBe('one');
   expect(server.requests).toHaveLength(1);
+});
+
+test('once a connection has gone silent, the others are not trusted either', async () => {
+  const clock = createClock();
+  const FASTER = 5;
+  cluster.close();
+  cluster = connectTo(server, {
+    clock: {
+      now: () => clock.now(),
+      monotonic: () => clock.monotonic() * FASTER,
+      sleep: (ms, signal) => clock.sleep(ms / FASTER, signal),
+    },
+  });
+  const good = server.answer;
+  server.answer = async (request, response) => {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await good(request, response);
+  };
+  await Promise.all(Array.from({ length: 7 }, () => cluster.get(SecretKind, ONE)));
+  const before = server.connections.total;
+  expect(before).toBeGreaterThan(1);
+  server.answer = async (request, response) => {
+    if (request.connection > before) await good(request, response);
+  };
+  expect((await errorOf(cluster.get(SecretKind, ONE))).message).toContain('no answer in time');
+  await eventually('it answers again', async () => cluster.get(SecretKind, ONE).catch(() => undefined));
+  // One request was lost in silence, and no other.
+  expect(server.requests.filter(({ connection }) => connection <= before)).toHaveLength(7 + 1);
 });
 
 test('connections cut between requests cost nobody anything', async () => {
