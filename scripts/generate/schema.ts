@@ -8,7 +8,6 @@ export interface SchemaNode {
   required?: string[];
   items?: SchemaNode;
   enum?: (string | number)[];
-  format?: string;
   pattern?: string;
   minLength?: number;
   maxLength?: number;
@@ -25,7 +24,7 @@ export interface SchemaNode {
 /** Everything a node may hold; a keyword that is not here would be lost in the CRD, so it is an error. */
 const KNOWN = new Set(
   (
-    'type description properties patternProperties additionalProperties required items enum format pattern accepts ' +
+    'type description properties patternProperties additionalProperties required items enum pattern accepts ' +
     'minLength maxLength minItems maxItems maxProperties minimum maximum x-kubernetes-list-type x-kubernetes-list-map-keys'
   ).split(' '),
 );

@@ -12,7 +12,6 @@ export interface SchemaNode {
   enum?: readonly unknown[];
   accepts?: string;
   description?: string;
-  format?: string;
   pattern?: string;
   minLength?: number;
   maxLength?: number;
@@ -119,14 +118,7 @@ function fitsMapping({ maxProperties }: SchemaNode, value: object): boolean {
 function fitsText(node: SchemaNode, text: string): boolean {
   // Length in characters, not UTF-16 units, as JSON Schema and Kubernetes count it.
   if (!within(Array.from(text).length, node.minLength, node.maxLength)) return false;
-  if (node.pattern !== undefined && !new RegExp(node.pattern).test(text)) return false;
-  return node.format !== 'date-time' || isDayOfMonth(text);
-}
-
-/** Whether the day of a well-formed date-time exists. */
-function isDayOfMonth(text: string): boolean {
-  const [year, month, day] = text.slice(0, 10).split('-').map(Number);
-  return new Date(Date.UTC(year ?? 0, (month ?? 0) - 1, day)).getUTCDate() === day;
+  return node.pattern === undefined || new RegExp(node.pattern).test(text);
 }
 
 function within(size: number, least = -Infinity, most = Infinity): boolean {
