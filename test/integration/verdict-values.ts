@@ -428,8 +428,24 @@ export const GOOD_TEXTS: readonly string[] = [
 
 /** Labels, and keys of them. */
 export const ODD_LABELS: readonly Record<string, string>[] = [
-  ...['a', 'A.b_c-d', 'x.test/a', 'X.test/a', 'a/b/c', '/a', 'a/', '-a', 'a-', '', 'a b', 'é', label, `${label}x`],
-  ...[`${'x'.repeat(253)}/a`, `${'x'.repeat(254)}/a`, 'x..y/a', 'x_y/a'],
+  'a',
+  'A.b_c-d',
+  'x.test/a',
+  'X.test/a',
+  'a/b/c',
+  '/a',
+  'a/',
+  '-a',
+  'a-',
+  '',
+  'a b',
+  'é',
+  label,
+  `${label}x`,
+  `${'x'.repeat(253)}/a`,
+  `${'x'.repeat(254)}/a`,
+  'x..y/a',
+  'x_y/a',
 ].map((key): Record<string, string> => ({ [key]: 'v' }));
 
 /** Values of labels. */
