@@ -120,7 +120,6 @@ function valuesFor(at: string): fc.Arbitrary<unknown> {
   if (at.endsWith('rivateKey')) return key;
   if (at === 'spec.profiles') return profiles;
   if (at === 'spec.profiles[].duration' || at === 'spec.defaults') return durations;
-  if (at === 'spec.subject.countries[]') return fc.oneof(fc.constantFrom('DE', 'de', 'DEU', 'D1', ''), fc.string());
   if (at === 'status') return fc.record({ serial: fc.constantFrom('0a', '0b') });
   return duration;
 }
@@ -131,6 +130,9 @@ function asCel(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, asCel(member)]));
 }
+
+/** Texts are judged by functions of Kubernetes and in the syntax of RE2: test/integration/crds.test.ts has those rules. */
+const isOverText = (rule: PlaceRule): boolean => 'faults' in rule || rule.cel.includes('.matches(');
 
 const rules: [string, PlaceRule, fc.Arbitrary<unknown>][] = [
   ...ISSUER_RULES.map((rule): [string, PlaceRule, fc.Arbitrary<unknown>] => [
@@ -150,7 +152,7 @@ const rules: [string, PlaceRule, fc.Arbitrary<unknown>][] = [
   ]),
 ];
 
-for (const [kind, rule, values] of rules) {
+for (const [kind, rule, values] of rules.filter(([, rule]) => !isOverText(rule))) {
   test(`${kind} ${rule.at}, ${rule.message}: CEL and TypeScript agree`, () => {
     const seen = new Set<boolean>();
     fc.assert(
