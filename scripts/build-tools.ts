@@ -33,7 +33,7 @@ function stripped(...more: readonly string[]): string[] {
   return ['-trimpath', '-ldflags', ['-s -w', ...more].join(' ')];
 }
 
-/** As a release's own build says it: without, the API server takes itself for v0.0.0 and its features with it. */
+/** As a release's own build says it: without, the API server calls itself v0.0.0. */
 function kubernetesVersion(): string[] {
   const version = go('list', '-m', '-f', '{{.Version}}', 'k8s.io/kubernetes').trim();
   const [major, minor] = version.slice(1).split('.');

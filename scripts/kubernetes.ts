@@ -1,7 +1,7 @@
 // Has etcd and kube-apiserver at hand for the tests in test/integration, and prints their folder:
 //   npm run -s kubernetes
 // Looked for in KUBEBUILDER_ASSETS, then in the cache (COUNTERSIGN_CACHE, by default ~/.cache/countersign); else fetched into it with
-// setup-envtest, which needs Go and a network. Without a network, `node scripts/build-tools.ts etcd kube-apiserver` builds them.
+// setup-envtest, which needs Go and GitHub. `node scripts/build-tools.ts etcd kube-apiserver` builds them from Go modules instead.
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -98,7 +98,7 @@ function described(text: string): { meaning: string; fallback: string } {
 function typeOf(node: SchemaNode): string {
   if (node.enum) return node.enum.map((value) => `\`${value}\``).join(', ');
   if (node.patternProperties) return 'map of text';
-  if (node.format === 'date-time') return 'instant (RFC 3339)';
+  if (node.accepts?.startsWith('an instant')) return 'instant (RFC 3339)';
   if (node.accepts?.startsWith('a duration')) return 'duration';
   switch (node.type) {
     case 'array':

@@ -8,12 +8,12 @@ export interface SchemaNode {
   required?: string[];
   items?: SchemaNode;
   enum?: (string | number)[];
-  format?: string;
   pattern?: string;
   minLength?: number;
   maxLength?: number;
   minItems?: number;
   maxItems?: number;
+  maxProperties?: number;
   minimum?: number;
   maximum?: number;
   accepts?: string;
@@ -24,8 +24,8 @@ export interface SchemaNode {
 /** Everything a node may hold; a keyword that is not here would be lost in the CRD, so it is an error. */
 const KNOWN = new Set(
   (
-    'type description properties patternProperties additionalProperties required items enum format pattern accepts ' +
-    'minLength maxLength minItems maxItems minimum maximum x-kubernetes-list-type x-kubernetes-list-map-keys'
+    'type description properties patternProperties additionalProperties required items enum pattern accepts ' +
+    'minLength maxLength minItems maxItems maxProperties minimum maximum x-kubernetes-list-type x-kubernetes-list-map-keys'
   ).split(' '),
 );
 

@@ -10,6 +10,7 @@ import {
   type Kind,
   type KubeObject,
   List,
+  MatchLabels,
   SetOf,
   Text,
   Usage,
@@ -53,11 +54,7 @@ const Selector = Closed(
         matchNames: Type.Optional(
           List(Text('Name; * matches any run of characters.', 253), 'Namespaces of the requester.'),
         ),
-        matchLabels: Type.Optional(
-          Type.Record(Type.String({ maxLength: 316 }), Type.String({ maxLength: 63 }), {
-            description: 'Labels of that namespace.',
-          }),
-        ),
+        matchLabels: Type.Optional(MatchLabels('Labels of that namespace.')),
       }),
     ),
     accounts: Type.Optional(List(Text('Name of an Account (the last part of its URL).', 253), 'ACME accounts.')),

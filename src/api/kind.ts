@@ -112,12 +112,16 @@ export const Duration = (description: string) =>
     description,
   });
 
-/** An RFC 3339 date-time. The pattern alone leaves days beyond the end of their month, which the format refuses. */
+const LEAP_YEAR = '([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)';
+const DAY = '((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))';
+
+/**
+ * An RFC 3339 date-time of a day that exists. By a pattern alone: with `format: date-time` the API server takes a list where it
+ * wants text, whatever `type` says.
+ */
 export const Instant = (description: string) =>
   Type.String({
-    format: 'date-time',
-    pattern:
-      '^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$',
+    pattern: `^([0-9]{4}-${DAY}|${LEAP_YEAR}-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`,
     maxLength: 35,
     accepts: 'an instant such as 2030-01-31T12:00:00Z',
     description,
@@ -160,10 +164,14 @@ export const SetOf = <S extends TSchema>(item: S, description: string, maxItems:
 export const Cidr = Type.String({
   minLength: 2,
   maxLength: 49,
-  pattern: '^[0-9a-fA-F:.]+(/[0-9]{1,3})?$',
+  pattern: '^[0-9a-fA-F:.]+(/(0|[1-9][0-9]{0,2}))?$',
   accepts: 'a network such as 10.0.0.0/8 or one address',
   description: 'An IPv4 or IPv6 network such as 10.0.0.0/8, or one address.',
 });
+
+/** Labels that a thing must have, all of them. */
+export const MatchLabels = (description: string) =>
+  Type.Record(Type.String(), Type.String({ maxLength: 63 }), { maxProperties: 32, description });
 
 export const SecretRef = Closed(
   { name: Name('Name of the Secret.') },

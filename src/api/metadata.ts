@@ -28,7 +28,7 @@ function isQualifiedName(text: string): boolean {
   return name.length <= 63 && QUALIFIED_PART.test(name);
 }
 
-export function metadataErrors(kind: Pick<Kind, 'namespaced' | 'kind'>, metadata: unknown): FieldError[] {
+export function metadataErrors(kind: Pick<Kind, 'namespaced' | 'kind' | 'schema'>, metadata: unknown): FieldError[] {
   if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata))
     return [{ path: 'metadata', message: 'must be a mapping with a name' }];
   const meta = metadata as Partial<Record<keyof ObjectMeta, unknown>>;
@@ -37,7 +37,7 @@ export function metadataErrors(kind: Pick<Kind, 'namespaced' | 'kind'>, metadata
     ...namespaceErrors(kind, meta.namespace),
     ...labelErrors(meta.labels, 'metadata.labels'),
     ...annotationErrors(meta.annotations),
-    ...finalizerErrors(meta.finalizers),
+    ...finalizerErrors(meta.finalizers, kind.schema === undefined),
   ];
 }
 
@@ -109,11 +109,12 @@ function annotationErrors(annotations: unknown): FieldError[] {
   return errors;
 }
 
-function finalizerErrors(finalizers: unknown): FieldError[] {
+/** Kubernetes' own kinds take no finalizer without a prefix (but those of Kubernetes), custom resources do. */
+function finalizerErrors(finalizers: unknown, prefixed: boolean): FieldError[] {
   if (finalizers === undefined) return [];
   if (!Array.isArray(finalizers)) return [{ path: 'metadata.finalizers', message: 'must be a list of text' }];
   return finalizers.flatMap((finalizer: unknown, i) =>
-    typeof finalizer === 'string' && finalizer.includes('/') && isQualifiedName(finalizer)
+    typeof finalizer === 'string' && (finalizer.includes('/') || !prefixed) && isQualifiedName(finalizer)
       ? []
       : [{ path: `metadata.finalizers[${i}]`, message: 'must be a DNS name, "/" and a name' }],
   );

@@ -12,12 +12,12 @@ export interface SchemaNode {
   enum?: readonly unknown[];
   accepts?: string;
   description?: string;
-  format?: string;
   pattern?: string;
   minLength?: number;
   maxLength?: number;
   minItems?: number;
   maxItems?: number;
+  maxProperties?: number;
   minimum?: number;
   maximum?: number;
   'x-kubernetes-list-type'?: string;
@@ -105,23 +105,20 @@ function fits(node: SchemaNode, value: unknown): boolean {
     case 'boolean':
       return typeof value === 'boolean';
     case 'object':
-      return typeof value === 'object' && value !== null && !Array.isArray(value);
+      return typeof value === 'object' && value !== null && !Array.isArray(value) && fitsMapping(node, value);
     default:
       return true;
   }
 }
 
+function fitsMapping({ maxProperties }: SchemaNode, value: object): boolean {
+  return maxProperties === undefined || Object.keys(value).length <= maxProperties;
+}
+
 function fitsText(node: SchemaNode, text: string): boolean {
   // Length in characters, not UTF-16 units, as JSON Schema and Kubernetes count it.
   if (!within(Array.from(text).length, node.minLength, node.maxLength)) return false;
-  if (node.pattern !== undefined && !new RegExp(node.pattern).test(text)) return false;
-  return node.format !== 'date-time' || isDayOfMonth(text);
-}
-
-/** Whether the day of a well-formed date-time exists. */
-function isDayOfMonth(text: string): boolean {
-  const [year, month, day] = text.slice(0, 10).split('-').map(Number);
-  return new Date(Date.UTC(year ?? 0, (month ?? 0) - 1, day)).getUTCDate() === day;
+  return node.pattern === undefined || new RegExp(node.pattern).test(text);
 }
 
 function within(size: number, least = -Infinity, most = Infinity): boolean {
@@ -142,7 +139,9 @@ export function accepted(node: SchemaNode): string {
     case 'boolean':
       return 'true or false';
     default:
-      return node.properties ? `a mapping with ${Object.keys(node.properties).join(', ')}` : 'a mapping';
+      return node.properties
+        ? `a mapping with ${Object.keys(node.properties).join(', ')}`
+        : `a mapping${between(undefined, node.maxProperties, ' entries')}`;
   }
 }
 
@@ -163,7 +162,7 @@ function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 64 ? `${value.slice(0, 64)}…` : value);
   if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : `a list of ${value.length}`;
   if (value === null) return 'null';
-  return typeof value === 'object' ? 'a mapping' : JSON.stringify(value);
+  return typeof value === 'object' ? `a mapping of ${Object.keys(value).length}` : JSON.stringify(value);
 }
 
 function unknownField(name: string, known: readonly string[]): string {

@@ -20,7 +20,7 @@ export interface ApiConfig {
   /** Of the ServiceAccount or the kubeconfig's context. */
   namespace: string | undefined;
   /** As of now; `fresh` after a refusal: nothing remembered is good enough. Rejects where nothing usable is to be had. */
-  access(fresh: boolean): Promise<ApiAccess>;
+  access(this: void, fresh: boolean): Promise<ApiAccess>;
 }
 
 /** Gives the object of before for as long as it says the same. */

@@ -4,8 +4,8 @@ import type { ApiRequest, Requests } from './kubernetes-requests.ts';
 /** Owner of the fields that create and replace set. */
 export const FIELD_MANAGER = 'countersign';
 const OBJECT_MS = 20_000;
-/** A first list of a large kind may make the API server read all of it from etcd. */
-const LIST_MS = 90_000;
+/** A page of a large kind may have to come from etcd; yet a list on a dead connection must not last the minute. */
+const LIST_MS = 45_000;
 const OBJECT_BYTES = 16 * 1024 * 1024;
 const LIST_BYTES = 64 * 1024 * 1024;
 

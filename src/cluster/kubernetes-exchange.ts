@@ -51,6 +51,9 @@ export interface Running {
   failure(error: unknown): TransportFailure;
 }
 
+/** Reason of our own signals: the usual one would capture a stack for every request. */
+const OVER = 'over';
+
 class TooLarge extends Error {}
 class TimedOut extends Error {}
 
@@ -80,7 +83,7 @@ export function running(
     socket.once('secureConnect', () => {
       facts.sent = true;
       secured.add(socket);
-      connected.abort();
+      connected.abort(OVER);
     });
   });
   request.on('response', (message: IncomingMessage) => {
@@ -96,7 +99,7 @@ export function running(
   else signal?.addEventListener('abort', abort, { once: true, signal: over.signal });
   request.end(body);
 
-  return { head, finish: () => over.abort(), failure: (error) => failureOf(error, facts) };
+  return { head, finish: () => over.abort(OVER), failure: (error) => failureOf(error, facts) };
 }
 
 function failureOf(error: unknown, facts: { sent: boolean; reused: boolean }): TransportFailure {

@@ -14,6 +14,8 @@ export type Verdict =
 /** Leave to send one request; must be given back. `retryAfterMs` is how long the server asked to be left alone. */
 export type Pass = (verdict: Verdict, retryAfterMs?: number) => void;
 
+type Probe = PromiseWithResolvers<void> & { since: number };
+
 export interface Gate {
   /** Waits until a request may go, at most until `until` (monotonic ms), else throws Unavailable; at once in a long outage. */
   enter(until: number): Promise<Pass>;
@@ -23,13 +25,15 @@ const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 4_000;
 /** What a server may ask for at most. */
 const LONGEST_ASKED_MS = 30_000;
+/** A probe that takes longer makes room for another: it may wait on a connection that is dead. */
+const PROBE_MS = 10_000;
 /** After this many failed probes it is an outage, and waiting for its end would only pile callers up. */
 const OUTAGE = 3;
 
 export function createGate({ clock, random }: { clock: Clock; random: Random }): Gate {
   let failures = 0;
   let opensAt = 0;
-  let probe: PromiseWithResolvers<void> | undefined;
+  let probe: Probe | undefined;
 
   function pause(retryAfterMs: number | undefined): void {
     const own = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (failures - 1));
@@ -38,37 +42,36 @@ export function createGate({ clock, random }: { clock: Clock; random: Random }):
     opensAt = Math.max(opensAt, clock.monotonic() + Math.max(asked, jittered));
   }
 
-  function pass(isProbe: boolean): Pass {
+  function pass(mine?: Probe): Pass {
     let given = false;
     return (verdict, retryAfterMs) => {
       if (given) return;
       given = true;
       if (verdict === 'up') failures = 0;
       // Requests that were under way when the first of them failed say nothing new.
-      else if (verdict === 'down' && (isProbe || failures === 0)) {
+      else if (verdict === 'down' && (mine || failures === 0)) {
         failures++;
         pause(retryAfterMs);
       } else if (verdict === 'down' && retryAfterMs !== undefined) pause(retryAfterMs);
-      if (!isProbe) return;
-      probe?.resolve();
-      probe = undefined;
+      mine?.resolve();
+      if (probe === mine) probe = undefined;
     };
   }
 
   return {
     async enter(until) {
       for (;;) {
-        if (failures === 0) return pass(false);
+        if (failures === 0) return pass();
         const now = clock.monotonic();
-        if (now >= opensAt && !probe) {
-          probe = Promise.withResolvers<void>();
-          return pass(true);
+        if (now >= opensAt && (!probe || now >= probe.since + PROBE_MS)) {
+          probe = { ...Promise.withResolvers<void>(), since: now };
+          return pass(probe);
         }
         if (failures >= OUTAGE || now >= until || opensAt > until) {
           const retryAfterMs = Math.max(500, Math.ceil(opensAt - now));
           throw new ClusterError('Unavailable', 'the API server does not answer', { retryAfterMs });
         }
-        await waitFor(probe?.promise, (probe ? until : opensAt) - now);
+        await waitFor(probe?.promise, Math.min(until, probe ? probe.since + PROBE_MS : opensAt) - now);
       }
     },
   };

@@ -52,6 +52,8 @@ export function createTransport({
   /** Connections whose handshake is over. Node's own mark of reuse misses those that a waiting request took over. */
   const secured = new WeakSet<TLSSocket>();
   const lanes = createLanes(sockets);
+  // Where one connection has gone silent without an end, those beside it are no better, and would each cost a time limit.
+  const silent = () => lanes.dropIdle();
 
   async function begin(lane: LaneName, outgoing: Outgoing, fresh: boolean): Promise<Running> {
     const access = await config.access(fresh).catch((error: unknown) => {
@@ -77,30 +79,32 @@ export function createTransport({
   }
 
   return {
-    async exchange(outgoing, fresh) {
-      const run = await begin('requests', outgoing, fresh);
-      try {
-        return await replyOf(await run.head, outgoing);
-      } catch (error) {
-        throw run.failure(error);
-      } finally {
-        run.finish();
-      }
-    },
-    async open(outgoing, fresh) {
-      const run = await begin('watches', outgoing, fresh);
-      try {
-        const response = await run.head;
-        return response.statusCode === 200 ? response : await replyOf(response, outgoing);
-      } catch (error) {
-        throw run.failure(error);
-      } finally {
-        run.finish();
-      }
-    },
+    exchange: async (outgoing, fresh) =>
+      taking(await begin('requests', outgoing, fresh), silent, (response) => replyOf(response, outgoing)),
+    open: async (outgoing, fresh) =>
+      taking<IncomingMessage | Reply>(await begin('watches', outgoing, fresh), silent, (response) =>
+        response.statusCode === 200 ? response : replyOf(response, outgoing),
+      ),
     openSockets: () => lanes.openSockets(),
     close: () => lanes.close(),
   };
+}
+
+/** The request under its time limits, up to what is taken of its answer; `silent` is told when that did not come in time. */
+async function taking<R>(
+  run: Running,
+  silent: () => void,
+  take: (response: IncomingMessage) => R | Promise<R>,
+): Promise<R> {
+  try {
+    return await take(await run.head);
+  } catch (error) {
+    const failure = run.failure(error);
+    if (failure.timedOut) silent();
+    throw failure;
+  } finally {
+    run.finish();
+  }
 }
 
 /** The connections by the credentials they were opened with. */
@@ -116,6 +120,11 @@ function createLanes(limits: SocketLimits) {
       const made = { tls, requests: agent(tls, limits.requests), watches: agent(tls, limits.watches) };
       all = [made, ...all.filter((each) => socketsOf(each) > 0)];
       return made;
+    },
+    dropIdle() {
+      for (const { freeSockets } of all.flatMap(({ requests, watches }) => [requests, watches])) {
+        for (const socket of Object.values(freeSockets).flatMap((list) => list ?? [])) socket.destroy();
+      }
     },
     openSockets: () => all.reduce((sum, each) => sum + socketsOf(each), 0),
     close() {
@@ -138,6 +147,8 @@ function agent(tls: TlsMaterial, maxSockets: number): Agent {
     scheduling: 'lifo',
     timeout: IDLE_MS,
     minVersion: 'TLSv1.2',
+    // Whatever the environment says.
+    rejectUnauthorized: true,
   });
 }
 

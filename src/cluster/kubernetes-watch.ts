@@ -23,6 +23,8 @@ export const WATCH_TIMES: WatchTimes = { seconds: [36, 46], graceMs: 8_000 };
 const OPEN_MS = 15_000;
 /** An event holds one object; etcd takes none beyond 1.5 MB. */
 const MAX_EVENT_BYTES = 16 * 1024 * 1024;
+/** Of a refusal. */
+const STATUS_BYTES = 256 * 1024;
 /** An end this much before its time is no ordinary one. */
 const EARLY_MS = 3_000;
 
@@ -79,19 +81,10 @@ async function* connection<T extends KubeObject>(
     timeoutSeconds: seconds,
   });
   const headers = { accept: acceptOf(kind) };
-  const stream = await requests.stream({
-    method: 'GET',
-    path,
-    headers,
-    safe: true,
-    timeoutMs: OPEN_MS,
-    maxBytes: 256 * 1024,
-    signal,
-  });
+  const request = { path, headers, safe: true, timeoutMs: OPEN_MS, maxBytes: STATUS_BYTES, signal };
+  const stream = await unlessAborted(requests.stream({ method: 'GET', ...request }), signal);
   const over = new AbortController();
-  const stop = () => void stream.destroy();
-  if (signal.aborted) stop();
-  signal.addEventListener('abort', stop, { once: true, signal: over.signal });
+  signal.addEventListener('abort', () => void stream.destroy(), { once: true, signal: over.signal });
   clock.sleep(seconds * 1000 + times.graceMs, over.signal).then(
     () => stream.destroy(new Error('it fell silent')),
     () => undefined,
@@ -104,6 +97,24 @@ async function* connection<T extends KubeObject>(
   } finally {
     over.abort();
     stream.destroy();
+  }
+}
+
+/** The stream, unless the signal aborts while it is still waited for: then that is told at once. */
+async function unlessAborted(opening: Promise<IncomingMessage>, signal: AbortSignal): Promise<IncomingMessage> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => aborted.reject(signal.reason);
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    return await Promise.race([opening, aborted.promise]);
+  } catch (error) {
+    opening.then(
+      (stream) => stream.destroy(),
+      () => undefined,
+    );
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', abort);
   }
 }
 

@@ -53,6 +53,8 @@ test.each([
   ['a/b', 'malformed'],
   ['a:80', 'malformed'],
   ['bücher.example', 'malformed'],
+  // The Kelvin sign, in lower case a plain k.
+  ['\u212a.example', 'malformed'],
   ['a。b', 'malformed'],
   ['xn--a', 'malformed'],
   ['xn--abc-.example', 'malformed'],

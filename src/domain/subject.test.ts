@@ -50,6 +50,10 @@ test.each([
   ['CN=a,,O=b', /has no "="/],
   ['CN=a+', /has no "="/],
   ['XX=a', /"XX" is no attribute type/],
+  ['CN\t=a', /is no attribute type/],
+  // The second arc below 0 and 1 ends at 39.
+  ['1.40.1=a', /is no attribute type/],
+  ['1.100.1=a', /is no attribute type/],
   ['CN=', /CN is empty/],
   ['CN=a,CN=b', /two CNs/],
   ['CN={dnsName[0]}', /no placeholder \{dnsName\[0\]\}: use/],

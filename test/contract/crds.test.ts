@@ -124,14 +124,18 @@ const issuerSelector = fc.record(
   { requiredKeys: [] },
 );
 
+const listsOf = (...members: string[]) =>
+  fc.record(Object.fromEntries(members.map((member) => [member, fc.constant(['x'])])), { requiredKeys: [] });
+
 /** Values for the places of the rules. */
 function valuesFor(at: string): fc.Arbitrary<unknown> {
   if (at.endsWith('rivateKey')) return key;
   if (at === 'spec.profiles') return profiles;
   if (at === 'spec.profiles[].duration' || at === 'spec.defaults') return durations;
-  if (at === 'spec.subject.countries[]') return fc.oneof(fc.constantFrom('DE', 'de', 'DEU', 'D1', ''), fc.string());
   if (at === 'spec.backend') return fc.constantFrom({ ca: {} }, { webhook: {} }, {});
   if (at === 'spec.selector.issuerRef') return issuerSelector;
+  if (at === 'spec.selector.sources' || at === 'spec.allowed.ipAddresses') return listsOf('cidrs', 'except');
+  if (at === 'spec.selector.namespace') return listsOf('matchNames', 'matchLabels');
   if (at === 'status') return fc.record({ serial: fc.constantFrom('0a', '0b') });
   return duration;
 }
@@ -144,6 +148,9 @@ function asCel(value: unknown): unknown {
   const named = (name: string) => (name === 'namespace' ? '__namespace__' : name);
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [named(name), asCel(member)]));
 }
+
+/** Texts are judged by functions of Kubernetes and in the syntax of RE2: test/integration/crds.test.ts has those rules. */
+const isOverText = (rule: PlaceRule): boolean => 'faults' in rule || rule.cel.includes('.matches(');
 
 const rules: [string, PlaceRule, fc.Arbitrary<unknown>][] = [
   // Those of a ClusterCAIssuer among them.
@@ -169,7 +176,7 @@ const rules: [string, PlaceRule, fc.Arbitrary<unknown>][] = [
   ]),
 ];
 
-for (const [kind, rule, values] of rules) {
+for (const [kind, rule, values] of rules.filter(([, rule]) => !isOverText(rule))) {
   test(`${kind} ${rule.at}, ${rule.message}: CEL and TypeScript agree`, () => {
     const seen = new Set<boolean>();
     fc.assert(

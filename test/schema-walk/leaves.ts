@@ -1,4 +1,4 @@
-// The leaves of a kind's spec: every field that users write and that holds no further fields.
+// The leaves of a kind's spec: every field that users write and that holds no further fields. Of its status too, where asked for.
 import type { Kind } from '../../src/api/kind.ts';
 import { plainSchema, type SchemaNode } from '../../scripts/generate/schema.ts';
 
@@ -7,17 +7,22 @@ export interface Leaf {
   path: string;
   /** Values of an enumeration, of the field itself or of the entries of its list. */
   words: readonly unknown[];
+  node: SchemaNode;
+  /** Whether the mapping around it must have it. */
+  required: boolean;
 }
 
-export function leavesOf(kind: Kind): Leaf[] {
-  const spec = kind.schema && plainSchema(kind.schema).properties?.spec;
-  if (!spec) throw new Error(`${kind.kind} has no spec`);
-  return leavesBelow(spec, 'spec');
+export function leavesOf(kind: Kind, root: 'spec' | 'status' = 'spec'): Leaf[] {
+  const node = kind.schema && plainSchema(kind.schema).properties?.[root];
+  if (!node) throw new Error(`${kind.kind} has no ${root}`);
+  return leavesBelow(node, root, true);
 }
 
-function leavesBelow(node: SchemaNode, path: string): Leaf[] {
+function leavesBelow(node: SchemaNode, path: string, required: boolean): Leaf[] {
   const inner = node.items ?? node;
-  if (!inner.properties) return [{ path, words: inner.enum ?? [] }];
+  if (!inner.properties) return [{ path, words: inner.enum ?? [], node, required }];
   const prefix = node.items ? `${path}[]` : path;
-  return Object.entries(inner.properties).flatMap(([name, child]) => leavesBelow(child, `${prefix}.${name}`));
+  return Object.entries(inner.properties).flatMap(([name, child]) =>
+    leavesBelow(child, `${prefix}.${name}`, inner.required?.includes(name) ?? false),
+  );
 }

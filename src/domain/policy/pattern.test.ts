@@ -160,6 +160,7 @@ test.each([
   ['example.com', 'email', '"@"'],
   ['a@b@c', 'email', '"@"'],
   ['**@example.com', 'email', 'local part'],
+  ['a@{{NAMESPACE}}.test', 'email', 'placeholder'],
   ['(a+)+$', 'dns', 'no DNS name'],
 ] as const)('the pattern %j is refused for %s: %s', (source, syntax, words) => {
   expect(parsePattern(source, syntax)).toEqual({ error: expect.stringContaining(words) as string });
