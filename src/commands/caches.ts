@@ -13,12 +13,14 @@ import { REVOKED_INDEX, revokedIndex } from '../distribution/crl.ts';
 import { RECORD_INDEXES } from '../issuance/records.ts';
 import type { Clock, Cluster, Log, Random } from '../ports.ts';
 import { createReflector, type Reflector, type ReflectorDeps } from '../runtime/reflector.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 
 export interface CachesDeps {
   cluster: Cluster;
   clock: Clock;
   random: Random;
   log: Log;
+  metrics: Pick<Metrics, 'reflectors' | 'gauge'>;
 }
 
 const ACCOUNT_INDEXES = {
@@ -27,11 +29,15 @@ const ACCOUNT_INDEXES = {
     spec.externalAccountBinding ? [eabKey(spec.issuerUID, spec.externalAccountBinding.keyID)] : [],
 };
 
-export function createCaches({ cluster, clock, random, log }: CachesDeps) {
+export function createCaches({ cluster, clock, random, log, metrics }: CachesDeps) {
   const watch = <T extends KubeObject>(
     kind: Kind<T>,
     more: Pick<ReflectorDeps<T>, 'indexes' | 'transform'> = {},
-  ): Reflector<T> => createReflector({ cluster, clock, random, log, kind, ...more });
+  ): Reflector<T> => {
+    const reflector = createReflector({ cluster, clock, random, log, kind, metrics: metrics.reflectors, ...more });
+    metrics.gauge('reflectorAge', { kind: kind.kind }, () => reflector.ageSeconds());
+    return reflector;
+  };
   const caches = {
     issuers: watch(ClusterCAIssuerKind),
     policies: watch(CertificateRequestPolicyKind),

@@ -19,6 +19,7 @@ import { createRefuseKey } from '../issuance/forbidden-keys.ts';
 import { createJudge } from '../issuance/judge.ts';
 import { createRecords } from '../issuance/records.ts';
 import type { Audit, Backends, Clock, Cluster, Log, Random, Resolver, SecretReader, Validators } from '../ports.ts';
+import type { Controller } from '../runtime/controller.ts';
 import { createEventRecorder } from '../runtime/event-recorder.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { checkCaa } from '../validators/caa-check.ts';
@@ -79,7 +80,8 @@ export function createOperator(deps: OperatorDeps) {
     policyFault: (policy) => prepare(policy, compileExpression).broken,
     events,
     durations: deps.metrics.reconcileSeconds,
-    showDepth: (controller, read) => deps.metrics.gauge('queueDepth', { controller }, read),
+    queueMetrics: deps.metrics.queues,
+    showQueue: (controller) => showQueue(deps.metrics, controller),
     sweeps: deps.sweeps ?? [],
     collected: deps.metrics.collected,
   });
@@ -93,7 +95,7 @@ export function createOperator(deps: OperatorDeps) {
     /** Keeps caches and runs controllers until the signal aborts. */
     run: async (signal: AbortSignal) => {
       await Promise.all([keep(signal), controllers.run(filled(signal), signal)]);
-      await events.close();
+      await events.flush();
     },
     /** Stops serving, in order: no new requests, validations ended. */
     close: async () => {
@@ -101,6 +103,13 @@ export function createOperator(deps: OperatorDeps) {
       await distribution.close();
     },
   };
+}
+
+function showQueue({ gauge }: Metrics, controller: Controller): void {
+  const { name } = controller;
+  gauge('queueDepth', { name }, () => controller.depth());
+  gauge('queueUnfinished', { name }, () => controller.unfinished().seconds);
+  gauge('queueLongest', { name }, () => controller.unfinished().longest);
 }
 
 function countersOf({ requests, requestSeconds, nonces, validations, rateLimited }: Metrics) {

@@ -9,8 +9,7 @@ import { renderName } from '../domain/distinguished-name.ts';
 import { renderPem } from '../domain/encoding.ts';
 import { MAX_CHAINS } from '../issuance/chains.ts';
 import type { BackendHealth, Backends, Cache, Clock, Cluster, EventRecorder, Log, ObjectRef } from '../ports.ts';
-import type { Reconciler, Requeue } from '../runtime/controller.ts';
-import { onEach } from '../runtime/reflector.ts';
+import { enqueueEach, type Reconciler, type Requeue } from '../runtime/controller.ts';
 import { instant, writeStatus } from './status.ts';
 
 export interface CaIssuerDeps {
@@ -54,9 +53,7 @@ export function createCaIssuerReconciler(deps: CaIssuerDeps): Reconciler {
   return {
     reconcile,
     watch(enqueue) {
-      const stopIssuers = onEach(deps.issuers, ({ metadata }, type) => {
-        if (type !== 'DELETED') enqueue(metadata);
-      });
+      const stopIssuers = enqueueEach(deps.issuers, enqueue);
       const stopSecrets = deps.secrets.onChange(({ metadata }) => {
         if (metadata.namespace !== deps.namespace) return;
         for (const issuer of deps.issuers.list())

@@ -2,8 +2,7 @@
 import { type CertificateRequestPolicy, CertificateRequestPolicyKind } from '../api/certificate-request-policy.ts';
 import { setCondition } from '../domain/conditions.ts';
 import type { Cache, Clock, Cluster, EventRecorder } from '../ports.ts';
-import type { Reconciler } from '../runtime/controller.ts';
-import { onEach } from '../runtime/reflector.ts';
+import { enqueueEach, type Reconciler } from '../runtime/controller.ts';
 import { writeStatus } from './status.ts';
 
 export interface PolicyDeps {
@@ -36,9 +35,6 @@ export function createPolicyReconciler(deps: PolicyDeps): Reconciler {
       if (written && fault !== undefined) deps.events.event(policy, 'Warning', verdict.reason, verdict.message);
       return undefined;
     },
-    watch: (enqueue) =>
-      onEach(deps.policies, ({ metadata }, type) => {
-        if (type !== 'DELETED') enqueue(metadata);
-      }),
+    watch: (enqueue) => enqueueEach(deps.policies, enqueue),
   };
 }

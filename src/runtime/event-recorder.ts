@@ -17,10 +17,10 @@ export interface EventRecorderDeps {
 }
 
 export interface DrainableEventRecorder extends EventRecorder {
-  /** Resolves when all that is to be written by now has been written or given up; series that go on are not. */
+  /** Resolves when all that waits has been written, or given up where the API does not take it at once. */
   drain(): Promise<void>;
-  /** Writes series as they stand too, each once, and gives up what the API does not take at once. */
-  close(): Promise<void>;
+  /** Writes series that went on as they stand now, then drains. */
+  flush(): Promise<void>;
 }
 
 /** reportingController of every Event this program writes. */
@@ -64,8 +64,7 @@ export function createEventRecorder(deps: EventRecorderDeps): DrainableEventReco
       writeSoon();
     },
     drain: () => writer.drained(),
-    async close() {
-      writer.hurry();
+    async flush() {
       writePending();
       await writer.drained();
     },
@@ -76,7 +75,7 @@ function createWriter(deps: EventRecorderDeps) {
   const { cluster, clock, random, log } = deps;
   const waiting: { regarding: KubeObject; series: Series }[] = [];
   const stored = new WeakMap<Series, Event>();
-  const hurry = new AbortController();
+  let hurry = new AbortController();
   let working: Promise<void> | undefined;
 
   async function write(regarding: KubeObject, series: Series): Promise<void> {
@@ -130,9 +129,10 @@ function createWriter(deps: EventRecorderDeps) {
       // Not before the caller's turn is over.
       working ??= Promise.resolve().then(work);
     },
-    hurry: () => hurry.abort(),
     async drained(): Promise<void> {
+      hurry.abort();
       while (working) await working;
+      hurry = new AbortController();
     },
   };
 }

@@ -22,7 +22,7 @@ function stand(identity: string, world: ReturnType<typeof createFakeStore>, wind
   const lead = async (signal: AbortSignal) => {
     notes.push(`leads at ${at()}`);
     await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
-    notes.push(`told at ${at()}: ${String((signal.reason as Error).message)}`);
+    notes.push(`told at ${at()}: ${(signal.reason as Error).message}`);
     if (windDownMs > 0) await candidate.clock.sleep(windDownMs);
     notes.push(`ended at ${at()}`);
   };
