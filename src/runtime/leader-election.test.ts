@@ -128,6 +128,18 @@ test('with the API failing or too slow the work is told to end 10 s after the la
   }
 });
 
+test('the time of a lease counts from when its renewal was asked for, not from the answer', async () => {
+  const world = createFakeStore();
+  const a = stand('a', world);
+  await settle();
+  a.way = { ...OPEN_WAY, afterMs: 4_900 };
+  await world.clock.advance(7_200);
+  a.way = { ...OPEN_WAY, outcome: 'fails' };
+  await world.clock.advance(20_000);
+  expect(a.notes.slice(0, 2)).toEqual(['leads at 0', 'told at 12: the lease was not renewed in time']);
+  await a.stop();
+});
+
 test('an answer that is lost costs nothing: what was written is read again', async () => {
   const world = createFakeStore();
   const a = stand('a', world);
