@@ -14,6 +14,7 @@ export interface SchemaNode {
   maxLength?: number;
   minItems?: number;
   maxItems?: number;
+  maxProperties?: number;
   minimum?: number;
   maximum?: number;
   accepts?: string;
@@ -25,7 +26,7 @@ export interface SchemaNode {
 const KNOWN = new Set(
   (
     'type description properties patternProperties additionalProperties required items enum format pattern accepts ' +
-    'minLength maxLength minItems maxItems minimum maximum x-kubernetes-list-type x-kubernetes-list-map-keys'
+    'minLength maxLength minItems maxItems maxProperties minimum maximum x-kubernetes-list-type x-kubernetes-list-map-keys'
   ).split(' '),
 );
 

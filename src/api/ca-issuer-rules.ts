@@ -1,14 +1,10 @@
 // Rules across the fields of a ClusterCAIssuer, and of texts that the schema cannot read.
-import { parseAddress } from '../domain/address.ts';
-import { parseDnsName } from '../domain/identifier.ts';
-import { parseCidr } from '../domain/policy/network-range.ts';
-import { NAMESPACE_PLACEHOLDER, parsePattern } from '../domain/policy/pattern.ts';
-import { parseSubjectTemplate } from '../domain/subject.ts';
-import type { CAIssuerSpec, ClusterCAIssuer, Profile } from './ca-issuer.ts';
+import type { ClusterCAIssuer, Profile } from './ca-issuer.ts';
 import { durationOrderRule, keySizeRule, positiveDurationRule } from './common-rules.ts';
 import type { FieldError } from './kind.ts';
-import { labelErrors } from './metadata.ts';
 import { placeErrors, type PlaceRule, placeRule } from './rule.ts';
+import { subjectTemplateRule } from './subject-template-rule.ts';
+import { caaIdentityRule, labelsRule, nameserverRule, networkRule, patternRule, webRule } from './text-rules.ts';
 
 export const ISSUER_RULES: readonly PlaceRule[] = [
   placeRule<Profile[]>({
@@ -30,85 +26,21 @@ export const ISSUER_RULES: readonly PlaceRule[] = [
     'spec.acme.authorizationDuration',
     'spec.defaults.duration',
   ].map(positiveDurationRule),
+  patternRule('spec.deny.dnsNames[]', 'dns', false),
+  networkRule('spec.deny.cidrs[]'),
+  subjectTemplateRule('spec.subject.template'),
+  webRule('spec.acme.termsOfService'),
+  webRule('spec.acme.website'),
+  caaIdentityRule('spec.acme.caa.identities[]'),
+];
+
+/** Beyond ISSUER_RULES, at places that a ClusterCAIssuer alone has. */
+export const CLUSTER_ISSUER_RULES: readonly PlaceRule[] = [
+  ...ISSUER_RULES,
+  nameserverRule('spec.acme.validation.nameservers[]'),
+  labelsRule('spec.allowedNamespaces.matchLabels'),
 ];
 
 export function issuerRules(object: ClusterCAIssuer, old?: ClusterCAIssuer): FieldError[] {
-  const { spec } = object;
-  return [
-    ...placeErrors(ISSUER_RULES, object, old),
-    ...denyErrors(spec.deny ?? {}),
-    ...subjectErrors(spec.subject),
-    ...acmeErrors(spec.acme ?? {}),
-    ...labelErrors(spec.allowedNamespaces?.matchLabels, 'spec.allowedNamespaces.matchLabels'),
-  ];
-}
-
-/** An error for each entry that `fault` finds fault with. */
-function each(
-  path: string,
-  texts: readonly string[] | undefined,
-  fault: (text: string) => string | undefined,
-): FieldError[] {
-  return (texts ?? []).flatMap((text, i) => {
-    const message = fault(text);
-    return message === undefined ? [] : [{ path: `${path}[${i}]`, message }];
-  });
-}
-
-function denyErrors({ dnsNames, cidrs }: NonNullable<CAIssuerSpec['deny']>): FieldError[] {
-  return [
-    ...each('spec.deny.dnsNames', dnsNames, (text) => {
-      const pattern = parsePattern(text, 'dns');
-      if ('error' in pattern) return pattern.error;
-      return pattern.templated
-        ? `cannot use ${NAMESPACE_PLACEHOLDER}: what is denied to all does not depend on who asks`
-        : undefined;
-    }),
-    ...each('spec.deny.cidrs', cidrs, (text) => {
-      const network = parseCidr(text);
-      return 'error' in network ? network.error : undefined;
-    }),
-  ];
-}
-
-function subjectErrors(subject: CAIssuerSpec['subject']): FieldError[] {
-  if (!subject) return [];
-  const template = parseSubjectTemplate(subject.template);
-  return typeof template === 'string' ? [{ path: 'spec.subject.template', message: template }] : [];
-}
-
-function acmeErrors({ termsOfService, website, caa, validation }: NonNullable<CAIssuerSpec['acme']>): FieldError[] {
-  return [
-    ...urlErrors('spec.acme.termsOfService', termsOfService),
-    ...urlErrors('spec.acme.website', website),
-    ...each('spec.acme.caa.identities', caa?.identities, (text) =>
-      isPlainName(text) ? undefined : 'must be a DNS name in lower case, as CAA records would have it',
-    ),
-    ...each('spec.acme.validation.nameservers', validation?.nameservers, (text) =>
-      isNameserver(text) ? undefined : 'must be an IP address, address:port or [address]:port',
-    ),
-  ];
-}
-
-function urlErrors(path: string, text: string | undefined): FieldError[] {
-  const url = text === undefined ? undefined : URL.parse(text);
-  if (url === undefined || (url && ['http:', 'https:'].includes(url.protocol))) return [];
-  return [{ path, message: 'must be an http or https URL' }];
-}
-
-function isPlainName(text: string): boolean {
-  try {
-    return parseDnsName(text) === text && !text.startsWith('*');
-  } catch {
-    return false;
-  }
-}
-
-function isNameserver(text: string): boolean {
-  if (parseAddress(text)) return true;
-  const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text) ?? [];
-  const address = parseAddress(bracketed ?? plain ?? '');
-  // An IPv6 address stands in brackets before a port.
-  const fits = address !== undefined && (bracketed !== undefined) === text.startsWith('[') && Number(port) >= 1;
-  return fits && Number(port) <= 65_535;
+  return placeErrors(CLUSTER_ISSUER_RULES, object, old);
 }

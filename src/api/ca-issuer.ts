@@ -1,6 +1,6 @@
 // ClusterCAIssuer: a backend and how it is offered. One ACME directory each.
 import { type Static, Type } from 'typebox';
-import { ISSUER_RULES, issuerRules } from './ca-issuer-rules.ts';
+import { CLUSTER_ISSUER_RULES, issuerRules } from './ca-issuer-rules.ts';
 import {
   Cidr,
   Closed,
@@ -12,6 +12,7 @@ import {
   type KubeObject,
   KeyedList,
   List,
+  MatchLabels,
   SecretKeyRef,
   SecretRef,
   SetOf,
@@ -200,9 +201,7 @@ const Spec = Closed({
   allowedNamespaces: Type.Optional(
     Closed(
       {
-        matchLabels: Type.Record(Type.String({ maxLength: 316 }), Type.String({ maxLength: 63 }), {
-          description: 'Labels the namespace must have.',
-        }),
+        matchLabels: MatchLabels('Labels the namespace must have.'),
       },
       'Namespaces whose claims may use this issuer; all when absent.',
     ),
@@ -274,5 +273,5 @@ export const ClusterCAIssuerKind: Kind<ClusterCAIssuer> = {
   description:
     'A certificate authority backend and how it is offered: one ACME directory each. Its Secrets live in the namespace of the operator.',
   rules: issuerRules,
-  cel: ISSUER_RULES,
+  cel: CLUSTER_ISSUER_RULES,
 };

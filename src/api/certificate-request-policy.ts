@@ -1,6 +1,6 @@
 // CertificateRequestPolicy: who may have which names.
 import { type Static, Type } from 'typebox';
-import { policyRules } from './certificate-request-policy-rules.ts';
+import { POLICY_RULES, policyRules } from './certificate-request-policy-rules.ts';
 import {
   Cidr,
   Closed,
@@ -10,6 +10,7 @@ import {
   type Kind,
   type KubeObject,
   List,
+  MatchLabels,
   SetOf,
   Text,
   Usage,
@@ -43,11 +44,7 @@ const Selector = Closed(
         matchNames: Type.Optional(
           List(Text('Name; * matches any run of characters.', 253), 'Namespaces of the requester.'),
         ),
-        matchLabels: Type.Optional(
-          Type.Record(Type.String({ maxLength: 316 }), Type.String({ maxLength: 63 }), {
-            description: 'Labels of that namespace.',
-          }),
-        ),
+        matchLabels: Type.Optional(MatchLabels('Labels of that namespace.')),
       }),
     ),
     accounts: Type.Optional(List(Text('Name of an Account (the last part of its URL).', 253), 'ACME accounts.')),
@@ -210,4 +207,5 @@ export const CertificateRequestPolicyKind: Kind<CertificateRequestPolicy> = {
   description:
     'Who may have which names. One passing policy allows a request; without one it is denied with every reason.',
   rules: policyRules,
+  cel: POLICY_RULES,
 };

@@ -160,10 +160,14 @@ export const SetOf = <S extends TSchema>(item: S, description: string, maxItems:
 export const Cidr = Type.String({
   minLength: 2,
   maxLength: 49,
-  pattern: '^[0-9a-fA-F:.]+(/[0-9]{1,3})?$',
+  pattern: '^[0-9a-fA-F:.]+(/(0|[1-9][0-9]{0,2}))?$',
   accepts: 'a network such as 10.0.0.0/8 or one address',
   description: 'An IPv4 or IPv6 network such as 10.0.0.0/8, or one address.',
 });
+
+/** Labels that a thing must have, all of them. */
+export const MatchLabels = (description: string) =>
+  Type.Record(Type.String(), Type.String({ maxLength: 63 }), { maxProperties: 32, description });
 
 export const SecretRef = Closed(
   { name: Name('Name of the Secret.') },

@@ -18,11 +18,20 @@ export interface PlaceRule<S = unknown> extends CelRule {
    * when it did. A method, so that rules over different types stand in one list.
    */
   holds(self: S, old: S): boolean;
+  /** What is wrong where it does not hold, in more words than `message`; paths below the place. */
+  faults?(self: S): readonly FieldError[];
 }
 
 /** States the type of the place of a rule. */
 export function placeRule<S>(rule: PlaceRule<S>): PlaceRule {
   return rule;
+}
+
+/** A rule that holds where `faults` finds none. */
+export function explainedRule<S>(
+  rule: Omit<PlaceRule<S>, 'holds'> & Required<Pick<PlaceRule<S>, 'faults'>>,
+): PlaceRule {
+  return placeRule<S>({ ...rule, holds: (self) => rule.faults(self).length === 0 });
 }
 
 /** Errors of all rules at all their places, in the order of the rules. */
@@ -33,7 +42,14 @@ export function placeErrors(rules: readonly PlaceRule[], object: unknown, old?: 
     return placesOf(rule.at, object, old)
       .filter((place) => !isTransition || place.old !== undefined)
       .filter((place) => !rule.holds(place.self, place.old))
-      .map(({ path }) => ({ path, message: rule.message }));
+      .flatMap(({ path, self }) => (rule.faults ? below(path, rule.faults(self)) : [{ path, message: rule.message }]));
+  });
+}
+
+function below(place: string, faults: readonly FieldError[]): FieldError[] {
+  return faults.map(({ path, message }) => {
+    const dot = place === '' || path === '' || path.startsWith('[') ? '' : '.';
+    return { path: `${place}${dot}${path}`, message };
   });
 }
 

@@ -18,6 +18,7 @@ export interface SchemaNode {
   maxLength?: number;
   minItems?: number;
   maxItems?: number;
+  maxProperties?: number;
   minimum?: number;
   maximum?: number;
   'x-kubernetes-list-type'?: string;
@@ -105,10 +106,14 @@ function fits(node: SchemaNode, value: unknown): boolean {
     case 'boolean':
       return typeof value === 'boolean';
     case 'object':
-      return typeof value === 'object' && value !== null && !Array.isArray(value);
+      return typeof value === 'object' && value !== null && !Array.isArray(value) && fitsMapping(node, value);
     default:
       return true;
   }
+}
+
+function fitsMapping({ maxProperties }: SchemaNode, value: object): boolean {
+  return maxProperties === undefined || Object.keys(value).length <= maxProperties;
 }
 
 function fitsText(node: SchemaNode, text: string): boolean {
@@ -142,7 +147,9 @@ export function accepted(node: SchemaNode): string {
     case 'boolean':
       return 'true or false';
     default:
-      return node.properties ? `a mapping with ${Object.keys(node.properties).join(', ')}` : 'a mapping';
+      return node.properties
+        ? `a mapping with ${Object.keys(node.properties).join(', ')}`
+        : `a mapping${between(undefined, node.maxProperties, ' entries')}`;
   }
 }
 
@@ -163,7 +170,7 @@ function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 64 ? `${value.slice(0, 64)}…` : value);
   if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : `a list of ${value.length}`;
   if (value === null) return 'null';
-  return typeof value === 'object' ? 'a mapping' : JSON.stringify(value);
+  return typeof value === 'object' ? `a mapping of ${Object.keys(value).length}` : JSON.stringify(value);
 }
 
 function unknownField(name: string, known: readonly string[]): string {

@@ -102,10 +102,7 @@ class Embedded implements EmbeddedCluster {
     if (options.continue !== undefined)
       return this.#pager.nextPage(plural(kind), { ...options, continue: options.continue });
     const items = this.#table(kind).select(options);
-    return this.#pager.firstPage(
-      { kind: plural(kind), items, resourceVersion: String(this.#version) },
-      options.limit,
-    );
+    return this.#pager.firstPage({ kind: plural(kind), items, resourceVersion: String(this.#version) }, options.limit);
   }
 
   watch<T extends KubeObject>(kind: Kind<T>, options: WatchOptions): AsyncIterable<WatchEvent<T>> {

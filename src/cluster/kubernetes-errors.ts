@@ -35,17 +35,20 @@ const BY_CODE: Readonly<Record<number, ClusterErrorReason>> = {
   422: 'Invalid',
 };
 /** Answers after which a write may have been done: the server, or what stands before it, lost track. */
-const LOST_TRACK = new Set([500, 502, 504]);
+const LOST_TRACK = new Set([500, 502, 503, 504]);
 
 /** `write`: the request would have changed something. */
 export function errorOf({ code, status, retryAfterMs }: Refusal, write: boolean): ClusterError {
   const reason = reasonOf(code, status);
   const fields = reason === 'Invalid' ? fieldsOf(status) : [];
+  // With Retry-After the API server says that it turned the request away before doing anything.
+  const turnedAway = code === 503 && retryAfterMs !== undefined;
+  const outcomeUnknown = write && reason === 'Unavailable' && LOST_TRACK.has(code) && !turnedAway;
   const message = status?.message || `the API server answered with HTTP status ${code}`;
   return new ClusterError(reason, message, {
     ...(fields.length > 0 ? { fields } : {}),
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-    outcomeUnknown: write && LOST_TRACK.has(code),
+    outcomeUnknown,
   });
 }
 
@@ -70,7 +73,7 @@ function fieldsOf(status: Status | undefined): FieldError[] {
   const text = status?.message ?? '';
   const unknown = [...text.matchAll(UNKNOWN_FIELD)].map(([, word, path = '']) => ({
     path,
-    message: `is an ${word} field`,
+    message: word === 'duplicate' ? 'is given twice' : 'is an unknown field',
   }));
   const undeclared = UNDECLARED.exec(text)?.[1];
   const all = [...causes, ...unknown, ...(undeclared ? [{ path: undeclared, message: 'is an unknown field' }] : [])];
@@ -86,7 +89,7 @@ export function namesAbsentObject({ code, status }: Refusal): boolean {
 export function retryAfterOf(headers: IncomingHttpHeaders, status: Status | undefined): number | undefined {
   const header = headers['retry-after']?.trim() ?? '';
   if (/^\d{1,9}$/.test(header)) return Number(header) * 1000;
-  const [at, now] = [Date.parse(header), Date.parse(headers.date ?? '')];
+  const [at, now] = [header.endsWith('GMT') ? Date.parse(header) : Number.NaN, Date.parse(headers.date ?? '')];
   if (!Number.isNaN(at) && !Number.isNaN(now)) return Math.max(0, at - now);
   const seconds = status?.details?.retryAfterSeconds;
   return typeof seconds === 'number' && seconds > 0 ? seconds * 1000 : undefined;

@@ -5,7 +5,8 @@ import { ClusterError } from '../domain/cluster-error.ts';
 import type { Clock, Random } from '../ports.ts';
 import { createGate, type Gate, type Pass } from './kubernetes-gate.ts';
 import { errorOf, type Refusal, retryAfterOf, type Status } from './kubernetes-errors.ts';
-import { type Outgoing, type Reply, type Transport, TransportFailure } from './kubernetes-transport.ts';
+import { type Outgoing, type Reply, TransportFailure } from './kubernetes-exchange.ts';
+import type { Transport } from './kubernetes-transport.ts';
 
 export interface ApiRequest extends Outgoing {
   /** Whether it changes nothing. */

@@ -30,6 +30,12 @@ export function fold(bytes: Address): Address {
   return bytes.length === 16 && bytes.subarray(0, 12).equals(MAPPED) ? bytes.subarray(12) : bytes;
 }
 
+/** Whether the text is an IPv4-mapped IPv6 address, ::ffff:a.b.c.d in any spelling. */
+export function isMappedAddress(text: string): boolean {
+  const bytes = parseExact(text);
+  return bytes !== undefined && fold(bytes).length !== bytes.length;
+}
+
 function parseIpv4(text: string): Address {
   return Buffer.from(text.split('.').map(Number));
 }

@@ -35,6 +35,9 @@ const TYPES: readonly AttributeType[] = [
   { name: 'EMAILADDRESS', oid: OID.emailAddress, max: 255, string: 'ia5' },
 ];
 
+/** Short names of attribute types, upper case. */
+export const ATTRIBUTE_NAMES: readonly string[] = TYPES.map(({ name }) => name);
+
 const BY_OID = new Map(TYPES.map((type) => [type.oid, type]));
 const BY_NAME = new Map(TYPES.map((type) => [type.name, type]));
 /** Bound for attribute types not in the table. */
@@ -44,7 +47,7 @@ const DEFAULT_MAX = 256;
 export function attributeOid(text: string): string | undefined {
   const known = BY_NAME.get(text.toUpperCase());
   if (known) return known.oid;
-  return /^[012](\.(0|[1-9]\d{0,9})){2,12}$/.test(text) && !/^[01]\.[4-9]\d/.test(text) ? text : undefined;
+  return /^[012](\.(0|[1-9]\d{0,9})){2,12}$/.test(text) && !/^[01]\.([4-9]\d|\d{3})/.test(text) ? text : undefined;
 }
 
 /** Short name of an attribute type, or its dotted decimal. */

@@ -32,6 +32,9 @@ export function quote(text: string): string {
 
 /** A DNS name, possibly a wildcard, in normal form. Throws malformed for bad syntax, rejectedIdentifier for a wildcard we never issue. */
 export function parseDnsName(text: string): string {
+  // The Kelvin sign is a k in lower case, and no letter of a name.
+  if (/[^\x20-\x7e]/.test(text))
+    throw new Problem('malformed', `${quote(text)}: labels have letters, digits and inner hyphens`);
   const name = text.toLowerCase();
   if (name === '' || name.length > 253) throw new Problem('malformed', 'a DNS name has 1 to 253 characters');
   if (isIP(name) !== 0) throw new Problem('malformed', `${quote(text)} is an IP address: use identifier type ip`);

@@ -64,7 +64,7 @@ function split(text: string, separator: string): string[] {
 function parseAttribute(text: string): TemplateAttribute {
   const equals = text.indexOf('=');
   if (equals < 0) throw new TemplateError(`${quoted(text)} has no "=": write TYPE=value, and escape commas with "\\"`);
-  const type = text.slice(0, equals).trim();
+  const type = text.slice(0, equals).replace(/^ +| +$/g, '');
   const oid = attributeOid(type);
   if (oid === undefined)
     throw new TemplateError(`${quoted(type)} is no attribute type: use CN, O, OU, L, ST, C and the like`);

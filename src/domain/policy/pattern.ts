@@ -95,13 +95,7 @@ function patternSegments(source: string, syntax: Syntax): { segments: string[] }
   const local = source.slice(0, at);
   if (local === '**') return { error: 'has "**" as local part: write "*"' };
   return {
-    segments: [
-      local,
-      ...source
-        .slice(at + 1)
-        .toLowerCase()
-        .split('.'),
-    ],
+    segments: [local, ...source.slice(at + 1).split('.')],
   };
 }
 
