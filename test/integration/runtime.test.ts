@@ -118,17 +118,16 @@ describeOnApiServer('the runtime', (plane) => {
 
   test('whatever happens to lists and watches: few requests meanwhile, the truth soon after', async () => {
     const home = await namespace('reflected');
-    const kinds = [SecretKind, LeaseKind] as const;
+    const kinds: readonly Kind[] = [SecretKind, LeaseKind];
     const write = async (round: string) => {
       for (const kind of kinds)
-        for (const n of [1, 2, 3])
-          await admin.create<KubeObject>(kind as Kind, { metadata: { namespace: home, name: `${round}-${n}` } });
+        for (const n of [1, 2, 3]) await admin.create(kind, { metadata: { namespace: home, name: `${round}-${n}` } });
     };
     await write('before');
     await write('doomed');
     const all = Object.entries(watchFaults()).map(async ([name, rules]) => {
       const { proxy, cluster } = await behindProxy();
-      const reflectors = kinds.map((kind) => reflect(cluster, kind as Kind));
+      const reflectors = kinds.map((kind) => reflect(cluster, kind));
       await Promise.all(reflectors.map(({ reflector }) => reflector.synced()));
       return { name, rules, proxy, reflectors, from: 0, during: 0 };
     });
@@ -137,12 +136,12 @@ describeOnApiServer('the runtime', (plane) => {
     for (const subject of subjects) subject.from = subject.proxy.requests.length;
     await write('during');
     for (const kind of kinds)
-      for (const n of [1, 2, 3]) await admin.delete(kind as Kind, { namespace: home, name: `doomed-${n}` });
+      for (const n of [1, 2, 3]) await admin.delete(kind, { namespace: home, name: `doomed-${n}` });
     await sleep(FAULT_SECONDS * 1000);
     for (const subject of subjects) subject.during = subject.proxy.requests.length - subject.from;
     for (const { proxy } of subjects) proxy.heal();
     await write('after');
-    const truth = await Promise.all(kinds.map((kind) => admin.list(kind as Kind, { namespace: home })));
+    const truth = await Promise.all(kinds.map((kind) => admin.list(kind, { namespace: home })));
     for (const { name, reflectors, during } of subjects) {
       expect(during, name).toBeLessThanOrEqual(kinds.length * (2 * FAULT_SECONDS + FIRST_REQUESTS));
       for (const [i, { reflector, changes }] of reflectors.entries()) {
@@ -435,7 +434,7 @@ function cases(): [string, Kind, NewObject<KubeObject>][] {
   let n = 0;
   const event = (what: string, more: object, namespaceOf = 'default'): [string, Kind, NewObject<KubeObject>] => [
     `Event: ${what}`,
-    EventKind as unknown as Kind,
+    EventKind,
     {
       metadata: { name: `case.${n++}`, namespace: namespaceOf },
       type: 'Normal',
@@ -451,7 +450,7 @@ function cases(): [string, Kind, NewObject<KubeObject>][] {
   ];
   const lease = (what: string, spec: object): [string, Kind, NewObject<KubeObject>] => [
     `Lease: ${what}`,
-    LeaseKind as unknown as Kind,
+    LeaseKind,
     { metadata: { name: `case.${n++}`, namespace: 'default' }, spec } as NewObject<KubeObject>,
   ];
   const clusterScoped = { apiVersion: 'v1', kind: 'Namespace', name: 'x', uid: 'u' };
