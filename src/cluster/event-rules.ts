@@ -49,9 +49,8 @@ function tooLong(members: JsonObject): FieldError[] {
 
 function regardingErrors(namespace: string | undefined, regarding: unknown): FieldError[] {
   if (!isObject(regarding)) return [{ path: 'regarding', message: 'is required' }];
-  const expected = regarding.namespace ?? 'default';
-  if (namespace === expected) return [];
-  return [{ path: 'regarding.namespace', message: 'must be the namespace of the Event' }];
+  if (namespace === 'default' || regarding.namespace !== undefined) return [];
+  return [{ path: 'regarding.namespace', message: 'is required in an Event outside the namespace default' }];
 }
 
 function seriesErrors(series: unknown): FieldError[] {

@@ -16,6 +16,7 @@ import type { Clock, Cluster, Log, Random } from '../ports.ts';
 import { joinReflectors } from '../runtime/joined-reflector.ts';
 import { joinNamespaces } from '../runtime/partitioned-reflector.ts';
 import { createReflector, type Reflector, type ReflectorDeps } from '../runtime/reflector.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 
 export interface CachesDeps {
   cluster: Cluster;
@@ -26,6 +27,7 @@ export interface CachesDeps {
   clock: Clock;
   random: Random;
   log: Log;
+  metrics: Pick<Metrics, 'reflectors' | 'gauge'>;
 }
 
 const ACCOUNT_INDEXES = {
@@ -34,22 +36,26 @@ const ACCOUNT_INDEXES = {
     spec.externalAccountBinding ? [eabKey(spec.issuerUID, spec.externalAccountBinding.keyID)] : [],
 };
 
-export function createCaches({ cluster, namespace, tenants, clock, random, log }: CachesDeps) {
+export function createCaches({ cluster, namespace, tenants, clock, random, log, metrics }: CachesDeps) {
   const watch = <T extends KubeObject>(
     kind: Kind<T>,
     more: Pick<ReflectorDeps<T>, 'indexes' | 'transform' | 'namespace'> = {},
-  ): Reflector<T> => createReflector({ cluster, clock, random, log, kind, ...more });
+    label = kind.kind,
+  ): Reflector<T> => {
+    const reflector = createReflector({ cluster, clock, random, log, kind, metrics: metrics.reflectors, ...more });
+    metrics.gauge('reflectorAge', { kind: label }, () => reflector.ageSeconds());
+    return reflector;
+  };
   /** In the namespaces that are served, and in `others` wherever those are listed. */
   const watchTenants = <T extends KubeObject>(
     kind: Kind<T>,
     more: Pick<ReflectorDeps<T>, 'indexes' | 'transform'> = {},
     others: readonly string[] = [],
-  ): Reflector<T> =>
-    tenants
-      ? joinNamespaces(
-          new Map([...tenants, ...others].map((name) => [name, watch(kind, { ...more, namespace: name })])),
-        )
-      : watch(kind, more);
+  ): Reflector<T> => {
+    if (!tenants) return watch(kind, more);
+    const inOne = (name: string) => watch(kind, { ...more, namespace: name }, `${kind.kind} in ${name}`);
+    return joinNamespaces(new Map([...tenants, ...others].map((name) => [name, inOne(name)])));
+  };
   const caches = {
     issuers: joinReflectors(watch(ClusterCAIssuerKind), watchTenants(CAIssuerKind)),
     policies: watch(CertificateRequestPolicyKind),

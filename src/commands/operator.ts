@@ -22,6 +22,7 @@ import { createRefuseKey } from '../issuance/forbidden-keys.ts';
 import { createJudge } from '../issuance/judge.ts';
 import { createRecords } from '../issuance/records.ts';
 import type { Audit, Backends, Clock, Cluster, Log, Random, Resolver, SecretReader, Validators } from '../ports.ts';
+import type { Controller } from '../runtime/controller.ts';
 import { createEventRecorder } from '../runtime/event-recorder.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { checkCaa } from '../validators/caa-check.ts';
@@ -103,14 +104,15 @@ export function createOperator(deps: OperatorDeps) {
     policyFault: (policy) => prepare(policy, compileExpression).broken,
     events,
     durations: deps.metrics.reconcileSeconds,
-    showDepth: (controller, read) => deps.metrics.gauge('queueDepth', { controller }, read),
+    queueMetrics: deps.metrics.queues,
+    showQueue: (controller) => showQueue(deps.metrics, controller),
     sweeps: deps.sweeps ?? [],
     collected: deps.metrics.collected,
   });
 
   async function lead(signal: AbortSignal): Promise<void> {
     await controllers.run(filled(signal), signal);
-    await events.close();
+    await events.flush();
   }
 
   return {
@@ -141,6 +143,13 @@ export function createOperator(deps: OperatorDeps) {
       peers?.close();
     },
   };
+}
+
+function showQueue({ gauge }: Metrics, controller: Controller): void {
+  const { name } = controller;
+  gauge('queueDepth', { name }, () => controller.depth());
+  gauge('queueUnfinished', { name }, () => controller.unfinished().seconds);
+  gauge('queueLongest', { name }, () => controller.unfinished().longest);
 }
 
 function countersOf({ requests, requestSeconds, nonces, validations, rateLimited }: Metrics) {

@@ -12,8 +12,7 @@ import { renderPem } from '../domain/encoding.ts';
 import { issuerFields } from '../domain/issuer.ts';
 import { MAX_CHAINS } from '../issuance/chains.ts';
 import type { BackendHealth, Backends, Cache, Clock, Cluster, EventRecorder, Log, ObjectRef } from '../ports.ts';
-import type { Reconciler, Requeue } from '../runtime/controller.ts';
-import { onEach } from '../runtime/reflector.ts';
+import { enqueueEach, type Reconciler, type Requeue } from '../runtime/controller.ts';
 import { instant, writeStatus } from './status.ts';
 
 export const TENANT_ISSUER_RIGHTS: readonly Right[] = [
@@ -79,9 +78,7 @@ export function createCaIssuerReconciler(deps: CaIssuerDeps): Reconciler {
   return {
     reconcile,
     watch(enqueue) {
-      const stopIssuers = onEach(deps.issuers, ({ metadata }, type) => {
-        if (type !== 'DELETED') enqueue(metadata);
-      });
+      const stopIssuers = enqueueEach(deps.issuers, enqueue);
       const stopSecrets = deps.secrets.onChange(({ metadata }) => {
         for (const issuer of deps.issuers.list()) {
           const { namespace = deps.namespace } = issuer.metadata;

@@ -3,8 +3,7 @@ import { type CertificateRequestPolicy, CertificateRequestPolicyKind } from '../
 import type { Right } from '../api/right.ts';
 import { setCondition } from '../domain/conditions.ts';
 import type { Cache, Clock, Cluster, EventRecorder } from '../ports.ts';
-import type { Reconciler } from '../runtime/controller.ts';
-import { onEach } from '../runtime/reflector.ts';
+import { enqueueEach, type Reconciler } from '../runtime/controller.ts';
 import { writeStatus } from './status.ts';
 
 export const POLICY_RIGHTS: readonly Right[] = [
@@ -48,9 +47,6 @@ export function createPolicyReconciler(deps: PolicyDeps): Reconciler {
       if (written && fault !== undefined) deps.events.event(policy, 'Warning', verdict.reason, verdict.message);
       return undefined;
     },
-    watch: (enqueue) =>
-      onEach(deps.policies, ({ metadata }, type) => {
-        if (type !== 'DELETED') enqueue(metadata);
-      }),
+    watch: (enqueue) => enqueueEach(deps.policies, enqueue),
   };
 }

@@ -9,7 +9,7 @@ import type { KubeObject } from '../api/kind.ts';
 import { findCondition } from '../domain/conditions.ts';
 import { issuerKey } from '../domain/issuer.ts';
 import type { Cache } from '../ports.ts';
-import type { Enqueue } from '../runtime/controller.ts';
+import { type Enqueue, enqueueEach } from '../runtime/controller.ts';
 import { onEach } from '../runtime/reflector.ts';
 import { CLAIM_INDEXES, type ClaimReconciler } from './certificate-claim.ts';
 
@@ -40,7 +40,8 @@ export function watchClaims(sources: ClaimSources, targets: Targets): () => void
 function watchThemselves({ claims }: ClaimSources, { enqueue, forget }: Targets): () => void {
   /** Which Secret a claim (uid) named last: whoever waits for that may have it once it names another. */
   const named = new Map<string, string>();
-  return onEach(claims, (claim, type) => {
+  const stopEnqueueing = enqueueEach(claims, enqueue);
+  const stopWatching = onEach(claims, (claim, type) => {
     const { uid, deletionTimestamp } = claim.metadata;
     const [secret = ''] = CLAIM_INDEXES.secret(claim);
     const before = named.get(uid);
@@ -50,12 +51,15 @@ function watchThemselves({ claims }: ClaimSources, { enqueue, forget }: Targets)
       forget(uid);
     } else {
       named.set(uid, secret);
-      enqueue(claim.metadata);
     }
     const freed = leaves ? secret : before !== secret ? before : undefined;
     if (freed === undefined) return;
     for (const rival of claims.byIndex('secret', freed)) if (rival.metadata.uid !== uid) enqueue(rival.metadata);
   });
+  return () => {
+    stopEnqueueing();
+    stopWatching();
+  };
 }
 
 function watchSecrets({ claims, secrets }: ClaimSources, { enqueue }: Targets): () => void {

@@ -22,6 +22,7 @@ import type {
   Random,
 } from '../ports.ts';
 import { type Controller, createController, type Reconciler } from '../runtime/controller.ts';
+import type { WorkQueueMetrics } from '../runtime/work-queue.ts';
 import { createCaIssuerReconciler } from './ca-issuer.ts';
 import { createClaimReconciler } from './certificate-claim.ts';
 import { createPolicyReconciler } from './certificate-request-policy.ts';
@@ -58,8 +59,9 @@ export interface ControllersDeps {
   audit: Audit;
   durations: Histogram;
   collected: Counter;
-  /** Shows how many keys wait for a controller. */
-  showDepth?: (controller: string, read: () => number) => void;
+  queueMetrics?: WorkQueueMetrics;
+  /** Shows how much work a controller has. */
+  showQueue?: (controller: Controller) => void;
   /** Further sweeps of what has served its time, such as sweepEvents where the store does not let Events expire. */
   sweeps?: readonly Sweep[];
 }
@@ -95,7 +97,7 @@ export function createControllers(deps: ControllersDeps): Controllers {
     }),
   }));
   const sweeps = [createGarbage({ ...deps, ...caches }), ...(deps.sweeps ?? [])];
-  for (const { controller } of made) deps.showDepth?.(controller.name, () => controller.depth());
+  for (const { controller } of made) deps.showQueue?.(controller);
 
   return {
     all: made.map(({ controller }) => controller),

@@ -1,9 +1,12 @@
 // Keys that become due later, months later if need be.
 import type { Clock } from '../ports.ts';
 
+/** `normal` for what somebody waits for; `low` for what is there at the start, resyncs and what time brings. */
+export type Priority = 'normal' | 'low';
+
 export interface Delays {
-  /** Of several delays of one key the earliest counts. */
-  add(key: string, ms: number): void;
+  /** Of several delays of one key the earliest counts, and the higher priority. */
+  add(key: string, ms: number, priority: Priority): void;
   remove(key: string): void;
   clear(): void;
   /** As Clock.monotonic; undefined for a key without delay. */
@@ -14,8 +17,8 @@ export interface Delays {
 const LONGEST_SLEEP_MS = 600_000;
 
 /** A key is due when either clock says so: the monotonic one may stand still in suspend, the wall clock may be set back. */
-export function createDelays(clock: Clock, due: (key: string) => void): Delays {
-  const waiting = new Map<string, { monotonic: number; wall: number }>();
+export function createDelays(clock: Clock, due: (key: string, priority: Priority) => void): Delays {
+  const waiting = new Map<string, { monotonic: number; wall: number; priority: Priority }>();
   let sleep: { until: number; stop: AbortController } | undefined;
 
   const left = ({ monotonic, wall }: { monotonic: number; wall: number }) =>
@@ -38,18 +41,21 @@ export function createDelays(clock: Clock, due: (key: string) => void): Delays {
       if (ms > 0) soonest = Math.min(soonest, ms);
       else {
         waiting.delete(key);
-        due(key);
+        due(key, at.priority);
       }
     }
     if (waiting.size > 0) sleepUntil(soonest);
   }
 
   return {
-    add(key, ms) {
-      const at = { monotonic: clock.monotonic() + ms, wall: clock.now().getTime() + ms };
+    add(key, ms, asked) {
       const before = waiting.get(key);
-      if (before && left(before) <= ms) return;
-      waiting.set(key, at);
+      const priority = before?.priority === 'normal' ? 'normal' : asked;
+      if (before && left(before) <= ms) {
+        waiting.set(key, { ...before, priority });
+        return;
+      }
+      waiting.set(key, { monotonic: clock.monotonic() + ms, wall: clock.now().getTime() + ms, priority });
       sleepUntil(Math.min(ms, LONGEST_SLEEP_MS));
     },
     remove: (key) => void waiting.delete(key),

@@ -100,7 +100,7 @@ test('equal events within ten minutes are a series of one Event, written every f
   expect(await counts()).toHaveLength(1);
 });
 
-test('closing writes what a series has come to; one whose Event has expired gets another', async () => {
+test('flushing writes what a series has come to; one whose Event has expired gets another', async () => {
   const { cluster, clock, recorder } = make();
   recorder.event(about('web', 'default'), 'Warning', 'Denied', 'no');
   await recorder.drain();
@@ -109,7 +109,7 @@ test('closing writes what a series has come to; one whose Event has expired gets
   await cluster.delete(EventKind, event.metadata);
   recorder.event(about('web', 'default'), 'Warning', 'Denied', 'no');
   await clock.advance(1_000);
-  await recorder.close();
+  await recorder.flush();
   const { items } = await cluster.list(EventKind);
   expect(items.map(({ series }) => series?.count)).toEqual([2]);
 });
@@ -119,14 +119,14 @@ test('many alike but for their note are combined', async () => {
   for (let n = 0; n < 100; n++) recorder.event(about('web', 'default'), 'Normal', 'Issued', `certificate ${n}`);
   await recorder.drain();
   expect(cluster.writes).toHaveLength(11);
-  await recorder.close();
+  await recorder.flush();
   const combined = (await cluster.list(EventKind)).items.filter(({ note }) => note.startsWith('(combined'));
   expect(combined.map(({ note, series }) => [note, series?.count])).toEqual([
     ['(combined from similar events): certificate 10', 90],
   ]);
   await clock.advance(600_000);
   recorder.event(about('web', 'default'), 'Normal', 'Issued', 'certificate 100');
-  await recorder.close();
+  await recorder.flush();
   expect((await cluster.list(EventKind)).items.map(({ note }) => note)).toContain('certificate 100');
 });
 
@@ -142,7 +142,7 @@ test('an object that talks too much is cut short and gets its say back slowly', 
   expect(cluster.writes).toHaveLength(28);
 });
 
-test('while the API is down there are few attempts; what it takes in the end is there once; closing does not wait for it', async () => {
+test('while the API is down there are few attempts; what it takes in the end is there once; flushing does not wait for it', async () => {
   const { cluster, clock, log, recorder } = make();
   let down = true;
   const attempts: number[] = [];
@@ -161,7 +161,7 @@ test('while the API is down there are few attempts; what it takes in the end is 
   down = true;
   attempts.length = 0;
   for (let n = 50; n < 100; n++) recorder.event(about(`o${n}`, 'default'), 'Normal', 'Issued', 'x');
-  await recorder.close();
+  await recorder.flush();
   expect(attempts).toHaveLength(1);
   expect(cluster.writes).toHaveLength(50);
 });

@@ -27,10 +27,10 @@ export interface EventRecorderDeps {
 }
 
 export interface DrainableEventRecorder extends EventRecorder {
-  /** Resolves when all that is to be written by now has been written or given up; series that go on are not. */
+  /** Resolves when all that waits has been written, or given up where the API does not take it at once. */
   drain(): Promise<void>;
-  /** Writes series as they stand too, each once, and gives up what the API does not take at once. */
-  close(): Promise<void>;
+  /** Writes series that went on as they stand now, then drains. */
+  flush(): Promise<void>;
 }
 
 /** reportingController of every Event this program writes. */
@@ -56,13 +56,12 @@ export function createEventRecorder(deps: EventRecorderDeps): DrainableEventReco
     pending.clear();
   }
 
-  function writeSoon(): void {
+  async function writeLater(): Promise<void> {
     if (timer) return;
     timer = true;
-    void clock.sleep(SERIES_MS).then(() => {
-      timer = false;
-      writePending();
-    });
+    await clock.sleep(SERIES_MS);
+    timer = false;
+    writePending();
   }
 
   return {
@@ -71,39 +70,24 @@ export function createEventRecorder(deps: EventRecorderDeps): DrainableEventReco
       if (correlated?.kind === 'new') writer.write(regarding, correlated.series);
       if (correlated?.kind !== 'more') return;
       pending.set(correlated.series, regarding);
-      writeSoon();
+      void writeLater();
     },
     drain: () => writer.drained(),
-    async close() {
-      writer.hurry();
+    async flush() {
       writePending();
       await writer.drained();
     },
   };
 }
 
+/** Writes Events one after the other: they are the least urgent of writes. */
 function createWriter(deps: EventRecorderDeps) {
-  const { cluster, clock, random, log } = deps;
+  const { clock, random, log } = deps;
+  const write = createWrite(deps);
   const waiting: { regarding: KubeObject; series: Series }[] = [];
-  const stored = new WeakMap<Series, Event>();
-  const hurry = new AbortController();
-  let working: Promise<void> | undefined;
-
-  async function write(regarding: KubeObject, series: Series): Promise<void> {
-    const { count, lastAt } = series;
-    const more = count > 1 ? { series: { count, lastObservedTime: renderMicroTime(lastAt) } } : {};
-    const before = stored.get(series);
-    if (before) {
-      try {
-        stored.set(series, await cluster.replace(EventKind, { ...before, ...more }));
-        return;
-      } catch (error) {
-        // Events live an hour.
-        if (!isClusterError(error, 'NotFound')) throw error;
-      }
-    }
-    stored.set(series, await cluster.create(EventKind, { ...eventObject(deps, regarding, series), ...more }));
-  }
+  let hurry = new AbortController();
+  let idle = true;
+  let last: Promise<void> = Promise.resolve();
 
   async function attempt(regarding: KubeObject, series: Series): Promise<void> {
     for (let attempts = 1; ; attempts++) {
@@ -127,23 +111,49 @@ function createWriter(deps: EventRecorderDeps) {
     }
   }
 
-  /** One after the other: Events are the least urgent of writes. */
   async function work(): Promise<void> {
     for (let next = waiting.shift(); next; next = waiting.shift()) await attempt(next.regarding, next.series);
-    working = undefined;
+    idle = true;
   }
 
   return {
     write(regarding: KubeObject, series: Series): void {
       if (waiting.length >= BACKLOG) return;
       waiting.push({ regarding, series });
+      if (!idle) return;
+      idle = false;
       // Not before the caller's turn is over.
-      working ??= Promise.resolve().then(work);
+      last = Promise.resolve().then(work);
     },
-    hurry: () => hurry.abort(),
     async drained(): Promise<void> {
-      while (working) await working;
+      hurry.abort();
+      for (let seen: Promise<void> | undefined; seen !== last; ) {
+        seen = last;
+        await seen;
+      }
+      hurry = new AbortController();
     },
+  };
+}
+
+/** Writes a series as it stands: its Event, or how often that has happened. */
+function createWrite(deps: EventRecorderDeps): (regarding: KubeObject, series: Series) => Promise<void> {
+  const { cluster } = deps;
+  const stored = new WeakMap<Series, Event>();
+  return async (regarding, series) => {
+    const { count, lastAt } = series;
+    const more = count > 1 ? { series: { count, lastObservedTime: renderMicroTime(lastAt) } } : {};
+    const before = stored.get(series);
+    if (before) {
+      try {
+        stored.set(series, await cluster.replace(EventKind, { ...before, ...more }));
+        return;
+      } catch (error) {
+        // Events live an hour.
+        if (!isClusterError(error, 'NotFound')) throw error;
+      }
+    }
+    stored.set(series, await cluster.create(EventKind, { ...eventObject(deps, regarding, series), ...more }));
   };
 }
 

@@ -22,7 +22,7 @@ function stand(identity: string, world: ReturnType<typeof createFakeStore>, wind
   const lead = async (signal: AbortSignal) => {
     notes.push(`leads at ${at()}`);
     await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
-    notes.push(`told at ${at()}: ${String((signal.reason as Error).message)}`);
+    notes.push(`told at ${at()}: ${(signal.reason as Error).message}`);
     if (windDownMs > 0) await candidate.clock.sleep(windDownMs);
     notes.push(`ended at ${at()}`);
   };
@@ -126,6 +126,18 @@ test('with the API failing or too slow the work is told to end 10 s after the la
     expect(a.words().at(-1)).toBe('leads');
     await a.stop();
   }
+});
+
+test('the time of a lease counts from when its renewal was asked for, not from the answer', async () => {
+  const world = createFakeStore();
+  const a = stand('a', world);
+  await settle();
+  a.way = { ...OPEN_WAY, afterMs: 4_900 };
+  await world.clock.advance(7_200);
+  a.way = { ...OPEN_WAY, outcome: 'fails' };
+  await world.clock.advance(20_000);
+  expect(a.notes.slice(0, 2)).toEqual(['leads at 0', 'told at 12: the lease was not renewed in time']);
+  await a.stop();
 });
 
 test('an answer that is lost costs nothing: what was written is read again', async () => {

@@ -1,9 +1,9 @@
 // Which of several processes does the work that only one may do. Built on a Lease; safe as long as monotonic clocks run at about
 // the same rate, whatever the wall clocks say. It saves double work, and is no lock on what is written: that is what
 // resourceVersions, atomic creates and the fence (fenced-cluster.ts) are for.
-import type { Clock, Cluster, Log, Random } from '../ports.ts';
+import type { Clock, Cluster, Fields, Log, Random } from '../ports.ts';
 import { fraction } from './back-off.ts';
-import { createLeaseLock } from './lease-lock.ts';
+import { createLeaseLock, type LeaseLock } from './lease-lock.ts';
 
 export interface LeaderElection {
   /**
@@ -41,91 +41,117 @@ const WIND_DOWN_MS = 30_000;
 
 /** Throws where the timings cannot keep two from leading at once. */
 export function createLeaderElection(deps: LeaderElectionDeps): LeaderElection {
-  const { clock, random, log, name, identity, timings = TIMINGS } = deps;
-  const { leaseDurationMs, renewDeadlineMs, retryPeriodMs } = timings;
-  if (!(leaseDurationMs > renewDeadlineMs && renewDeadlineMs > 1.5 * retryPeriodMs && retryPeriodMs > 0))
-    throw new Error(
-      'leader election: the lease must outlast the renew deadline, and that one and a half retry periods',
-    );
+  const { clock, log, name, identity } = deps;
+  const timings = checked(deps.timings ?? TIMINGS);
+  const { leaseDurationMs, renewDeadlineMs } = timings;
   const lock = createLeaseLock({ ...deps, leaseDurationMs, requestMs: renewDeadlineMs / 2 });
   const about = { lease: name, identity };
+  const candidate: CandidateDeps = { ...deps, lock, timings, about };
   let term: Term | undefined;
-
-  const pause = (jitter: number, signal: AbortSignal) =>
-    clock.sleep(retryPeriodMs * (1 + jitter * fraction(random)), signal).catch(() => undefined);
-
-  /** When the request began that won the lease; undefined once aborted. */
-  async function campaign(signal: AbortSignal): Promise<number | undefined> {
-    while (!signal.aborted) {
-      const began = clock.monotonic();
-      const won = await lock.attempt().catch((error: unknown) => {
-        log.debug({ ...about, error }, 'the lease could not be asked for');
-        return false;
-      });
-      if (won && clock.monotonic() - began < renewDeadlineMs) return began;
-      await pause(0.5, signal);
-    }
-    return undefined;
-  }
-
-  async function reign(lead: (signal: AbortSignal) => Promise<void>, current: Term): Promise<void> {
-    const over = new AbortController();
-    const keeping = [renew(current, over.signal), guard(current, over.signal)];
-    try {
-      await lead(current.signal);
-      if (!current.signal.aborted) log.warn(about, 'the work of the leader ended by itself');
-    } catch (error) {
-      if (!current.signal.aborted) log.error({ ...about, error }, 'the work of the leader failed');
-    }
-    over.abort();
-    await Promise.all(keeping);
-  }
-
-  /** Renews until the work has ended, also after it was told to: nobody else should begin while it goes on. */
-  async function renew(current: Term, over: AbortSignal): Promise<void> {
-    for (;;) {
-      await pause(0.1, over);
-      if (over.aborted || current.endingForMs() > WIND_DOWN_MS) return;
-      const began = clock.monotonic();
-      // A process that stood still finds out before it asks.
-      current.holds();
-      try {
-        if (await lock.attempt()) current.renewed(began);
-        else return current.end('another holds the lease');
-      } catch (error) {
-        log.warn({ ...about, error }, 'the lease was not renewed');
-      }
-    }
-  }
-
-  /** Ends the term when its time is over. */
-  async function guard(current: Term, over: AbortSignal): Promise<void> {
-    const sleep = (ms: number) => clock.sleep(ms, over).catch(() => undefined);
-    while (!over.aborted && current.holds()) await sleep(current.leftMs());
-    await sleep(leaseDurationMs - renewDeadlineMs);
-    if (!over.aborted) log.error(about, 'the work goes on although the lease may have lapsed');
-  }
 
   return {
     isLeader: () => term?.holds() ?? false,
     async run(lead, signal) {
       for (;;) {
-        const began = await campaign(signal);
+        const began = await campaign(candidate, signal);
         if (began === undefined || signal.aborted) break;
         log.info(about, 'leading');
         term = createTerm(clock, began, renewDeadlineMs);
         const stop = term.stop;
         signal.addEventListener('abort', stop, { once: true });
-        await reign(lead, term);
+        await reign(candidate, lead, term);
         signal.removeEventListener('abort', stop);
         term = undefined;
         log.info(about, 'no longer leading');
         await lock.release();
-        await pause(0.5, signal);
+        await pause(candidate, 0.5, signal);
       }
       await lock.release();
     },
   };
+}
+
+function checked(timings: ElectionTimings): ElectionTimings {
+  const { leaseDurationMs, renewDeadlineMs, retryPeriodMs } = timings;
+  if (!(leaseDurationMs > renewDeadlineMs && renewDeadlineMs > 1.5 * retryPeriodMs && retryPeriodMs > 0))
+    throw new Error(
+      'leader election: the lease must outlast the renew deadline, and that one and a half retry periods',
+    );
+  return timings;
+}
+
+interface CandidateDeps {
+  clock: Clock;
+  random: Random;
+  log: Log;
+  lock: LeaseLock;
+  timings: ElectionTimings;
+  about: Fields;
+}
+
+/** A retry period, and up to `jitter` of one more; shorter when aborted. */
+async function pause({ clock, random, timings }: CandidateDeps, jitter: number, signal: AbortSignal): Promise<void> {
+  await clock.sleep(timings.retryPeriodMs * (1 + jitter * fraction(random)), signal).catch(() => undefined);
+}
+
+/** When the request began that won the lease; undefined once aborted. */
+async function campaign(candidate: CandidateDeps, signal: AbortSignal): Promise<number | undefined> {
+  const { clock, log, lock, timings, about } = candidate;
+  while (!signal.aborted) {
+    const began = clock.monotonic();
+    const won = await lock.attempt().catch((error: unknown) => {
+      log.debug({ ...about, error }, 'the lease could not be asked for');
+      return false;
+    });
+    if (won && clock.monotonic() - began < timings.renewDeadlineMs) return began;
+    await pause(candidate, 0.5, signal);
+  }
+  return undefined;
+}
+
+/** Has the work done, and keeps the lease meanwhile; resolves when the work has ended. */
+async function reign(
+  candidate: CandidateDeps,
+  lead: (signal: AbortSignal) => Promise<void>,
+  term: Term,
+): Promise<void> {
+  const { log, about } = candidate;
+  const over = new AbortController();
+  const keeping = [renew(candidate, term, over.signal), guard(candidate, term, over.signal)];
+  try {
+    await lead(term.signal);
+    if (!term.signal.aborted) log.warn(about, 'the work of the leader ended by itself');
+  } catch (error) {
+    if (!term.signal.aborted) log.error({ ...about, error }, 'the work of the leader failed');
+  }
+  over.abort();
+  await Promise.all(keeping);
+}
+
+/** Renews until the work has ended, also after it was told to: nobody else should begin while it goes on. */
+async function renew(candidate: CandidateDeps, term: Term, over: AbortSignal): Promise<void> {
+  const { clock, log, lock, about } = candidate;
+  for (;;) {
+    await pause(candidate, 0.1, over);
+    if (over.aborted || term.endingForMs() > WIND_DOWN_MS) return;
+    const began = clock.monotonic();
+    // A process that stood still finds out before it asks.
+    term.holds();
+    try {
+      if (await lock.attempt()) term.renewed(began);
+      else return term.end('another holds the lease');
+    } catch (error) {
+      log.warn({ ...about, error }, 'the lease was not renewed');
+    }
+  }
+}
+
+/** Ends the term when its time is over. */
+async function guard({ clock, log, timings, about }: CandidateDeps, term: Term, over: AbortSignal): Promise<void> {
+  const sleep = (ms: number) => clock.sleep(ms, over).catch(() => undefined);
+  while (!over.aborted && term.holds()) await sleep(term.leftMs());
+  await sleep(timings.leaseDurationMs - timings.renewDeadlineMs);
+  if (!over.aborted) log.error(about, 'the work goes on although the lease may have lapsed');
 }
 
 interface Term {

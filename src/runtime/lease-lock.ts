@@ -41,53 +41,17 @@ export interface LeaseLock {
   release(): Promise<void>;
 }
 
-/** A record as it was first seen. */
-interface Sight {
-  /** What tells one record from another; empty for no Lease. */
-  record: string;
-  holder: string;
-  /** Clock.monotonic when it was first seen so. */
-  since: number;
-  /** How long it must stay so before it is void. */
-  lastsMs: number;
-}
-
 export function createLeaseLock(deps: LeaseLockDeps): LeaseLock {
-  const { clock, log, identity } = deps;
-  const { namespace, name } = deps;
+  const { clock, log, identity, namespace, name } = deps;
   const api = boundedCalls(deps);
+  const observer = createObserver(deps);
   /** The Lease as we last wrote it, unless somebody has written since. */
   let ours: Lease | undefined;
-  let sight: Sight = { record: '', holder: '', since: 0, lastsMs: 0 };
-
-  function see(lease: Lease | undefined): void {
-    const record = lease ? `${lease.metadata.uid} ${JSON.stringify(lease.spec ?? {})}` : '';
-    if (record === sight.record) return;
-    const holder = lease?.spec?.holderIdentity ?? '';
-    const othersMs = Math.max(deps.leaseDurationMs, (lease?.spec?.leaseDurationSeconds ?? 0) * 1000);
-    // Whoever held a Lease that was deleted may not know it yet: its time is waited for all the same.
-    const lastsMs = lease ? (holder === '' || holder === identity ? 0 : othersMs) : sight.lastsMs;
-    sight = { record, holder, since: clock.monotonic(), lastsMs };
-  }
-
-  function taken(lease: Lease | undefined): NonNullable<Lease['spec']> {
-    const before = lease?.spec ?? {};
-    const mine = before.holderIdentity === identity;
-    const now = renderMicroTime(clock.now());
-    return {
-      ...before,
-      holderIdentity: identity,
-      leaseDurationSeconds: Math.ceil(deps.leaseDurationMs / 1000),
-      acquireTime: mine ? (before.acquireTime ?? now) : now,
-      renewTime: now,
-      leaseTransitions: (before.leaseTransitions ?? 0) + (mine || !lease ? 0 : 1),
-    };
-  }
 
   async function take(lease: Lease | undefined): Promise<true> {
-    const spec = taken(lease);
+    const spec = takenSpec(deps, lease);
     ours = lease ? await api.replace({ ...lease, spec }) : await api.create({ metadata: { namespace, name }, spec });
-    see(ours);
+    observer.see(ours);
     return true;
   }
 
@@ -107,18 +71,15 @@ export function createLeaseLock(deps: LeaseLockDeps): LeaseLock {
     async attempt() {
       if (await renew()) return true;
       const lease = await api.get();
-      see(lease);
-      if (clock.monotonic() - sight.since < sight.lastsMs) return false;
-      return take(lease);
+      return observer.see(lease) ? take(lease) : false;
     },
     async release() {
       for (let tries = 0; ours && tries < 2; tries++) {
-        const { spec = {} } = ours;
-        const now = renderMicroTime(clock.now());
+        const renewTime = renderMicroTime(clock.now());
         try {
           await api.replace({
             ...ours,
-            spec: { ...spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime: now },
+            spec: { ...ours.spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime },
           });
           ours = undefined;
         } catch (error) {
@@ -130,6 +91,46 @@ export function createLeaseLock(deps: LeaseLockDeps): LeaseLock {
       }
       ours = undefined;
     },
+  };
+}
+
+/** Judges by when a record was first seen whether it still binds. */
+function createObserver({ clock, identity, leaseDurationMs }: LeaseLockDeps) {
+  /** Empty for no Lease. */
+  let record = '';
+  /** Clock.monotonic when it was first seen, and how long it must stay as it is before it is void. */
+  let [since, lastsMs] = [0, 0];
+  return {
+    /** Whether we may take the lease, or hold it already. */
+    see(lease: Lease | undefined): boolean {
+      const seen = lease ? `${lease.metadata.uid} ${JSON.stringify(lease.spec ?? {})}` : '';
+      if (seen !== record) {
+        record = seen;
+        since = clock.monotonic();
+        const { holderIdentity: holder = '', leaseDurationSeconds = 0 } = lease?.spec ?? {};
+        // Whoever held a Lease that was deleted may not know it yet: its time is waited for all the same.
+        if (lease)
+          lastsMs = holder === '' || holder === identity ? 0 : Math.max(leaseDurationMs, leaseDurationSeconds * 1000);
+      }
+      return clock.monotonic() - since >= lastsMs;
+    },
+  };
+}
+
+function takenSpec(
+  { clock, identity, leaseDurationMs }: LeaseLockDeps,
+  lease: Lease | undefined,
+): NonNullable<Lease['spec']> {
+  const before = lease?.spec ?? {};
+  const mine = before.holderIdentity === identity;
+  const now = renderMicroTime(clock.now());
+  return {
+    ...before,
+    holderIdentity: identity,
+    leaseDurationSeconds: Math.ceil(leaseDurationMs / 1000),
+    acquireTime: mine ? (before.acquireTime ?? now) : now,
+    renewTime: now,
+    leaseTransitions: (before.leaseTransitions ?? 0) + (mine || !lease ? 0 : 1),
   };
 }
 

@@ -35,10 +35,47 @@ const PAGE = 500;
 const DELETED = 4096;
 
 export function createFeed<T extends KubeObject>(deps: FeedDeps<T>): Feed {
-  const { cluster, kind, store, tell, heard } = deps;
+  const { cluster, kind, heard } = deps;
   const scope = deps.namespace === undefined ? {} : { namespace: deps.namespace };
+  const copy = createCopy(deps);
+  return {
+    async list() {
+      const present = new Set<string>();
+      let next: string | undefined;
+      // The version of the first page: what changed while the pages were read is then seen again by the watch.
+      let version: string | undefined;
+      do {
+        const token = next === undefined ? {} : { continue: next };
+        const page = await cluster.list(kind, { ...scope, limit: PAGE, ...token });
+        heard();
+        for (const item of page.items) {
+          present.add(item.metadata.uid);
+          copy.put(item);
+        }
+        version ??= page.resourceVersion;
+        next = page.continue;
+      } while (next !== undefined);
+      copy.keepOnly(present);
+      return version;
+    },
+    async *watch(resourceVersion, signal) {
+      let resume = resourceVersion;
+      for await (const event of cluster.watch(kind, { ...scope, resourceVersion, signal })) {
+        heard();
+        const version = event.type === 'BOOKMARK' ? event.resourceVersion : event.object.metadata.resourceVersion;
+        if (event.type === 'DELETED') copy.remove(event.object);
+        else if (event.type !== 'BOOKMARK') copy.putIfNews(event.object);
+        if (!isOlder(version, resume)) resume = version;
+        yield resume;
+      }
+    },
+  };
+}
+
+/** The store, and who is told of its changes. */
+function createCopy<T extends KubeObject>({ store, tell, transform }: FeedDeps<T>) {
   const deleted = new Map<string, true>();
-  const keep = (object: T) => freeze(deps.transform ? deps.transform(object) : object);
+  const keep = (object: T) => freeze(transform ? transform(object) : object);
 
   function put(object: T): void {
     const kept = keep(object);
@@ -50,58 +87,28 @@ export function createFeed<T extends KubeObject>(deps: FeedDeps<T>): Feed {
     else tell(kept, 'ADDED');
   }
 
-  function putIfNews(object: T): void {
-    const { uid, resourceVersion } = object.metadata;
-    const before = store.get(object.metadata);
-    if (deleted.has(uid) || (before && isOlder(resourceVersion, before.metadata.resourceVersion))) return;
-    put(object);
-  }
-
-  function remove(object: T): void {
-    const { uid } = object.metadata;
-    remember(deleted, uid, true, DELETED);
-    if (store.get(object.metadata)?.metadata.uid !== uid) return;
-    store.delete(object.metadata);
-    tell(keep(object), 'DELETED');
-  }
-
   return {
-    async list() {
+    put,
+    putIfNews(object: T): void {
+      const { uid, resourceVersion } = object.metadata;
+      const before = store.get(object.metadata);
+      if (deleted.has(uid) || (before && isOlder(resourceVersion, before.metadata.resourceVersion))) return;
+      put(object);
+    },
+    remove(object: T): void {
+      const { uid } = object.metadata;
+      remember(deleted, uid, true, DELETED);
+      if (store.get(object.metadata)?.metadata.uid !== uid) return;
+      store.delete(object.metadata);
+      tell(keep(object), 'DELETED');
+    },
+    /** After a list: what is not among these uids is gone, and nothing is remembered against what is. */
+    keepOnly(present: ReadonlySet<string>): void {
       deleted.clear();
-      const present = new Set<string>();
-      let next: string | undefined;
-      // The version of the first page: what changed while the pages were read is then seen again by the watch.
-      let version: string | undefined;
-      do {
-        const page = await cluster.list(kind, {
-          ...scope,
-          limit: PAGE,
-          ...(next === undefined ? {} : { continue: next }),
-        });
-        heard();
-        for (const item of page.items) {
-          present.add(item.metadata.uid);
-          put(item);
-        }
-        version ??= page.resourceVersion;
-        next = page.continue;
-      } while (next !== undefined);
       for (const old of store.list()) {
         if (present.has(old.metadata.uid)) continue;
         store.delete(old.metadata);
         tell(old, 'DELETED');
-      }
-      return version;
-    },
-    async *watch(resourceVersion, signal) {
-      let resume = resourceVersion;
-      for await (const event of cluster.watch(kind, { ...scope, resourceVersion, signal })) {
-        heard();
-        const version = event.type === 'BOOKMARK' ? event.resourceVersion : event.object.metadata.resourceVersion;
-        if (event.type === 'DELETED') remove(event.object);
-        else if (event.type !== 'BOOKMARK') putIfNews(event.object);
-        if (!isOlder(version, resume)) resume = version;
-        yield resume;
       }
     },
   };

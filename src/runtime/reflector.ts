@@ -145,40 +145,51 @@ async function follow(
   deps: FollowerDeps,
   start: { resourceVersion: string; signal: AbortSignal; moved: () => void },
 ): Promise<void> {
-  const { clock, random, log, metrics, relistMs = RELIST_MS } = deps;
-  const { kind } = deps.kind;
-  const { signal } = start;
+  const { clock, random, relistMs = RELIST_MS } = deps;
+  const { signal, moved } = start;
   const listAt = clock.monotonic() + relistMs * (1 + fraction(random) / 10);
-  let { resourceVersion } = start;
+  let from = start.resourceVersion;
   for (let failures = 0; !signal.aborted && clock.monotonic() < listAt; ) {
     const began = clock.monotonic();
-    const from = resourceVersion;
-    const watch = superviseWatch(deps, listAt, signal);
-    let failure: unknown;
-    metrics?.watches.inc({ kind });
-    try {
-      for await (const version of deps.feed.watch(from, watch.signal)) {
-        resourceVersion = version;
-        start.moved();
-      }
-    } catch (error) {
-      if (signal.aborted) return;
-      if (isClusterError(error, 'Expired')) throw error;
-      failure = error;
-    } finally {
-      watch.over();
-    }
-    if (watch.stalled()) log.debug({ kind }, 'a watch was silent: making it anew');
-    else if (failure !== undefined) log.warn({ kind, error: failure, failures }, 'a watch broke');
-    if (watch.stalled() || failure !== undefined)
-      metrics?.restarts.inc({ kind, reason: watch.stalled() ? 'stalled' : 'watch' });
+    const { version, failure } = await watchOnce(deps, { from, listAt, signal, moved });
+    if (signal.aborted) return;
     const lived = clock.monotonic() - began;
     // A watch that ends at once must not become a busy loop, however it ended and whatever it brought.
     if (lived >= GOOD_WATCH_MS) failures = 0;
-    else if (resourceVersion === from) failures++;
+    else if (version === from) failures++;
     else failures = lived >= SHORT_WATCH_MS ? 0 : 1;
+    from = version;
     if (failures > 0) await pause(deps, { failures, error: failure, signal });
   }
+}
+
+/** One watch, to its end: the version from which to resume, and why it broke, if it did. Throws Expired. */
+async function watchOnce(
+  deps: FollowerDeps,
+  { from, listAt, signal, moved }: { from: string; listAt: number; signal: AbortSignal; moved: () => void },
+): Promise<{ version: string; failure?: unknown }> {
+  const { log, metrics } = deps;
+  const { kind } = deps.kind;
+  const watch = superviseWatch(deps, listAt, signal);
+  let version = from;
+  metrics?.watches.inc({ kind });
+  try {
+    for await (version of deps.feed.watch(from, watch.signal)) moved();
+  } catch (failure) {
+    if (isClusterError(failure, 'Expired')) throw failure;
+    if (!watch.signal.aborted) {
+      log.warn({ kind, error: failure }, 'a watch broke');
+      metrics?.restarts.inc({ kind, reason: 'watch' });
+      return { version, failure };
+    }
+  } finally {
+    watch.over();
+  }
+  if (watch.stalled()) {
+    log.debug({ kind }, 'a watch was silent: making it anew');
+    metrics?.restarts.inc({ kind, reason: 'stalled' });
+  }
+  return { version };
 }
 
 /** Resolves after the back-off, or what the API asked for if that is longer, or at once when aborted. */

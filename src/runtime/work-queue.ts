@@ -2,12 +2,10 @@
 // again if it was added while worked on.
 import type { Clock, Counter, Histogram, Random } from '../ports.ts';
 import { type BackOff, backOff, createBucket, type Rate } from './back-off.ts';
-import { createDelays } from './delays.ts';
-
-/** `normal` for what somebody waits for; `low` for what is there at the start, resyncs and what time brings: taken when nothing else waits. */
-export type Priority = 'normal' | 'low';
+import { createDelays, type Priority } from './delays.ts';
 
 export interface AddOptions {
+  /** `low` is taken when nothing else waits. */
   priority?: Priority;
   /** Milliseconds from now; of several delays of one key the earliest counts. */
   afterMs?: number;
@@ -69,50 +67,24 @@ const RETRY: BackOff = { baseMs: 50, maxMs: 300_000 };
 const OVERALL: Rate = { perSecond: 10, burst: 100 };
 
 export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
-  const { clock, random, retry = RETRY, metrics } = deps;
-  const labels = { name: deps.name ?? '' };
+  const { clock, random, retry = RETRY } = deps;
   const line = createLine();
   const overall = createBucket(clock, deps.overall ?? OVERALL);
-  /** Since when, as Clock.monotonic. */
-  const working = new Map<string, number>();
-  const queuedAt = new Map<string, number>();
+  const measures = createMeasures(deps);
+  const { working } = measures;
   /** Added while worked on. */
   const dirty = new Map<string, Priority>();
   const failures = new Map<string, number>();
-  /** Of delayed keys. */
-  const priorities = new Map<string, Priority>();
-  let idlers: (() => void)[] = [];
-  const delays = createDelays(clock, (key) => add(key, { priority: priorities.get(key) ?? 'normal' }));
-  const busy = () => line.length() > 0 || working.size > 0;
+  const idlers = createIdlers(() => line.length() > 0 || working.size > 0);
+  const delays = createDelays(clock, (key, priority) => add(key, { priority }));
 
   function add(key: string, { priority = 'normal', afterMs = 0, fresh = false }: AddOptions = {}): void {
     if (fresh) failures.delete(key);
-    if (afterMs > 0) {
-      if (priorities.get(key) !== 'normal' || delays.dueOf(key) === undefined) priorities.set(key, priority);
-      return delays.add(key, afterMs);
-    }
+    if (afterMs > 0) return delays.add(key, afterMs, priority);
     delays.remove(key);
-    priorities.delete(key);
-    if (!working.has(key)) put(key, priority);
-    else if (dirty.get(key) !== 'normal') {
-      if (!dirty.has(key)) metrics?.adds.inc(labels);
-      dirty.set(key, priority);
-    }
-  }
-
-  function put(key: string, priority: Priority): void {
-    if (!queuedAt.has(key)) {
-      queuedAt.set(key, clock.monotonic());
-      if (!dirty.delete(key)) metrics?.adds.inc(labels);
-    }
-    line.put(key, priority);
-  }
-
-  function taken(key: string): void {
-    const now = clock.monotonic();
-    metrics?.queueSeconds.observe(labels, (now - (queuedAt.get(key) ?? now)) / 1000);
-    queuedAt.delete(key);
-    working.set(key, now);
+    measures.added(key);
+    if (!working.has(key)) line.put(key, priority);
+    else if (dirty.get(key) !== 'normal') dirty.set(key, priority);
   }
 
   return {
@@ -120,38 +92,75 @@ export function createWorkQueue(deps: WorkQueueDeps): WorkQueue {
     retry(key, { minimumMs = 0, backOff: own = retry } = {}) {
       const count = (failures.get(key) ?? 0) + 1;
       failures.set(key, count);
-      metrics?.retries.inc(labels);
+      measures.retried();
       add(key, { afterMs: Math.max(1, minimumMs, backOff(own, count, random), overall.reserve()) });
     },
     forget: (key) => void failures.delete(key),
-    take: (signal) => line.take(signal, taken),
+    take: (signal) => line.take(signal, measures.taken),
     done(key) {
-      const now = clock.monotonic();
-      metrics?.workSeconds.observe(labels, (now - (working.get(key) ?? now)) / 1000);
-      working.delete(key);
+      measures.done(key);
       const priority = dirty.get(key);
-      if (priority) put(key, priority);
-      if (busy()) return;
-      for (const resolve of idlers) resolve();
-      idlers = [];
+      dirty.delete(key);
+      if (priority) line.put(key, priority);
+      idlers.tell();
     },
-    idle() {
-      if (!busy()) return Promise.resolve();
-      const { promise, resolve } = Promise.withResolvers<void>();
-      idlers.push(resolve);
-      return promise;
-    },
-    busy,
+    idle: () => idlers.wait(),
+    busy: () => idlers.busy(),
     clear() {
-      line.clear();
-      delays.clear();
-      for (const map of [queuedAt, dirty, failures, priorities]) map.clear();
+      for (const part of [line, delays, dirty, failures, measures]) part.clear();
+      idlers.tell();
     },
     depth: () => line.length(),
     dueOf: (key) => delays.dueOf(key),
+    unfinished: () => measures.unfinished(),
+  };
+}
+
+/** Those who wait for there to be nothing to do. */
+function createIdlers(busy: () => boolean) {
+  let waiting: (() => void)[] = [];
+  return {
+    busy,
+    wait(): Promise<void> {
+      if (!busy()) return Promise.resolve();
+      const { promise, resolve } = Promise.withResolvers<void>();
+      waiting.push(resolve);
+      return promise;
+    },
+    tell(): void {
+      if (busy()) return;
+      for (const resolve of waiting) resolve();
+      waiting = [];
+    },
+  };
+}
+
+/** Times of what is queued (or is to be again) and of what is worked on, as Clock.monotonic. */
+function createMeasures({ clock, name = '', metrics }: WorkQueueDeps) {
+  const labels = { name };
+  const queuedAt = new Map<string, number>();
+  const working = new Map<string, number>();
+  const secondsSince = (since: number | undefined) => (since === undefined ? 0 : (clock.monotonic() - since) / 1000);
+  return {
+    working: working as ReadonlyMap<string, number>,
+    added(key: string): void {
+      if (queuedAt.has(key)) return;
+      queuedAt.set(key, clock.monotonic());
+      metrics?.adds.inc(labels);
+    },
+    retried: () => metrics?.retries.inc(labels),
+    taken(this: void, key: string): void {
+      metrics?.queueSeconds.observe(labels, secondsSince(queuedAt.get(key)));
+      queuedAt.delete(key);
+      working.set(key, clock.monotonic());
+    },
+    done(key: string): void {
+      metrics?.workSeconds.observe(labels, secondsSince(working.get(key)));
+      working.delete(key);
+    },
+    clear: () => queuedAt.clear(),
     unfinished() {
-      const now = clock.monotonic();
-      const seconds = [...working.values()].map((since) => (now - since) / 1000);
+      const seconds = [...working.values()].map(secondsSince);
       return { seconds: seconds.reduce((sum, one) => sum + one, 0), longest: Math.max(0, ...seconds) };
     },
   };

@@ -51,10 +51,14 @@ test('two sets of metrics share nothing', async () => {
 test('a gauge is read when asked; the event loop shows how late it runs', async () => {
   const metrics = createMetrics();
   let depth = 1;
-  metrics.gauge('queueDepth', { controller: 'certificate-claim' }, () => depth);
+  metrics.gauge('queueDepth', { name: 'certificate-claim' }, () => depth);
+  metrics.gauge('queueDepth', { name: 'ca-issuer' }, () => 3);
+  metrics.gauge('reflectorAge', { kind: 'Secret' }, () => 0.5);
   depth = 7;
   const text = await lines(metrics);
-  expect(text).toContain('countersign_queue_depth{controller="certificate-claim"} 7');
+  expect(text).toContain('countersign_workqueue_depth{name="certificate-claim"} 7');
+  expect(text).toContain('countersign_workqueue_depth{name="ca-issuer"} 3');
+  expect(text).toContain('countersign_reflector_last_contact_age_seconds{kind="Secret"} 0.5');
   expect(text.filter((line) => line.startsWith('countersign_event_loop_lag_seconds{'))).toHaveLength(3);
   metrics.close();
 });

@@ -25,6 +25,10 @@ export interface Metrics {
   nonces: Counter;
   /** Requests turned away by a rate limit, by limit. */
   rateLimited: Counter;
+  /** Keys added to work queues, tried again, and the seconds they were queued and worked on, by name of the queue. */
+  queues: { adds: Counter; retries: Counter; queueSeconds: Histogram; workSeconds: Histogram };
+  /** Lists and watches begun by watched copies, and those that broke, by kind; the last by reason too. */
+  reflectors: { lists: Counter; watches: Counter; restarts: Counter };
   /** Writes to the cluster, by kind, verb and outcome. */
   clusterWrites: Counter;
   /** Seconds a reconcile took, by controller and result. */
@@ -32,7 +36,7 @@ export interface Metrics {
   /** Objects deleted by the garbage controller, by kind. */
   collected: Counter;
   /** Shows a number that is read when metrics are asked for. */
-  gauge(name: 'queueDepth', labels: Readonly<Record<string, string>>, read: () => number): void;
+  gauge(this: void, name: GaugeName, labels: Readonly<Record<string, string>>, read: () => number): void;
   /** The text format of Prometheus, and its media type. */
   render(): Promise<{ contentType: string; body: string }>;
   /** Stops watching the event loop. */
@@ -40,6 +44,16 @@ export interface Metrics {
 }
 
 const ISSUER = ['issuer', 'issuer_namespace'];
+/** What is read when metrics are asked for: name, help and label of each. */
+const GAUGES = {
+  queueDepth: ['workqueue_depth', 'Keys waiting for a worker.', 'name'],
+  queueUnfinished: ['workqueue_unfinished_work_seconds', 'Seconds that the keys worked on have taken so far.', 'name'],
+  queueLongest: ['workqueue_longest_running_processor_seconds', 'The longest of these.', 'name'],
+  reflectorAge: ['reflector_last_contact_age_seconds', 'Seconds since the API was last heard of.', 'kind'],
+  leader: ['leader', 'Whether this process holds the lease.', 'lease'],
+} as const;
+export type GaugeName = keyof typeof GAUGES;
+
 const SECONDS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
 export function createMetrics(): Metrics {
@@ -57,6 +71,17 @@ export function createMetrics(): Metrics {
     requestSeconds: histogram('http_request_duration_seconds', 'Seconds an HTTP request took.', 'route'),
     nonces: counter('nonces_redeemed_total', 'Nonces redeemed.', 'outcome'),
     rateLimited: counter('rate_limited_total', 'Requests turned away by a rate limit.', 'limit'),
+    queues: {
+      adds: counter('workqueue_adds_total', 'Keys added.', 'name'),
+      retries: counter('workqueue_retries_total', 'Keys tried again.', 'name'),
+      queueSeconds: histogram('workqueue_queue_duration_seconds', 'Seconds a key waited for a worker.', 'name'),
+      workSeconds: histogram('workqueue_work_duration_seconds', 'Seconds a key was worked on.', 'name'),
+    },
+    reflectors: {
+      lists: counter('reflector_lists_total', 'Lists begun.', 'kind'),
+      watches: counter('reflector_watches_total', 'Watches begun.', 'kind'),
+      restarts: counter('reflector_restarts_total', 'Lists and watches that broke.', 'kind', 'reason'),
+    },
     clusterWrites: counter('cluster_writes_total', 'Writes to the cluster.', 'kind', 'verb', 'outcome'),
     reconcileSeconds: histogram('reconcile_duration_seconds', 'Seconds a reconcile took.', 'controller', 'result'),
     collected: counter('garbage_collected_total', 'Objects deleted because their time was over.', 'kind'),
@@ -96,20 +121,26 @@ function pick(labels: Readonly<Record<string, string>>, names: readonly string[]
 }
 
 function createGauges(registry: Registry) {
-  const readers: { labels: Readonly<Record<string, string>>; read: () => number }[] = [];
-  const gauge = new PrometheusGauge<string>({
-    name: 'countersign_queue_depth',
-    help: 'Keys waiting for a worker.',
-    labelNames: ['controller'],
-    registers: [],
-    collect() {
-      for (const { labels, read } of readers) this.set({ ...labels }, read());
-    },
-  });
-  registry.registerMetric(gauge);
+  type Reader = { labels: Record<string, string>; read: () => number };
+  const readers = new Map<GaugeName, Reader[]>();
   return {
-    add(this: void, _name: 'queueDepth', labels: Readonly<Record<string, string>>, read: () => number): void {
-      readers.push({ labels, read });
+    add(this: void, name: GaugeName, labels: Readonly<Record<string, string>>, read: () => number): void {
+      const [metric, help, label] = GAUGES[name];
+      const reader = { labels: pick(labels, [label]), read };
+      const known = readers.get(name);
+      if (known) return void known.push(reader);
+      const mine = [reader];
+      readers.set(name, mine);
+      const gauge = new PrometheusGauge<string>({
+        name: `countersign_${metric}`,
+        help,
+        labelNames: [label],
+        registers: [],
+        collect() {
+          for (const each of mine) this.set(each.labels, each.read());
+        },
+      });
+      registry.registerMetric(gauge);
     },
   };
 }

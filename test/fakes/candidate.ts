@@ -38,7 +38,7 @@ export function createCandidate(identity: string, world: { clock: FakeClock; clu
   const log = createCapturingLog();
   const clock: Clock = {
     now: () => new Date(world.clock.now().getTime() + self.wallOffsetMs),
-    monotonic: world.clock.monotonic,
+    monotonic: () => world.clock.monotonic(),
     async sleep(ms, signal) {
       await world.clock.sleep(ms, signal);
       await still?.promise;

@@ -198,7 +198,7 @@ async function repeat({ operator, admin, tenant: namespace }: Stage): Promise<vo
     for (const object of about) if (object) events.event(object, 'Warning', 'Repeated', 'this goes on');
     await events.drain();
   }
-  await events.close();
+  await events.flush();
   if (log.lines.length > 0) throw new Error(`Events were not recorded: ${JSON.stringify(log.lines)}`);
   const { items } = await admin.list(EventKind);
   const series = items.filter(({ reason, series: more }) => reason === 'Repeated' && more?.count === 2);
