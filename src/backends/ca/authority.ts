@@ -34,6 +34,8 @@ export interface Authority {
   buildLeaf: (leaf: LeafTemplate) => Buffer;
 }
 
+/** Each is held against each. */
+const MAX_CERTIFICATES = 16;
 const MIN_RSA_BITS = 2048;
 /** A signature with twice as many takes a second. */
 const MAX_RSA_BITS = 8192;
@@ -137,6 +139,8 @@ function readCertificates(bytes: Buffer, from: string): [CertificateFacts, ...Ce
   } catch (error) {
     throw new CaFault('CertificateUnreadable', `${from}: ${(error as Error).message}`);
   }
+  if (ders.length > MAX_CERTIFICATES)
+    throw new CaFault('ChainBroken', `${from} holds ${ders.length} certificates: at most ${MAX_CERTIFICATES}`);
   const facts = ders.map((der, i) => readCertificate(der, `certificate ${i + 1} of ${from}`));
   const [first, ...rest] = new Map(facts.map((certificate) => [certificate.fingerprint, certificate])).values();
   if (!first) throw new CaFault('CertificateUnreadable', `${from} holds no PEM certificate`);

@@ -259,6 +259,7 @@ test.each<[string, Values | undefined, Partial<CaBackendSpec>, string, RegExp]>(
   ['no basicConstraints', secretOf(createAuthority({ basics: [] })), {}, 'NotACA', /not a CA certificate/],
   ['a CA without subject', secretOf(createAuthority({ subject: der.sequence() })), {}, 'NotACA', /no subject/],
   ['keyUsage without keyCertSign', secretOf(noCertSign), {}, 'KeyUsageForbids', /keyCertSign/],
+  ['a chain without end', { ...secretOf(good), 'tls.crt': good.pem.repeat(17) }, {}, 'ChainBroken', /17 certificates/],
   ['a stranger in the chain', secretOf(good, other), {}, 'ChainBroken', /CN=Other issued none/],
   [
     'a path length that is used up',
