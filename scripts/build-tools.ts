@@ -1,7 +1,7 @@
 // Builds the Go programs that the tests run, pinned by test/tools/go.mod, into <cache>/bin.
 //   node scripts/build-tools.ts [name…]
 // The cache folder is COUNTERSIGN_CACHE, by default ~/.cache/countersign; the Go command is GO, by default go. A tool whose
-// pins, own source and Go version are those of the last build is left alone.
+// modules, own source, flags and Go version are those of the last build is left alone. kube-apiserver takes some minutes.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,14 +11,35 @@ import process from 'node:process';
 
 const MODULE = resolve(import.meta.dirname, '../test/tools');
 
+interface Tool {
+  package: string;
+  /** Flags of `go build`; absent for none. */
+  flags?: () => string[];
+}
+
 /** The quick and most wanted ones first. */
-const TOOLS: Readonly<Record<string, string>> = {
-  pebble: 'github.com/letsencrypt/pebble/v2/cmd/pebble',
-  xcryptoacme: './cmd/xcryptoacme',
-  lego: 'github.com/go-acme/lego/v4/cmd/lego',
-  zlint: 'github.com/zmap/zlint/v3/cmd/zlint',
-  caddy: 'github.com/caddyserver/caddy/v2/cmd/caddy',
+const TOOLS: Readonly<Record<string, Tool>> = {
+  pebble: { package: 'github.com/letsencrypt/pebble/v2/cmd/pebble' },
+  xcryptoacme: { package: './cmd/xcryptoacme' },
+  lego: { package: 'github.com/go-acme/lego/v4/cmd/lego' },
+  zlint: { package: 'github.com/zmap/zlint/v3/cmd/zlint' },
+  caddy: { package: 'github.com/caddyserver/caddy/v2/cmd/caddy' },
+  etcd: { package: 'go.etcd.io/etcd/server/v3', flags: () => stripped() },
+  'kube-apiserver': { package: 'k8s.io/kubernetes/cmd/kube-apiserver', flags: () => stripped(...kubernetesVersion()) },
 };
+
+/** Without debugging data and paths; `more` are flags of the linker. */
+function stripped(...more: readonly string[]): string[] {
+  return ['-trimpath', '-ldflags', ['-s -w', ...more].join(' ')];
+}
+
+/** As a release's own build says it: without, the API server takes itself for v0.0.0 and its features with it. */
+function kubernetesVersion(): string[] {
+  const version = go('list', '-m', '-f', '{{.Version}}', 'k8s.io/kubernetes').trim();
+  const [major, minor] = version.slice(1).split('.');
+  const facts = { gitVersion: version, gitMajor: major, gitMinor: minor };
+  return Object.entries(facts).map(([name, fact]) => `-X k8s.io/component-base/version.${name}=${fact}`);
+}
 
 function go(...args: string[]): string {
   return execFileSync(process.env['GO'] ?? 'go', args, {
@@ -29,18 +50,23 @@ function go(...args: string[]): string {
   });
 }
 
-/** What a build depends on; another program's pins count too, since one module resolves them together. */
-function inputs(name: string, goVersion: string): string {
-  const hash = createHash('sha256').update(`${goVersion}\n${TOOLS[name]}\n`);
-  for (const file of ['go.mod', 'go.sum', ...globSync(`cmd/${name}/**/*.go`, { cwd: MODULE }).sort()]) {
+/** Path and version of every module that goes into a program. */
+const MODULES = '{{with .Module}}{{.Path}} {{.Version}}{{with .Replace}} => {{.Path}} {{.Version}}{{end}}{{end}}';
+
+/** What a build depends on: another program's pins do not count, though one module resolves them together. */
+function inputs(name: string, tool: Tool, goVersion: string): string {
+  const modules = new Set(go('list', '-deps', '-f', MODULES, tool.package).split('\n'));
+  const facts = [goVersion, tool.package, tool.flags?.(), [...modules].sort()];
+  const hash = createHash('sha256').update(JSON.stringify(facts));
+  for (const file of globSync(`cmd/${name}/**/*.go`, { cwd: MODULE }).sort()) {
     hash.update(`${file}\n`).update(readFileSync(join(MODULE, file)));
   }
   return hash.digest('hex');
 }
 
-function build(name: string, bin: string, goVersion: string): void {
+function build(name: string, tool: Tool, bin: string, goVersion: string): void {
   const [target, stamp] = [join(bin, name), join(bin, `.${name}.inputs`)];
-  const wanted = inputs(name, goVersion);
+  const wanted = inputs(name, tool, goVersion);
   if (existsSync(target) && existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) {
     console.log(`${name}: up to date`);
     return;
@@ -49,7 +75,7 @@ function build(name: string, bin: string, goVersion: string): void {
   // Built beside its place and moved there, so that a program in use is never half written.
   const fresh = join(bin, `.${name}.${process.pid}`);
   try {
-    go('build', '-o', fresh, TOOLS[name] ?? '');
+    go('build', ...(tool.flags?.() ?? []), '-o', fresh, tool.package);
     renameSync(fresh, target);
     writeFileSync(stamp, wanted);
   } finally {
@@ -69,7 +95,9 @@ function main(names: readonly string[]): void {
   } catch {
     throw new Error('Go is needed (the version in test/tools/go.mod or newer) and `go version` does not run');
   }
-  for (const name of names.length > 0 ? names : Object.keys(TOOLS)) build(name, bin, version);
+  for (const [name, tool] of Object.entries(TOOLS)) {
+    if (names.length === 0 || names.includes(name)) build(name, tool, bin, version);
+  }
 }
 
 try {

@@ -1,20 +1,26 @@
-// Writes crds/ and docs/reference/ from the kinds in src/api. With --check writes nothing and exits 1 where they differ.
+// Writes crds/ and docs/reference/ from the kinds in src/api, and deploy/ from the rights that features declare. With --check writes nothing and exits 1 where they differ.
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { OWN_KINDS } from '../src/api/index.ts';
+import { FEATURES } from '../src/commands/rights.ts';
 import { crdFile, renderCrd } from './generate/crd.ts';
-import { referenceFile, renderIndex, renderReference } from './generate/reference.ts';
+import { deployFiles } from './generate/deploy.ts';
+import { referenceFile, renderConfiguration, renderIndex, renderReference } from './generate/reference.ts';
+import { renderRights, RIGHTS_FILE } from './generate/rights.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 /** Folders that hold nothing but what is generated here. */
-const FOLDERS = ['crds', 'docs/reference'];
+const FOLDERS = ['crds', 'deploy', 'docs/reference'];
 
 /** Content by path in the repository. */
 function generated(): Map<string, string> {
   return new Map([
     ...OWN_KINDS.map((kind) => [crdFile(kind), renderCrd(kind)] as const),
     ...OWN_KINDS.map((kind) => [referenceFile(kind), renderReference(kind)] as const),
+    ['docs/reference/configuration.md', renderConfiguration()],
     ['docs/reference/README.md', renderIndex(OWN_KINDS)],
+    [RIGHTS_FILE, renderRights(FEATURES, OWN_KINDS)],
+    ...deployFiles(),
   ]);
 }
 
@@ -38,7 +44,7 @@ const drifted = [...wanted].filter(([path, content]) => current(path) !== conten
 const stray = existing().filter((path) => !wanted.has(path));
 
 if (process.argv.includes('--check')) {
-  for (const path of drifted) console.error(`${path} is not what src/api says`);
+  for (const path of drifted) console.error(`${path} is not what src says`);
   for (const path of stray) console.error(`${path} is generated from nothing`);
   if (drifted.length + stray.length > 0) {
     console.error('run npm run generate and commit the result');

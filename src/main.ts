@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 
 const HELP = `Usage: countersign <command> [flags]
 
+  serve   run the operator on a Kubernetes cluster, one of several replicas
   dev     run the ACME server here, on an embedded store and a folder of manifests
   get     list what a dev store holds: countersign get icert -o wide
 
@@ -32,6 +33,7 @@ async function main([command, ...args]: readonly string[]): Promise<number> {
     process.stdout.write(`${version}\n`);
     return 0;
   }
+  if (command === 'serve') return (await import('./commands/serve.ts')).runServe(args);
   if (command === 'dev') return (await import('./commands/dev.ts')).runDev(args);
   if (command === 'get') return (await import('./commands/get.ts')).runGet(args, getIO);
   process.stderr.write(`countersign: there is no command ${JSON.stringify(command)}\n\n${HELP}`);
@@ -46,7 +48,7 @@ function checkNode(command: string | undefined): void {
     process.exit(1);
   }
   const safe = major > safeMajor || minor > safeMinor || (minor === safeMinor && patch >= safePatch);
-  if (safe || command !== 'dev') return;
+  if (safe || (command !== 'dev' && command !== 'serve')) return;
   process.stderr.write(
     `countersign: Node ${process.versions.node} has CVE-2026-111497; use ${SAFE_NODE.join('.')} or newer\n`,
   );

@@ -57,7 +57,8 @@ export type WatchEvent<T> =
 
 /**
  * The Kubernetes API as this program uses it. Errors are ClusterError with the API's own reasons. Objects handed out are the
- * caller's to keep and must not be changed in place (adapters may freeze them); objects taken in are copied.
+ * caller's to keep and must not be changed in place (adapters freeze them); objects taken in are copied. A kind of `metadataOf`
+ * reads metadata alone. A write that ends in Unavailable with `outcomeUnknown` may have been done: look before doing it again.
  */
 export interface Cluster {
   /** The object, or undefined. Always a live read. */
@@ -88,8 +89,11 @@ export interface Cache<T extends KubeObject> {
   /** Objects whose index function gave `value`. Throws for an index that was not declared. */
   byIndex(index: string, value: string): readonly T[];
   hasSynced(): boolean;
-  /** Called after each change with the object as it is now (or was, when deleted). Returns an unsubscribe function. */
-  onChange(listener: (object: T, type: 'ADDED' | 'MODIFIED' | 'DELETED') => void): () => void;
+  /**
+   * Called after each change with the object as it is now (or was, when deleted) and, for MODIFIED, as it was before. Returns an
+   * unsubscribe function.
+   */
+  onChange(listener: (object: T, type: 'ADDED' | 'MODIFIED' | 'DELETED', before?: T) => void): () => void;
 }
 
 // ---- Validation ---------------------------------------------------------------------------------------------------
@@ -131,7 +135,8 @@ export interface ValidationOptions {
   redirects: number;
   /**
    * Asked once the addresses of a host are known and before any is dialled, again for each redirect hop, and by dns-01 with the
-   * addresses of the name (none where it has none). A problem ends the attempt for good.
+   * addresses of the name (none where it has none). A problem ends the attempt: for good, unless it is of type `dns`, which says
+   * that the DNS did not tell what policy had to know.
    */
   judge: (host: string, addresses: readonly string[]) => Promise<Problem | undefined>;
 }

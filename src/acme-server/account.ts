@@ -1,5 +1,7 @@
 // Accounts: new-account, the account resource and its orders list (RFC 8555 sections 7.1.2, 7.3).
 import type { Account, AccountSpec } from '../api/acme.ts';
+import { partyOf } from '../domain/address.ts';
+import { isClusterError } from '../domain/cluster-error.ts';
 import { parseJson } from '../domain/json.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Records } from '../issuance/records.ts';
@@ -77,15 +79,17 @@ function accountReply({ urls }: Signed, account: Account, status: number): Reply
 }
 
 async function newAccount(deps: AccountDeps, exchange: Signed): Promise<Reply> {
-  deps.limits.check('newAccount', exchange.source);
+  const party = partyOf(exchange.source);
+  deps.limits.check('newAccount', party);
   const payload = readPayload(exchange);
   const existing = await deps.objects.accountOfKey(exchange.issuer.metadata.uid, exchange.key.thumbprint);
   if (existing) return found(exchange, existing);
   if (payload.onlyReturnExisting === true)
     throw new Problem('accountDoesNotExist', 'no account of this issuer has this key');
-  deps.limits.take('newAccount', exchange.source);
+  deps.limits.take('newAccount', party);
   const { account, created } = await deps.objects.createAccount(await accountSpec(deps, exchange, payload));
-  if (!created && account.spec.thumbprint !== exchange.key.thumbprint) {
+  // An alias here is of a key that led to an account and does no more.
+  if (!created && (account.spec.aliasOf !== undefined || account.spec.thumbprint !== exchange.key.thumbprint)) {
     throw new Problem('unauthorized', 'this key was replaced by a key change and cannot be used again');
   }
   return created ? accountReply(exchange, account, 201) : found(exchange, account);
@@ -121,6 +125,22 @@ async function accountSpec(
 
 /** RFC 8555 sections 7.3.2, 7.3.6: contact and deactivation; every other member is ignored. */
 async function update(
+  deps: AccountDeps,
+  exchange: Authenticated,
+  payload: Readonly<Record<string, unknown>>,
+): Promise<Account> {
+  const { account } = exchange;
+  try {
+    return await replace(deps, exchange, payload);
+  } catch (error) {
+    // Changed by way of another replica, whose write the watch has not brought yet.
+    const live = isClusterError(error, 'Conflict') && (await deps.objects.liveAccount(account.metadata.name));
+    if (!live || live.spec.thumbprint !== account.spec.thumbprint || live.spec.deactivated) throw error;
+    return replace(deps, { ...exchange, account: live }, payload);
+  }
+}
+
+async function replace(
   { objects }: AccountDeps,
   { issuer, account }: Authenticated,
   payload: Readonly<Record<string, unknown>>,

@@ -8,10 +8,12 @@ import fastify, {
 import type { Issuer } from '../api/issuer.ts';
 import { fold, parseExact, renderAddress } from '../domain/address.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
+import type { IssuerName } from '../domain/issuer.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Cache, Counter, Histogram, Log, Random } from '../ports.ts';
 import type { Authenticator, SignedRequest } from './authenticate.ts';
 import { answerClientError } from './client-error.ts';
+import type { LiveIssuer } from './confirm.ts';
 import type { Authenticated, Exchange, Reply, Signed } from './exchange.ts';
 import type { Nonces } from './nonces.ts';
 import { createUrls, type Urls } from './urls.ts';
@@ -43,6 +45,7 @@ export interface AppDeps {
   authenticator: Authenticator;
   nonces: Nonces;
   issuers: Cache<Issuer>;
+  liveIssuer: LiveIssuer;
   /** Without trailing slash, the canonical one first. */
   externalURLs: readonly string[];
   random: Random;
@@ -72,8 +75,8 @@ function routes(
       handle(await authenticator.withAccount(exchange, signedOf(request)));
   const key =
     (handle: Handler<Signed>): Handle =>
-    (exchange, request) =>
-      handle(authenticator.withKey(exchange, signedOf(request)));
+    async (exchange, request) =>
+      handle(await authenticator.withKey(exchange, signedOf(request)));
   const either =
     (handle: Handler<Signed>): Handle =>
     async (exchange, request) =>
@@ -199,7 +202,7 @@ function createFrame(deps: AppDeps): Frame {
     fail,
     serve: async (request, reply, handle) => {
       try {
-        return send(request, reply, await handle(exchangeOf(deps, urlsOf, request), request));
+        return send(request, reply, await handle(await exchangeOf(deps, urlsOf, request), request));
       } catch (error) {
         return fail(request, reply, error);
       }
@@ -219,15 +222,26 @@ function urlsByIssuer(externalURL: string): UrlsOf {
   };
 }
 
+/** What a name looks like that an issuer can have. */
+const NAME = /^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$/;
+
 /** The issuer of the path, whose namespace is part of who it is. */
-function issuerOf({ issuers }: AppDeps, request: FastifyRequest): Issuer | undefined {
+function issuerName(request: FastifyRequest): IssuerName | undefined {
   const { namespace, issuer: name } = (request.params ?? {}) as { namespace?: string; issuer?: string };
-  return name === undefined ? undefined : issuers.get(namespace === undefined ? { name } : { namespace, name });
+  if (name === undefined || !NAME.test(name)) return undefined;
+  if (namespace === undefined) return { name };
+  return NAME.test(namespace) ? { namespace, name } : undefined;
 }
 
-function exchangeOf(deps: AppDeps, urlsOf: UrlsOf, request: FastifyRequest): Exchange {
+function issuerOf({ issuers }: AppDeps, request: FastifyRequest): Issuer | undefined {
+  const name = issuerName(request);
+  return name && issuers.get(name);
+}
+
+async function exchangeOf(deps: AppDeps, urlsOf: UrlsOf, request: FastifyRequest): Promise<Exchange> {
   const params = request.params as Record<string, string>;
-  const issuer = issuerOf(deps, request);
+  const name = issuerName(request);
+  const issuer = name && (deps.issuers.get(name) ?? (await deps.liveIssuer(name)));
   if (!issuer) throw new Problem('malformed', 'no such issuer', { status: 404 });
   const cursor = /^\d{1,9}$/.exec((request.query as { cursor?: string }).cursor ?? '')?.[0];
   return {

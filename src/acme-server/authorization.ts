@@ -48,9 +48,12 @@ export function createAuthorizationHandlers(deps: AuthorizationDeps) {
   };
 }
 
-/** 256 bits, the same for the life of the authorization (RFC 8555 section 11.3). */
-function tokenOf({ keyring }: AuthorizationDeps, { orderID, index }: AuthorizationRef): string {
-  return keyring.mac('token', [orderID, String(index)]);
+/** 256 bits, the same for the life of the authorization (RFC 8555 section 11.3), whichever key seals meanwhile. */
+function tokenOf({ keyring }: AuthorizationDeps, { orderID, index, tokenKey }: AuthorizationRef): string {
+  const token = keyring.derive('token', [orderID, String(index)], tokenKey);
+  // The key outlives every order made with it, so whoever asks has one that is over.
+  if (token === undefined) throw notFound();
+  return token;
 }
 
 async function open(deps: AuthorizationDeps, exchange: Authenticated): Promise<Shown> {

@@ -30,6 +30,14 @@ export interface Authenticated extends Signed {
   account: Account;
 }
 
+/**
+ * cert-manager gives an order that reads `processing` one of its five workers, and may never look at it again: it is told to come
+ * back instead, to an order that still reads `ready`.
+ */
+export function isCertManager({ userAgent }: Exchange): boolean {
+  return userAgent.startsWith('cert-manager');
+}
+
 export interface Reply {
   status: number;
   headers?: Record<string, string | string[]>;

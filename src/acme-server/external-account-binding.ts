@@ -31,7 +31,7 @@ const MAX_BINDING = 8192;
 export function createExternalAccountBindings(deps: {
   secretsOf: (issuer: Issuer) => SecretReader;
   accounts: Cache<Account>;
-  objects: Pick<AcmeObjects, 'createAccount'>;
+  objects: Pick<AcmeObjects, 'createAccount' | 'liveAccount'>;
 }): ExternalAccountBindings {
   return {
     verify: async (exchange, binding) => {
@@ -53,7 +53,7 @@ export function createExternalAccountBindings(deps: {
       if (!mac) throw new Problem('unauthorized', 'the key identifier of the binding is not known');
       verifyBinding(jws, mac);
       requireSameKey(exchange, jws.payload);
-      if (settings.reuse === 'Never') refuseReuse(deps.accounts, exchange, jws.header.kid);
+      if (settings.reuse === 'Never') await refuseReuse(deps, exchange, jws.header.kid);
       const text = JSON.stringify(binding);
       if (text.length > MAX_BINDING)
         throw new Problem('malformed', `the binding has more than ${MAX_BINDING} characters`);
@@ -98,9 +98,15 @@ function requireSameKey(exchange: Signed, payload: Buffer): void {
   }
 }
 
-function refuseReuse(accounts: Cache<Account>, exchange: Signed, keyID: string): void {
-  const bound = accounts.byIndex(EAB_INDEX, eabKey(exchange.issuer.metadata.uid, keyID));
-  if (bound.some((account) => account.spec.thumbprint !== exchange.key.thumbprint)) {
-    throw boundToAnother();
+/** Accounts the cache still has may be gone or have another key by now. */
+async function refuseReuse(
+  { accounts, objects }: { accounts: Cache<Account>; objects: Pick<AcmeObjects, 'liveAccount'> },
+  exchange: Signed,
+  keyID: string,
+): Promise<void> {
+  const isOther = ({ spec }: Account) => spec.thumbprint !== exchange.key.thumbprint;
+  for (const bound of accounts.byIndex(EAB_INDEX, eabKey(exchange.issuer.metadata.uid, keyID)).filter(isOther)) {
+    const live = await objects.liveAccount(bound.metadata.name);
+    if (live && isOther(live)) throw boundToAnother();
   }
 }

@@ -9,7 +9,7 @@ import { Problem } from '../domain/problem.ts';
 import type { IssuanceRequest, Issue } from '../issuance/types.ts';
 import type { Clock } from '../ports.ts';
 import type { CaaChecks } from './caa-checks.ts';
-import { type Authenticated, readPayload } from './exchange.ts';
+import { type Authenticated, isCertManager, readPayload } from './exchange.ts';
 import { requireOpen } from './new-order.ts';
 import type { OrderFacts } from './order.ts';
 import { doneWithin } from './hold.ts';
@@ -85,33 +85,42 @@ async function run(
   return requireSameCsr(outcome.record, csr);
 }
 
-/** RFC 8659 section 4: as of issuance, for each name by the method that validated it. */
+/** RFC 8659 section 4: as of issuance, for each name by the method that validated it; all at once, since a hundred take their time. */
 async function checkCaa(
   caa: CaaChecks,
   exchange: Authenticated,
   { order, facts, signal }: { order: Order; facts: OrderFacts; signal: AbortSignal },
 ): Promise<void> {
   if (!exchange.issuer.spec.acme?.caa?.enforce) return;
-  for (const [index, identifier] of order.identifiers.entries()) {
-    const challenge = facts.found[index]?.spec.challenge ?? 'http-01';
-    const result = await caa.check({
-      ...exchange,
-      identifier: baseIdentifier(identifier),
-      wildcard: isWildcard(identifier),
-      challenge,
-      signal,
-    });
-    if (!result.permitted) throw result.problem;
-  }
+  const results = await Promise.all(
+    order.identifiers.map((identifier, index) =>
+      caa.check({
+        ...exchange,
+        identifier: baseIdentifier(identifier),
+        wildcard: isWildcard(identifier),
+        challenge: facts.found[index]?.spec.challenge ?? 'http-01',
+        signal,
+      }),
+    ),
+  );
+  const refusals = results.filter((result) => !result.permitted);
+  // What the DNS did not tell now is no refusal, and a client that is told 4xx does not come back.
+  const [first] = [...refusals.filter(({ retryable }) => !retryable), ...refusals];
+  if (first?.retryable) throw undecided(first.problem);
+  if (first) throw first.problem;
+}
+
+function undecided({ detail }: Problem): Problem {
+  return new Problem('serverInternal', `${detail}: finalize again`, { status: 503, headers: { 'Retry-After': '10' } });
 }
 
 async function held(
   { clock }: FinalizationsDeps,
-  { issuer, userAgent }: Authenticated,
+  exchange: Authenticated,
   running: Running,
 ): Promise<IssuedCertificate | undefined> {
-  const forCertManager = userAgent.startsWith('cert-manager');
-  const own = clusterIssuer(issuer)?.spec.acme?.finalizeTimeout;
+  const forCertManager = isCertManager(exchange);
+  const own = clusterIssuer(exchange.issuer)?.spec.acme?.finalizeTimeout;
   const hold = own === undefined ? HOLD_MS : parseDuration(own);
   const done = await doneWithin(running.outcome, forCertManager ? CERT_MANAGER_HOLD_MS : hold, clock);
   if (!done && forCertManager) throw unavailable(5);

@@ -23,14 +23,16 @@ import { createAuthenticator } from './authenticate.ts';
 import { createAuthorizationHandlers } from './authorization.ts';
 import { type CaaChecks, type CheckCaa, createCaaChecks } from './caa-checks.ts';
 import { type ChainsOf, createCertificateHandler } from './certificate.ts';
+import { createConfirm, type LiveIssuer } from './confirm.ts';
 import { directory } from './directory.ts';
 import { createExternalAccountBindings } from './external-account-binding.ts';
 import { createFinalizations } from './finalize.ts';
 import { createKeyChangeHandler } from './key-change.ts';
 import type { Keyring } from './keyring.ts';
 import { createNewOrderHandler } from './new-order.ts';
-import { createNonces } from './nonces.ts';
+import { createNonces, type NoncesDeps } from './nonces.ts';
 import type { AcmeObjects } from './objects.ts';
+import { createPeerApp } from './peer-app.ts';
 import { createOrderHandlers, createOrderView } from './order.ts';
 import { type Bucket, createRateLimits, type Limit, type RateLimits } from './rate-limits.ts';
 import { createRenewalInfo } from './renewal-info.ts';
@@ -59,18 +61,28 @@ export interface AcmeServerDeps {
   counters: Record<'requests' | 'nonces' | 'validations' | 'rateLimited', Counter> & { requestSeconds: Histogram };
   externalURLs: readonly string[];
   limits?: Readonly<Record<Limit, Bucket>>;
+  liveIssuer: LiveIssuer;
+  /** Absent where this process is alone. */
+  peering?: Peering;
   server: FastifyServerOptions;
+}
+
+export interface Peering extends NonNullable<NoncesDeps['replica']> {
+  /** `address` as text. */
+  name: string;
 }
 
 export interface AcmeServer {
   app: FastifyInstance;
+  /** What other replicas ask of this one; undefined without `peering`. */
+  peerApp: FastifyInstance | undefined;
   /** Stops taking requests, ends validations under way. */
   stop(): Promise<void>;
 }
 
 export function createAcmeServer(deps: AcmeServerDeps): AcmeServer {
-  const { objects, counters } = deps;
-  const nonces = createNonces(deps.random);
+  const { counters } = deps;
+  const nonces = createNonces({ random: deps.random, ...(deps.peering ? { replica: deps.peering } : {}) });
   const limits = createRateLimits({
     clock: deps.clock,
     limited: counters.rateLimited,
@@ -80,17 +92,19 @@ export function createAcmeServer(deps: AcmeServerDeps): AcmeServer {
   const runs = createValidationRuns({ ...deps, caa, limits, validations: counters.validations });
   const app = createAcmeApp({
     ...deps,
-    authenticator: createAuthenticator({ nonces, objects, nonceOutcomes: counters.nonces }),
+    authenticator: createAuthenticator({ ...deps, nonces, limits, nonceOutcomes: counters.nonces }),
     nonces,
     requests: counters.requests,
     requestSeconds: counters.requestSeconds,
     handlers: createHandlers(deps, { limits, caa, runs }),
   });
+  const peerApp = deps.peering && createPeerApp({ ...deps, nonces, address: deps.peering.name });
   return {
     app,
+    peerApp,
     stop: async () => {
       await runs.stop();
-      await app.close();
+      await Promise.all([app.close(), peerApp?.close()]);
     },
   };
 }
@@ -100,23 +114,26 @@ function createHandlers(
   { limits, caa, runs }: { limits: RateLimits; caa: CaaChecks; runs: ValidationRuns },
 ): Handlers {
   const sealed = createSealed(deps.keyring);
+  const confirm = createConfirm(deps.liveIssuer);
   const finalizations = createFinalizations({ ...deps, caa });
   const view = createOrderView({ ...deps, finalizations, sealed });
   const accounts = createAccountHandlers({ ...deps, bindings: createExternalAccountBindings(deps), limits, sealed });
-  const renewal = createRenewalInfo(deps);
+  const renewal = createRenewalInfo({ ...deps, limits });
+  const authorizations = createAuthorizationHandlers({ ...deps, sealed, runs });
   const orders = createOrderHandlers({ view, sealed, finalizations });
   return {
     directory,
-    renewalInfo: renewal.renewalInfo,
-    newAccount: accounts.newAccount,
+    renewalInfo: confirm(renewal.renewalInfo),
+    newAccount: confirm(accounts.newAccount),
     account: accounts.readOrUpdate,
     orders: accounts.orders,
     keyChange: createKeyChangeHandler(deps),
-    newOrder: createNewOrderHandler({ ...deps, limits, view, replacements: renewal }),
-    order: orders.read,
-    finalize: orders.finalize,
-    ...createAuthorizationHandlers({ ...deps, sealed, runs }),
-    certificate: createCertificateHandler(deps),
-    revokeCert: createRevocationHandler(deps),
+    newOrder: confirm(createNewOrderHandler({ ...deps, limits, view, replacements: renewal })),
+    order: confirm(orders.read),
+    finalize: confirm(orders.finalize),
+    authorization: confirm(authorizations.authorization),
+    challenge: confirm(authorizations.challenge),
+    certificate: confirm(createCertificateHandler(deps)),
+    revokeCert: confirm(createRevocationHandler({ ...deps, limits })),
   };
 }

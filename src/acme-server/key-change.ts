@@ -15,7 +15,10 @@ const MAX_RETIRED = 64;
 export function createKeyChangeHandler(deps: { objects: AcmeObjects }) {
   return async function keyChange(exchange: Authenticated): Promise<Reply> {
     const key = newKey(exchange);
-    const live = (await deps.objects.liveAccount(exchange.account.metadata.name)) ?? exchange.account;
+    const live = await deps.objects.liveAccount(exchange.account.metadata.name);
+    // What was checked above is the key the request was signed with: a change or deactivation since then counts.
+    if (!live || live.spec.deactivated || live.spec.thumbprint !== exchange.account.spec.thumbprint)
+      throw new Problem('unauthorized', 'the key of the request is no key of the account any more', { status: 401 });
     await reserve(deps.objects, exchange, live, key);
     const account = await swap(deps.objects, live, key);
     return {
@@ -85,6 +88,10 @@ async function swap(objects: AcmeObjects, account: Account, key: AccountKey): Pr
     return await objects.replaceAccount(account, next);
   } catch (error) {
     if (!isClusterError(error, 'Conflict')) throw error;
-    throw new Problem('malformed', 'the account changed at the same time: read it and try again', { status: 409 });
+    throw changed();
   }
+}
+
+function changed(): Problem {
+  return new Problem('malformed', 'the account changed at the same time: read it and try again', { status: 409 });
 }

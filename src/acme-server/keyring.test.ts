@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { createKeyring as create, type RootKey } from './keyring.ts';
+import { createKeyring as create, keyIdOf, type RootKey } from './keyring.ts';
 
 const createKeyring = (keys: readonly RootKey[]) => create(keys, () => Promise.resolve(keys));
 
@@ -41,6 +41,25 @@ test('after a rotation old text opens, new text is sealed with the new key, and 
   expect(before.open('order', after.seal('order', 'x'))).toEqual({ state: 'unknown-key' });
   expect(after.verifyMac('account', ['a', 'b'], before.mac('account', ['a', 'b']))).toBe(true);
   expect(before.verifyMac('account', ['a', 'b'], after.mac('account', ['a', 'b']))).toBe(false);
+});
+
+test('a MAC names its key, and what is derived with a key stays the same after a rotation', () => {
+  const before = createKeyring([old]);
+  const after = createKeyring([current, old]);
+  const mac = after.mac('account', ['a']);
+  expect([before.currentKey(), after.currentKey(), keyIdOf(mac), keyIdOf('none')]).toEqual([1, 2, 2, undefined]);
+  expect([before.knowsKeyOf(mac), after.knowsKeyOf(mac), after.knowsKeyOf('3.x'), after.knowsKeyOf('')]).toEqual([
+    false,
+    true,
+    false,
+    false,
+  ]);
+  expect(after.verifyMac('account', ['a'], mac.replace('2.', '1.'))).toBe(false);
+  const token = before.derive('token', ['o', '0'], 1);
+  expect(token).toMatch(/^[\w-]{43}$/);
+  expect(after.derive('token', ['o', '0'], 1)).toBe(token);
+  expect(after.derive('token', ['o', '0'], 2)).not.toBe(token);
+  expect(before.derive('token', ['o', '0'], 2)).toBeUndefined();
 });
 
 test('a MAC holds for its purpose and parts alone, however they are cut', () => {

@@ -33,10 +33,16 @@ export interface Keyring {
   /** base64url text, the same for the same purpose and plaintext. */
   seal(purpose: string, plaintext: string): string;
   open(purpose: string, text: string): Opened;
-  /** base64url HMAC-SHA-256 over the purpose and the parts, with the current key. */
+  /** `<key id>.<base64url HMAC-SHA-256>` over the purpose and the parts, with the current key. The id says which key must stay. */
   mac(purpose: string, parts: readonly string[]): string;
-  /** Constant-time check against every key still known. */
+  /** Constant-time check against the key the MAC names. */
   verifyMac(purpose: string, parts: readonly string[], mac: string): boolean;
+  /** Whether the key the MAC names is here; where it is not, `reload` may bring it. */
+  knowsKeyOf(mac: string): boolean;
+  /** Id of the key that seals now. */
+  currentKey(): number;
+  /** base64url text of 256 bits, the same for as long as there is the key of that id; undefined without it. */
+  derive(purpose: string, parts: readonly string[], key: number): string | undefined;
   /** Reads the keys anew; of calls at one time one reads. Rejects as the read does. */
   reload(): Promise<void>;
 }
@@ -61,7 +67,6 @@ function joined(purpose: string, parts: readonly string[]): string {
 
 interface Keys {
   current: DerivedKeys;
-  all: readonly DerivedKeys[];
   byId: ReadonlyMap<number, DerivedKeys>;
 }
 
@@ -69,7 +74,7 @@ function keysOf(roots: readonly RootKey[]): Keys {
   const all = roots.map(derive);
   const current = all[0];
   if (!current) throw new Error('a keyring needs a key');
-  return { current, all, byId: new Map(all.map((key) => [key.id, key])) };
+  return { current, byId: new Map(all.map((key) => [key.id, key])) };
 }
 
 const digest = (key: KeyObject, text: string) => createHmac('sha256', key).update(text).digest();
@@ -138,17 +143,32 @@ function keyringOf(roots: readonly RootKey[]) {
       const result = open(keys, purpose, text);
       return result.state === 'open' ? opened.set(key, result) : result;
     },
-    mac(purpose: string, parts: readonly string[]): string {
-      const text = joined(purpose, parts);
-      return macs.get(text) ?? macs.set(text, digest(keys.current.mac, text).toString('base64url'));
-    },
+    mac: (purpose: string, parts: readonly string[]): string =>
+      `${keys.current.id}.${macOf(keys.current, joined(purpose, parts))}`,
     verifyMac(purpose: string, parts: readonly string[], mac: string): boolean {
-      const given = parseBase64url(mac);
-      if (given?.length !== 32) return false;
-      const text = joined(purpose, parts);
-      return keys.all.some((key) => timingSafeEqual(digest(key.mac, text), given));
+      const key = keys.byId.get(keyIdOf(mac) ?? 0);
+      const given = key && parseBase64url(mac.slice(mac.indexOf('.') + 1));
+      if (!key || given?.length !== 32) return false;
+      return timingSafeEqual(digest(key.mac, joined(purpose, parts)), given);
+    },
+    knowsKeyOf: (mac: string) => keys.byId.has(keyIdOf(mac) ?? 0),
+    currentKey: () => keys.current.id,
+    derive(purpose: string, parts: readonly string[], id: number): string | undefined {
+      const key = keys.byId.get(id);
+      return key && macOf(key, joined(purpose, parts));
     },
   };
+
+  function macOf(key: DerivedKeys, text: string): string {
+    const name = `${key.id}.${text}`;
+    return macs.get(name) ?? macs.set(name, digest(key.mac, text).toString('base64url'));
+  }
+}
+
+/** Id of the key a MAC was made with. */
+export function keyIdOf(mac: string): number | undefined {
+  const id = /^(\d{1,3})\./.exec(mac)?.[1];
+  return id === undefined ? undefined : Number(id);
 }
 
 /**
@@ -170,6 +190,9 @@ export function createKeyring(roots: readonly RootKey[], read: () => Promise<rea
     open: (purpose, text) => current.open(purpose, text),
     mac: (purpose, parts) => current.mac(purpose, parts),
     verifyMac: (purpose, parts, mac) => current.verifyMac(purpose, parts, mac),
+    knowsKeyOf: (mac) => current.knowsKeyOf(mac),
+    currentKey: () => current.currentKey(),
+    derive: (purpose, parts, key) => current.derive(purpose, parts, key),
     reload: () => {
       reading ??= readAnew().finally(() => {
         reading = undefined;

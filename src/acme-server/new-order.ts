@@ -3,18 +3,21 @@ import type { Authorization } from '../api/acme.ts';
 import type { Issuer } from '../api/issuer.ts';
 import { challengeTypesFor } from '../domain/challenge.ts';
 import { parseDuration } from '../domain/duration.ts';
-import { baseIdentifier, identifierKey, isWildcard } from '../domain/identifier.ts';
+import { baseIdentifier, isWildcard } from '../domain/identifier.ts';
 import { encodeOrder, MAX_SEALED, type Order, parseOrderIdentifiers, type Reuse } from '../domain/order.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Judge } from '../issuance/judge.ts';
+import { requireRecent } from '../issuance/model.ts';
 import type { Clock, Random } from '../ports.ts';
 import { termsNotAgreed } from './account.ts';
 import { type Authenticated, readPayload, readTime, type Reply } from './exchange.ts';
 import type { AcmeObjects } from './objects.ts';
+import type { Keyring } from './keyring.ts';
 import { factsOfNew, type OrderView } from './order.ts';
 import type { RateLimits } from './rate-limits.ts';
 import type { Replacements } from './renewal-info.ts';
 import { requesterOf } from './requester.ts';
+import { failureKey } from './validation-runs.ts';
 
 /** Most names an order may have. */
 const MAX_IDENTIFIERS = 100;
@@ -28,6 +31,7 @@ export interface NewOrderDeps {
   limits: RateLimits;
   view: OrderView;
   replacements: Replacements;
+  keyring: Pick<Keyring, 'currentKey'>;
   clock: Clock;
   random: Random;
 }
@@ -37,10 +41,9 @@ export function createNewOrderHandler(deps: NewOrderDeps) {
     deps.limits.take('newOrder', exchange.account.metadata.name);
     requireTerms(exchange);
     requireOpen(exchange.issuer);
-    const order = parseOrder(deps, exchange);
-    for (const identifier of order.identifiers) {
-      deps.limits.check('failedValidation', `${order.account}|${identifierKey(baseIdentifier(identifier))}`);
-    }
+    const order = await parseOrder(deps, exchange);
+    for (const identifier of order.identifiers)
+      deps.limits.check('failedValidation', failureKey({ ...order, identifier: baseIdentifier(identifier) }));
     const refusal = await deps.judge.atNewOrder({
       issuer: exchange.issuer,
       requester: requesterOf(exchange),
@@ -70,7 +73,7 @@ export function requireOpen(issuer: Issuer): void {
   });
 }
 
-function parseOrder(deps: NewOrderDeps, exchange: Authenticated): Order {
+async function parseOrder(deps: NewOrderDeps, exchange: Authenticated): Promise<Order> {
   const payload = readPayload(exchange);
   const identifiers = parseOrderIdentifiers(payload.identifiers, MAX_IDENTIFIERS);
   for (const identifier of identifiers) requireChallenge(exchange.issuer, identifier);
@@ -78,7 +81,7 @@ function parseOrder(deps: NewOrderDeps, exchange: Authenticated): Order {
   const now = new Date(Math.floor(deps.clock.now().getTime() / 1000) * 1000);
   const validity = parseValidity(payload, now);
   const profile = parseProfile(exchange.issuer, payload.profile);
-  const replaces = deps.replacements.parse(exchange, payload.replaces, identifiers);
+  const replaces = await deps.replacements.parse(exchange, payload.replaces, identifiers);
   const life = exchange.issuer.spec.acme?.orderDuration;
   return {
     id: deps.random.bytes(16).toString('base64url'),
@@ -91,6 +94,7 @@ function parseOrder(deps: NewOrderDeps, exchange: Authenticated): Order {
     ...(profile === undefined ? {} : { profile }),
     ...(replaces ? { replaces } : {}),
     reused: new Map(),
+    tokenKey: deps.keyring.currentKey(),
   };
 }
 
@@ -115,8 +119,8 @@ function parseValidity(payload: Readonly<Record<string, unknown>>, now: Date): P
   const notAfter = readTime(payload, 'notAfter');
   if (notAfter && notAfter <= (notBefore ?? now))
     throw new Problem('malformed', 'notAfter must be later than notBefore and than now');
-  if (notBefore && (notBefore.getUTCFullYear() < 1950 || notBefore.getUTCFullYear() > 9999))
-    throw new Problem('malformed', 'notBefore is out of range');
+  // Asked again at finalize; but an order that could never be finalized is not made.
+  requireRecent(notBefore, now);
   return { ...(notBefore ? { notBefore } : {}), ...(notAfter ? { notAfter } : {}) };
 }
 

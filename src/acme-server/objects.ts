@@ -1,4 +1,4 @@
-// Accounts and authorizations as stored: named by hashes, guarded by a MAC, read from the cache where it has them and live else.
+// Accounts and authorizations as stored: named by hashes, guarded by a MAC, read from the watched copy where it has them and live else.
 import {
   type Account,
   AccountKind,
@@ -7,11 +7,36 @@ import {
   AuthorizationKind,
   type AuthorizationSpec,
 } from '../api/acme.ts';
+import type { KubeObject } from '../api/kind.ts';
+import type { Right } from '../api/right.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import { hashName } from '../domain/encoding.ts';
 import { type AuthorizationRef, authorizationName } from '../domain/order.ts';
 import type { Cache, Cluster } from '../ports.ts';
 import type { Keyring } from './keyring.ts';
+import { createNewest, type Newest } from './newest.ts';
+
+/** What other replicas must not answer from their watched copies any more. */
+export interface Change {
+  kind: 'Account' | 'Authorization';
+  name: string;
+  generation: number;
+}
+
+export const ACME_RIGHTS: readonly Right[] = [
+  {
+    kind: AccountKind,
+    verbs: ['get', 'list', 'watch', 'create', 'update'],
+    in: ['operator'],
+    why: 'know ACME accounts, register new ones, and change their contacts, keys and state',
+  },
+  {
+    kind: AuthorizationKind,
+    verbs: ['get', 'list', 'watch', 'create', 'update'],
+    in: ['operator'],
+    why: 'keep the outcome of each validation, reuse it, and deactivate it when asked to',
+  },
+];
 
 export interface ObjectsDeps {
   cluster: Cluster;
@@ -20,12 +45,16 @@ export interface ObjectsDeps {
   namespace: string;
   accounts: Cache<Account>;
   authorizations: Cache<Authorization>;
+  /** Tells the other replicas, if any; resolves when they know or cannot be reached, never rejects. */
+  announce?: (change: Change) => Promise<void>;
 }
 
 type Unsigned<S> = Omit<S, 'mac'>;
 
 export interface AcmeObjects {
-  /** The account, or the account an alias leads to; undefined for unknown names and objects without a good MAC. */
+  /** As far as is known here, without asking the cluster. */
+  knownAccount(name: string): Account | undefined;
+  /** The account, or the alias itself where that is what has the name; undefined for unknown names and objects without a good MAC. */
   account(name: string): Promise<Account | undefined>;
   /** A read that the cache cannot answer stale. */
   liveAccount(name: string): Promise<Account | undefined>;
@@ -34,19 +63,27 @@ export interface AcmeObjects {
   isAccountKey(issuerUID: string, spkiHash: Buffer): boolean;
   /** The stored account, whether made now or there before (`created` tells). */
   createAccount(spec: Unsigned<AccountSpec>): Promise<{ account: Account; created: boolean }>;
-  /** Compare-and-swap on the version given. Conflict if it has changed. */
+  /** Compare-and-swap on the version given. Conflict if it has changed. Once it resolves, no replica uses the version before. */
   replaceAccount(account: Account, spec: Unsigned<AccountSpec>): Promise<Account>;
   /** From the cache if it is there, else live. */
   authorization(ref: Pick<AuthorizationRef, 'orderID' | 'index'>): Promise<Authorization | undefined>;
   /** Atomic: where a result is stored already, that one is returned. */
   createAuthorization(spec: Unsigned<AuthorizationSpec>): Promise<Authorization>;
+  /** As replaceAccount. */
   replaceAuthorization(authorization: Authorization, spec: Unsigned<AuthorizationSpec>): Promise<Authorization>;
   /** Valid authorizations of the account for the identifier, from the cache. */
   reusable(key: ReuseKey): readonly Authorization[];
+  /** All valid authorizations of the account, live. */
+  liveReusable(account: string): Promise<readonly Authorization[]>;
+  /** Another replica wrote this. */
+  outdate(change: Change): void;
 }
 
 /** Index of the authorization cache: what a valid result may be reused for. */
 export const REUSE_INDEX = 'reuse';
+
+/** On authorizations: the account, by which they are listed. */
+const ACCOUNT_LABEL = 'acme.countersign.dev/account';
 
 /** Index of the account cache by key. */
 export const KEY_INDEX = 'key';
@@ -74,19 +111,27 @@ function canonical(value: unknown): string {
 /** Makes and checks the MACs of objects, each object once. */
 function createSigner(keyring: Keyring) {
   const genuine = new WeakSet<object>();
+
+  /** Objects we did not write grant nothing. */
+  function checked<T extends Account | Authorization>(purpose: string, object: T | undefined): T | undefined {
+    if (!object || genuine.has(object)) return object;
+    const { mac, ...spec } = object.spec;
+    if (!keyring.verifyMac(purpose, [object.metadata.name, canonical(spec)], mac)) return undefined;
+    genuine.add(object);
+    return object;
+  }
+
   return {
+    checked,
+    /** As checked; asks for the keys anew before it takes a key for unknown. */
+    checkedLive: async <T extends Account | Authorization>(purpose: string, object: T | undefined) => {
+      if (object && !keyring.knowsKeyOf(object.spec.mac)) await keyring.reload();
+      return checked(purpose, object);
+    },
     signed: <S extends object>(purpose: string, name: string, spec: S): S & { mac: string } => ({
       ...spec,
       mac: keyring.mac(purpose, [name, canonical(spec)]),
     }),
-    /** Objects we did not write grant nothing. */
-    checked: <T extends Account | Authorization>(purpose: string, object: T | undefined): T | undefined => {
-      if (!object || genuine.has(object)) return object;
-      const { mac, ...spec } = object.spec;
-      if (!keyring.verifyMac(purpose, [object.metadata.name, canonical(spec)], mac)) return undefined;
-      genuine.add(object);
-      return object;
-    },
   };
 }
 
@@ -94,19 +139,35 @@ type Signer = ReturnType<typeof createSigner>;
 
 export function createAcmeObjects(deps: ObjectsDeps): AcmeObjects {
   const signer = createSigner(deps.keyring);
-  return { ...accountObjects(deps, signer), ...authorizationObjects(deps, signer) };
+  const accounts = createNewest(deps.accounts, deps.namespace);
+  const authorizations = createNewest(deps.authorizations, deps.namespace);
+  const known = { Account: accounts, Authorization: authorizations };
+  return {
+    ...accountObjects(deps, signer, accounts),
+    ...authorizationObjects(deps, signer, authorizations),
+    outdate: ({ kind, name, generation }) => known[kind].outdate(name, generation),
+  };
 }
 
 type AccountObjects = Pick<
   AcmeObjects,
-  'account' | 'liveAccount' | 'accountOfKey' | 'isAccountKey' | 'createAccount' | 'replaceAccount'
+  'knownAccount' | 'account' | 'liveAccount' | 'accountOfKey' | 'isAccountKey' | 'createAccount' | 'replaceAccount'
 >;
 
-function accountObjects({ cluster, namespace, accounts }: ObjectsDeps, { signed, checked }: Signer): AccountObjects {
-  const cached = newestAccounts(accounts, namespace);
-  const liveAccount = async (name: string) => checked('account', await cluster.get(AccountKind, { namespace, name }));
-  const account = async (name: string) => checked('account', cached.get(name)) ?? liveAccount(name);
+function accountObjects(
+  { cluster, namespace, accounts, announce }: ObjectsDeps,
+  { signed, checked, checkedLive }: Signer,
+  newest: Newest<Account>,
+): AccountObjects {
+  const liveAccount = async (name: string) => {
+    const live = await checkedLive('account', await cluster.get(AccountKind, { namespace, name }));
+    if (live) newest.saw(live);
+    return live;
+  };
+  const knownAccount = (name: string) => checked('account', newest.get(name));
+  const account = async (name: string) => knownAccount(name) ?? liveAccount(name);
   return {
+    knownAccount,
     account,
     liveAccount,
     accountOfKey: async (issuerUID, thumbprint) => {
@@ -124,6 +185,7 @@ function accountObjects({ cluster, namespace, accounts }: ObjectsDeps, { signed,
           metadata: { name, namespace },
           spec: signed('account', name, spec),
         });
+        newest.saw(made);
         return { account: made, created: true };
       } catch (error) {
         const found = isClusterError(error, 'AlreadyExists') ? await liveAccount(name) : undefined;
@@ -136,41 +198,34 @@ function accountObjects({ cluster, namespace, accounts }: ObjectsDeps, { signed,
         ...current,
         spec: signed('account', current.metadata.name, spec),
       });
-      cached.wrote(next);
+      newest.saw(next);
+      await announce?.(changeOf('Account', next));
       return next;
     },
   };
 }
 
-/** The newest version of an account this process has seen, its own writes included: a rolled-over key is refused from the next request on. */
-function newestAccounts(accounts: Cache<Account>, namespace: string) {
-  const written = new Map<string, Account>();
-  return {
-    wrote: (account: Account) => void written.set(account.metadata.name, account),
-    get: (name: string): Account | undefined => {
-      const cached = accounts.get({ namespace, name });
-      const own = written.get(name);
-      if (own && cached && cached.metadata.generation >= own.metadata.generation) written.delete(name);
-      return written.get(name) ?? cached;
-    },
-  };
+function changeOf(kind: Change['kind'], { metadata: { name, generation } }: KubeObject): Change {
+  return { kind, name, generation };
 }
 
 type AuthorizationObjects = Pick<
   AcmeObjects,
-  'authorization' | 'createAuthorization' | 'replaceAuthorization' | 'reusable'
+  'authorization' | 'createAuthorization' | 'replaceAuthorization' | 'reusable' | 'liveReusable'
 >;
 
 function authorizationObjects(
-  { cluster, namespace, authorizations }: ObjectsDeps,
-  { signed, checked }: Signer,
+  { cluster, namespace, authorizations, announce }: ObjectsDeps,
+  { signed, checked, checkedLive }: Signer,
+  newest: Newest<Authorization>,
 ): AuthorizationObjects {
   async function authorization(ref: Pick<AuthorizationRef, 'orderID' | 'index'>): Promise<Authorization | undefined> {
-    const at = { namespace, name: authorizationName(ref) };
-    return (
-      checked('authorization', authorizations.get(at)) ??
-      checked('authorization', await cluster.get(AuthorizationKind, at))
-    );
+    const name = authorizationName(ref);
+    const known = checked('authorization', newest.get(name));
+    if (known) return known;
+    const live = await checkedLive('authorization', await cluster.get(AuthorizationKind, { namespace, name }));
+    if (live) newest.saw(live);
+    return live;
   }
 
   return {
@@ -178,21 +233,36 @@ function authorizationObjects(
     createAuthorization: async (spec) => {
       const name = authorizationName(spec);
       try {
-        return await cluster.create(AuthorizationKind, {
-          metadata: { name, namespace },
+        const made = await cluster.create(AuthorizationKind, {
+          metadata: { name, namespace, labels: { [ACCOUNT_LABEL]: spec.account } },
           spec: signed('authorization', name, spec),
         });
+        newest.saw(made);
+        return made;
       } catch (error) {
         const found = isClusterError(error, 'AlreadyExists') ? await authorization(spec) : undefined;
         if (!found) throw error;
         return found;
       }
     },
-    replaceAuthorization: (current, spec) =>
-      cluster.replace(AuthorizationKind, { ...current, spec: signed('authorization', current.metadata.name, spec) }),
+    replaceAuthorization: async (current, spec) => {
+      const next = await cluster.replace(AuthorizationKind, {
+        ...current,
+        spec: signed('authorization', current.metadata.name, spec),
+      });
+      newest.saw(next);
+      await announce?.(changeOf('Authorization', next));
+      return next;
+    },
     reusable: (key) =>
       authorizations
         .byIndex(REUSE_INDEX, reuseKey(key))
-        .filter((found) => found.spec.outcome === 'valid' && checked('authorization', found)),
+        .flatMap(({ metadata }) => checked('authorization', newest.get(metadata.name)) ?? [])
+        .filter(({ spec }) => spec.outcome === 'valid'),
+    liveReusable: async (account) => {
+      const { items } = await cluster.list(AuthorizationKind, { namespace, labels: { [ACCOUNT_LABEL]: account } });
+      const genuine = await Promise.all(items.map((item) => checkedLive('authorization', item)));
+      return genuine.filter((item) => item !== undefined).filter(({ spec }) => spec.outcome === 'valid');
+    },
   };
 }

@@ -12,7 +12,7 @@ import {
 import { parseProblem, Problem, type Subproblem } from '../domain/problem.ts';
 import { type Records, recordName } from '../issuance/records.ts';
 import type { Clock } from '../ports.ts';
-import { type Authenticated, type Reply, requireEmptyPayload } from './exchange.ts';
+import { type Authenticated, isCertManager, type Reply, requireEmptyPayload } from './exchange.ts';
 import type { Finalizations } from './finalize.ts';
 import type { AcmeObjects } from './objects.ts';
 import type { Sealed } from './sealed.ts';
@@ -53,7 +53,8 @@ export function createOrderView(deps: OrderViewDeps): OrderView {
   }
 
   function render(exchange: Authenticated, order: Order, known: Parameters<OrderView['render']>[2]): Reply {
-    const { record, found, status } = known.facts;
+    const { record, found } = known.facts;
+    const status = shownStatus(exchange, known.facts.status);
     const sealed = known.sealed ?? deps.sealed.sealOrder(order);
     const { urls } = exchange;
     const body = {
@@ -76,6 +77,10 @@ export function createOrderView(deps: OrderViewDeps): OrderView {
   }
 
   return { facts, render };
+}
+
+function shownStatus(exchange: Authenticated, status: OrderStatus): OrderStatus {
+  return status === 'processing' && isCertManager(exchange) ? 'ready' : status;
 }
 
 /** Facts of an order that was made this moment: there is nothing to look up. */

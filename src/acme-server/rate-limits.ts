@@ -10,12 +10,14 @@ export interface Bucket {
 }
 
 export const DEFAULT_LIMITS = {
-  /** By source address. */
+  /** By source: an IPv4 address, the /64 of an IPv6 address. */
   newAccount: { burst: 300, perSecond: 2 },
   /** By account. */
   newOrder: { burst: 2000, perSecond: 100 },
   /** By account: starts and restarts of validations. */
   challenge: { burst: 4000, perSecond: 200 },
+  /** By source address: reads of the cluster for what nobody has heard of, before it is refused. */
+  liveRead: { burst: 200, perSecond: 20 },
   /** By account and identifier: validations that failed. */
   failedValidation: { burst: 20, perSecond: 1 / 180 },
 } as const satisfies Record<string, Bucket>;

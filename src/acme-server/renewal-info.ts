@@ -8,6 +8,7 @@ import { suggestedWindow } from '../domain/renewal.ts';
 import type { Records } from '../issuance/records.ts';
 import type { Clock } from '../ports.ts';
 import type { Authenticated, Exchange, Reply } from './exchange.ts';
+import type { RateLimits } from './rate-limits.ts';
 import { notFound } from './sealed.ts';
 
 /** How often a client should ask, RFC 9773 section 4.2. */
@@ -33,32 +34,35 @@ export function parseCertID(text: string): CertID {
 
 export interface Replacements {
   /** What the `replaces` of a new order names, checked against RFC 9773 section 5. */
-  parse(exchange: Authenticated, value: unknown, identifiers: readonly Identifier[]): Order['replaces'];
+  parse(exchange: Authenticated, value: unknown, identifiers: readonly Identifier[]): Promise<Order['replaces']>;
 }
 
 interface RenewalInfoDeps {
   records: Records;
+  limits: Pick<RateLimits, 'take'>;
   clock: Clock;
 }
 
 export function createRenewalInfo(deps: RenewalInfoDeps) {
   return {
     renewalInfo: (exchange: Exchange) => renewalInfo(deps, exchange),
-    parse: (exchange: Authenticated, value: unknown, identifiers: readonly Identifier[]) =>
+    parse: async (exchange: Authenticated, value: unknown, identifiers: readonly Identifier[]) =>
       value === undefined ? undefined : parseReplaces(deps, exchange, { value, identifiers }),
   };
 }
 
-function find(
-  { records }: RenewalInfoDeps,
-  { issuer }: Exchange,
+/** Anybody can ask for what there is not, and each time the records are read through: hence the limit. */
+async function find(
+  { records, limits }: RenewalInfoDeps,
+  { issuer, source }: Exchange,
   { authorityKeyID, serial }: CertID,
-): IssuedCertificate | undefined {
-  return records.bySerial(authorityKeyID, serial).find(({ spec }) => spec.issuerUID === issuer.metadata.uid);
+): Promise<IssuedCertificate | undefined> {
+  const found = await records.findBySerial(authorityKeyID, serial, () => limits.take('liveRead', source));
+  return found.find(({ spec }) => spec.issuerUID === issuer.metadata.uid);
 }
 
-function renewalInfo(deps: RenewalInfoDeps, exchange: Exchange): Reply {
-  const record = find(deps, exchange, parseCertID(exchange.params.certid ?? ''));
+async function renewalInfo(deps: RenewalInfoDeps, exchange: Exchange): Promise<Reply> {
+  const record = await find(deps, exchange, parseCertID(exchange.params.certid ?? ''));
   if (!record) throw notFound();
   const { reissueBefore } = exchange.issuer.spec;
   const { spec, status, metadata } = record;
@@ -78,13 +82,13 @@ function renewalInfo(deps: RenewalInfoDeps, exchange: Exchange): Reply {
   };
 }
 
-function parseReplaces(
+async function parseReplaces(
   deps: RenewalInfoDeps,
   exchange: Authenticated,
   { value, identifiers }: { value: unknown; identifiers: readonly Identifier[] },
-): Order['replaces'] {
+): Promise<Order['replaces']> {
   if (typeof value !== 'string') throw new Problem('malformed', '"replaces" must be a certID');
-  const record = find(deps, exchange, parseCertID(value));
+  const record = await find(deps, exchange, parseCertID(value));
   if (!record) throw new Problem('malformed', '"replaces" names no certificate of this issuer', { status: 404 });
   if (record.spec.requester.account !== exchange.account.metadata.name) {
     throw new Problem('unauthorized', '"replaces" names a certificate of another account');

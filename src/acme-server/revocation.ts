@@ -1,5 +1,6 @@
 // revoke-cert, RFC 8555 section 7.6: by the account that got the certificate, by the certificate's key, or by an account that
 // holds valid authorizations for all its names.
+import type { Authorization } from '../api/acme.ts';
 import type { IssuedCertificate } from '../api/issued-certificate.ts';
 import { type CertificateFacts, parseCertificate } from '../domain/certificate.ts';
 import { parseBase64url, sha256 } from '../domain/encoding.ts';
@@ -8,14 +9,16 @@ import { Problem } from '../domain/problem.ts';
 import type { Records } from '../issuance/records.ts';
 import type { Audit, Clock } from '../ports.ts';
 import { type Authenticated, readPayload, type Reply, type Signed } from './exchange.ts';
-import type { AcmeObjects } from './objects.ts';
+import type { RateLimits } from './rate-limits.ts';
+import { type AcmeObjects, type ReuseKey, reuseKey } from './objects.ts';
 
 /** RFC 5280 section 5.3.1, less those that make no sense for a subscriber: certificateHold, removeFromCRL, aACompromise, cACompromise. */
 const REASONS: readonly number[] = [0, 1, 3, 4, 5, 9];
 
 export interface RevocationDeps {
   records: Records;
-  objects: Pick<AcmeObjects, 'reusable'>;
+  limits: Pick<RateLimits, 'take'>;
+  objects: Pick<AcmeObjects, 'reusable' | 'liveReusable'>;
   clock: Clock;
   audit: Audit;
 }
@@ -24,8 +27,8 @@ export function createRevocationHandler(deps: RevocationDeps) {
   return async function revokeCert(exchange: Signed | Authenticated): Promise<Reply> {
     const payload = readPayload(exchange);
     const certificate = readCertificate(payload.certificate);
-    const record = find(deps.records, exchange, certificate);
-    requireRight(deps, exchange, { record, certificate });
+    const record = await find(deps, exchange, certificate);
+    await requireRight(deps, exchange, { record, certificate });
     const reason = readReason(payload.reason);
     const by = 'account' in exchange ? exchange.account.metadata.name : 'certificate key';
     if (record.spec.revocation) throw alreadyRevoked();
@@ -59,43 +62,61 @@ function readCertificate(text: unknown): CertificateFacts {
   }
 }
 
-function find(records: Records, exchange: Signed, certificate: CertificateFacts): IssuedCertificate {
-  const found = records
-    .bySerial(certificate.authorityKeyIdentifier?.toString('hex') ?? '', certificate.serial)
-    .find(
-      ({ spec, status }) =>
-        spec.issuerUID === exchange.issuer.metadata.uid && status.certificate === certificate.der.toString('base64'),
-    );
+async function find(
+  { records, limits }: RevocationDeps,
+  exchange: Signed,
+  certificate: CertificateFacts,
+): Promise<IssuedCertificate> {
+  const authorityKeyID = certificate.authorityKeyIdentifier?.toString('hex') ?? '';
+  const forbidMany = () => limits.take('liveRead', exchange.source);
+  const found = (await records.findBySerial(authorityKeyID, certificate.serial, forbidMany)).find(
+    ({ spec, status }) =>
+      spec.issuerUID === exchange.issuer.metadata.uid && status.certificate === certificate.der.toString('base64'),
+  );
   if (!found) throw new Problem('malformed', 'this issuer has not issued that certificate', { status: 404 });
   return found;
 }
 
-function requireRight(
+async function requireRight(
   deps: RevocationDeps,
   exchange: Signed | Authenticated,
   { record, certificate }: { record: IssuedCertificate; certificate: CertificateFacts },
-): void {
+): Promise<void> {
   if (!('account' in exchange)) {
     if (exchange.key.spkiHash.equals(sha256(certificate.spki))) return;
     throw new Problem('unauthorized', 'the key of the request is not the key of the certificate');
   }
   const account = exchange.account.metadata.name;
   if (record.spec.requester.account === account) return;
-  const now = deps.clock.now().toISOString();
-  const authorised = record.spec.names.every((name) => {
+  const issuerUID = record.spec.issuerUID;
+  const holds = (key: ReuseKey) => deps.objects.reusable(key);
+  if (isAuthorised(record, deps.clock.now(), (held) => holds({ issuerUID, account, ...held }))) return;
+  const live = await deps.objects.liveReusable(account);
+  const isFor = (held: HeldName) => (one: Authorization) =>
+    reuseKey(one.spec) === reuseKey({ issuerUID, account, ...held });
+  if (isAuthorised(record, deps.clock.now(), (held) => live.filter(isFor(held)))) return;
+  throw new Problem(
+    'unauthorized',
+    'the account neither got this certificate nor holds valid authorizations for all its names',
+  );
+}
+
+type HeldName = Pick<ReuseKey, 'identifier' | 'wildcard'>;
+
+/** Whether there is a valid authorization for every name of the record. */
+function isAuthorised(
+  { spec }: IssuedCertificate,
+  now: Date,
+  authorizationsFor: (name: HeldName) => readonly Authorization[],
+): boolean {
+  return spec.names.every((name) => {
     const separator = name.indexOf(':');
     const [type, value] = [name.slice(0, separator), name.slice(separator + 1)];
     if (type !== 'dns' && type !== 'ip') return false;
     const wildcard = value.startsWith('*.');
     const identifier = { type, value: wildcard ? value.slice(2) : value } as const;
-    const held = deps.objects.reusable({ issuerUID: record.spec.issuerUID, account, identifier, wildcard });
-    return held.some(({ spec }) => spec.expires > now);
+    return authorizationsFor({ identifier, wildcard }).some((held) => held.spec.expires > now.toISOString());
   });
-  if (!authorised)
-    throw new Problem(
-      'unauthorized',
-      'the account neither got this certificate nor holds valid authorizations for all its names',
-    );
 }
 
 function readReason(reason: unknown): number {

@@ -74,6 +74,8 @@ export function createValidationRuns(deps: ValidationRunsDeps): ValidationRuns {
     const id = idOf(ref, type);
     const under = active.get(id);
     if (under) return under;
+    // At newOrder too; but orders can be made first and validated after.
+    deps.limits.check('failedValidation', failureKey(ref));
     deps.limits.take('challenge', ref.account);
     const release = occupy(ref);
     const problems: Problem[] = [];
@@ -97,6 +99,11 @@ export function createValidationRuns(deps: ValidationRunsDeps): ValidationRuns {
       await Promise.allSettled([...active.values()].map((run) => run.outcome));
     },
   };
+}
+
+/** Under what failed validations are counted. */
+export function failureKey({ account, identifier }: Pick<AuthorizationRef, 'account' | 'identifier'>): string {
+  return `${account}|${identifierKey(identifier)}`;
 }
 
 /** Counts validations under way by account and by target; throws rateLimited at the caps. The result ends what it counted. */
@@ -201,7 +208,7 @@ async function store(
     validated: now.toISOString(),
     expires: (result.valid ? validUntil : ref.expires).toISOString(),
   });
-  if (!result.valid) deps.limits.count('failedValidation', `${ref.account}|${identifierKey(ref.identifier)}`);
+  if (!result.valid) deps.limits.count('failedValidation', failureKey(ref));
   deps.validations.inc({ challenge: type, outcome: stored.spec.outcome });
   return stored;
 }

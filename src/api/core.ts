@@ -18,10 +18,31 @@ export interface Event extends KubeObject {
   /** One sentence for people. */
   note: string;
   regarding: { apiVersion: string; kind: string; name: string; namespace?: string; uid: string };
+  /** MicroTime, as `renderMicroTime` gives it. */
   eventTime: string;
   reportingController: string;
   reportingInstance: string;
   action: string;
+  /** Where it happened more than once: how often so far, at least twice. */
+  series?: { count: number; lastObservedTime: string };
+}
+
+/** Who does the work that only one may do (coordination.k8s.io). */
+export interface Lease extends KubeObject {
+  spec?: {
+    /** Absent or empty: free for all. */
+    holderIdentity?: string;
+    leaseDurationSeconds?: number;
+    /** MicroTime, as are all times here. */
+    acquireTime?: string;
+    renewTime?: string;
+    leaseTransitions?: number;
+  };
+}
+
+/** An instant as the API server wants it in Events and Leases: with exactly six digits after the second. */
+export function renderMicroTime(instant: Date): string {
+  return `${instant.toISOString().slice(0, -1)}000Z`;
 }
 
 const core = { group: '', version: 'v1', shortNames: [], statusSubresource: false, schema: undefined, rules: () => [] };
@@ -66,4 +87,35 @@ export const EventKind: Kind<Event> = {
     { name: 'Age', jsonPath: '.metadata.creationTimestamp', type: 'date' },
   ],
   description: 'A Kubernetes Event.',
+};
+
+export const LeaseKind: Kind<Lease> = {
+  ...core,
+  group: 'coordination.k8s.io',
+  kind: 'Lease',
+  plural: 'leases',
+  singular: 'lease',
+  namespaced: true,
+  columns: [
+    { name: 'Holder', jsonPath: '.spec.holderIdentity', type: 'string' },
+    { name: 'Age', jsonPath: '.metadata.creationTimestamp', type: 'date' },
+  ],
+  description: 'A Kubernetes Lease.',
+};
+
+export interface EndpointSlice extends KubeObject {
+  addressType: 'IPv4' | 'IPv6' | 'FQDN';
+  /** Ready or not. */
+  endpoints?: { addresses: string[] }[] | null;
+}
+
+export const EndpointSliceKind: Kind<EndpointSlice> = {
+  ...core,
+  group: 'discovery.k8s.io',
+  kind: 'EndpointSlice',
+  plural: 'endpointslices',
+  singular: 'endpointslice',
+  namespaced: true,
+  columns: [{ name: 'Age', jsonPath: '.metadata.creationTimestamp', type: 'date' }],
+  description: 'Addresses of the endpoints of a Service.',
 };

@@ -3,7 +3,7 @@ import { AccountKind, AuthorizationKind } from './acme.ts';
 import { ClusterCAIssuerKind } from './ca-issuer.ts';
 import { CertificateClaimKind } from './certificate-claim.ts';
 import { CertificateRequestPolicyKind } from './certificate-request-policy.ts';
-import { EventKind, NamespaceKind, SecretKind } from './core.ts';
+import { EndpointSliceKind, EventKind, LeaseKind, NamespaceKind, SecretKind } from './core.ts';
 import { IssuedCertificateKind } from './issued-certificate.ts';
 import { CAIssuerKind } from './issuer.ts';
 import type { Kind } from './kind.ts';
@@ -20,4 +20,4 @@ export const OWN_KINDS: readonly Kind[] = [
 ];
 
 /** Every kind the embedded store holds. */
-export const ALL_KINDS: readonly Kind[] = [...OWN_KINDS, SecretKind, NamespaceKind, EventKind];
+export const ALL_KINDS: readonly Kind[] = [...OWN_KINDS, SecretKind, NamespaceKind, EventKind, LeaseKind, EndpointSliceKind];

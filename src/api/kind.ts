@@ -75,6 +75,16 @@ export interface Kind<T extends KubeObject = KubeObject> {
   rules(object: T, old?: T): FieldError[];
   /** The rules that the API server judges too, for the CRD. */
   cel?: readonly CelRule[];
+  /** Set by `metadataOf`. */
+  metadataOnly?: true;
+}
+
+/**
+ * The kind seen through its metadata alone: get, list and watch give apiVersion, kind and metadata, and nothing else leaves the
+ * server; kubectl's last-applied annotation, which repeats the object, is left out too. Its objects can be deleted, not written.
+ */
+export function metadataOf(kind: Kind): Kind {
+  return { ...kind, schema: undefined, statusSubresource: false, rules: () => [], metadataOnly: true };
 }
 
 export function apiVersion(kind: Pick<Kind, 'group' | 'version'>): string {

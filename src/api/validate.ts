@@ -38,5 +38,10 @@ export function validateObject<T extends KubeObject>(kind: Kind<T>, object: T, o
 
 function bodyErrors(schema: Schema, object: KubeObject): FieldError[] {
   const { apiVersion: _apiVersion, kind: _kind, metadata: _metadata, ...body } = object;
-  return checkerOf(schema)(body);
+  return schemaFaults(schema, body);
+}
+
+/** Every place where the value breaks the schema. `value` must be plain JSON without undefined members. */
+export function schemaFaults(schema: Schema, value: unknown): FieldError[] {
+  return checkerOf(schema)(value);
 }

@@ -1,7 +1,9 @@
-// What the Kubernetes API server does to Secrets and Namespaces beyond storing them.
+// What the Kubernetes API server does to the kinds of its own beyond storing them.
 import type { FieldError, Kind, KubeObject } from '../api/kind.ts';
 import type { JsonObject, JsonValue } from './json-value.ts';
+import { eventErrors } from './event-rules.ts';
 import { isObject, sameJson, setMember } from './json-value.ts';
+import { leaseErrors } from './lease-rules.ts';
 
 /** Sum of a Secret's values, bytes. */
 const SECRET_LIMIT = 1024 * 1024;
@@ -29,6 +31,8 @@ export function defaultedLabels(kind: Kind, name: string, labels: JsonValue | un
 }
 
 export function coreErrors(kind: Kind, object: KubeObject, old: KubeObject | undefined): FieldError[] {
+  if (kind.group === 'events.k8s.io') return eventErrors(object, old);
+  if (kind.group === 'coordination.k8s.io') return leaseErrors(object);
   if (kind.kind !== 'Secret' || kind.group !== '') return [];
   const secret = object as KubeObject & { type?: unknown; data?: unknown };
   const errors = [...unknownFields(secret), ...secretDataErrors(secret.data)];

@@ -6,6 +6,7 @@ import type { Clock, Cluster, ListOptions, ObjectList, ObjectRef, Random, WatchE
 import type { FieldOwners } from './field-ownership.ts';
 import { frozenCopy } from './json-value.ts';
 import { type Change, keyOf, ObjectStore, type Precondition, plural } from './object-store.ts';
+import { asSeen, eventsAsSeen } from './object-metadata.ts';
 import { type Entry, ObjectTable, objectKey } from './object-table.ts';
 import { createPager, type Pager } from './pager.ts';
 import type { RowChange, Storage, StoredRow } from './storage.ts';
@@ -84,21 +85,28 @@ class Embedded implements EmbeddedCluster {
   }
 
   get<T extends KubeObject>(kind: Kind<T>, ref: ObjectRef): Promise<T | undefined> {
-    return this.#run(() => this.#table(kind).get(keyOf(kind, ref))?.object as T | undefined);
+    return this.#run(() => {
+      const found = this.#table(kind).get(keyOf(kind, ref));
+      return found && asSeen(kind, found.object);
+    });
   }
 
   list<T extends KubeObject>(kind: Kind<T>, options: ListOptions = {}): Promise<ObjectList<T>> {
     return this.#run(() => {
-      if (options.continue !== undefined)
-        return this.#pager.nextPage(plural(kind), { ...options, continue: options.continue }) as ObjectList<T>;
-      const items = this.#table(kind).select(options);
-      const listing = { kind: plural(kind), items, resourceVersion: String(this.#version) };
-      return this.#pager.firstPage(listing, options.limit) as ObjectList<T>;
+      const page = this.#page(kind, options);
+      return { ...page, items: page.items.map((object) => asSeen(kind, object)) };
     });
   }
 
+  #page(kind: Kind, options: ListOptions): ObjectList<KubeObject> {
+    if (options.continue !== undefined)
+      return this.#pager.nextPage(plural(kind), { ...options, continue: options.continue });
+    const items = this.#table(kind).select(options);
+    return this.#pager.firstPage({ kind: plural(kind), items, resourceVersion: String(this.#version) }, options.limit);
+  }
+
   watch<T extends KubeObject>(kind: Kind<T>, options: WatchOptions): AsyncIterable<WatchEvent<T>> {
-    return this.#log(kind).watch(options) as AsyncIterable<WatchEvent<T>>;
+    return eventsAsSeen(kind, this.#log(kind).watch(options));
   }
 
   create<T extends KubeObject>(kind: Kind<T>, object: NewObject<T>): Promise<T> {

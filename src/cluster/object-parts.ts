@@ -2,6 +2,7 @@
 import { apiVersion, type Kind, type KubeObject, type ObjectMeta } from '../api/kind.ts';
 import { defaultedBody, defaultedLabels } from './core-kinds.ts';
 import { frozenCopy, type JsonObject } from './json-value.ts';
+import { mustHaveBody } from './object-metadata.ts';
 
 /** Metadata as a caller may set it. */
 export type Given = Partial<Pick<ObjectMeta, 'labels' | 'annotations' | 'finalizers' | 'ownerReferences'>>;
@@ -10,6 +11,7 @@ const GIVEN = ['labels', 'annotations', 'finalizers', 'ownerReferences'] as cons
 
 /** Copies what a caller may set: the body (without status where that has its own door) and the caller's part of metadata. */
 export function taken(kind: Kind, input: { metadata: unknown }): { body: JsonObject; given: Given } {
+  mustHaveBody(kind);
   const { metadata, apiVersion: _version, kind: _kind, ...rest } = input as KubeObject & { status?: unknown };
   if (kind.statusSubresource) delete rest.status;
   const body = defaultedBody(kind, frozenCopy(rest) as JsonObject);

@@ -8,7 +8,9 @@ import { coreErrors } from './core-kinds.ts';
 import { applyFields, type FieldOwners, ownersAfter, ownersOfNew } from './field-ownership.ts';
 import { frozenCopy, type JsonObject, sameJson } from './json-value.ts';
 import { appliedPart, assembled, bodyOf, type Given, givenIn, taken } from './object-parts.ts';
+import { mustHaveBody } from './object-metadata.ts';
 import { type Entry, objectKey } from './object-table.ts';
+import { invalidObject, namespaceOf } from './scope.ts';
 
 /** What an object becomes; `after` undefined: it goes, and `last` is its final state. */
 export interface Change {
@@ -67,6 +69,7 @@ export class ObjectStore {
   }
 
   replaceStatus(kind: Kind, input: KubeObject): KubeObject {
+    mustHaveBody(kind);
     if (!kind.statusSubresource) throw new ClusterError('NotFound', `${plural(kind)} have no status subresource`);
     const { key, entry } = this.#existing(kind, input.metadata);
     unchangedSince(kind, entry.object, input.metadata);
@@ -124,7 +127,7 @@ export class ObjectStore {
         path: 'metadata.finalizers',
         message: `an object being deleted takes no new finalizer ${finalizer}`,
       }));
-    if (fields.length > 0) throw invalid(kind, draft.metadata.name, fields);
+    if (fields.length > 0) throw invalidObject(kind, draft.metadata.name, fields);
     if (has.length > 0) return this.#stored({ kind, key, before: entry, draft, owners });
     return this.#removed(kind, key, { object: draft, owners });
   }
@@ -222,13 +225,7 @@ function named(kind: Kind, name: string): string {
 
 /** Key of the object. Throws Invalid where a namespace lacks or is too much. */
 export function keyOf(kind: Kind, ref: ObjectRef): string {
-  const namespace = ref.namespace === '' ? undefined : ref.namespace;
-  if (kind.namespaced !== (namespace !== undefined)) {
-    const message = kind.namespaced
-      ? `is required: a ${kind.kind} lives in a namespace`
-      : `must be absent: a ${kind.kind} belongs to the whole cluster`;
-    throw invalid(kind, ref.name, [{ path: 'metadata.namespace', message }]);
-  }
+  const namespace = namespaceOf(kind, ref);
   return objectKey(namespace === undefined ? { name: ref.name } : { namespace, name: ref.name });
 }
 
@@ -241,12 +238,7 @@ function ownersOf(entry: Entry, before: KubeObject, after: KubeObject): FieldOwn
 function check(kind: Kind, draft: KubeObject, old: KubeObject | undefined): void {
   const fields = validateObject(kind, draft, old);
   if (fields.length === 0) fields.push(...coreErrors(kind, draft, old));
-  if (fields.length > 0) throw invalid(kind, draft.metadata.name, fields);
-}
-
-function invalid(kind: Kind, name: string, fields: { path: string; message: string }[]): ClusterError {
-  const reasons = fields.map(({ path, message }) => (path === '' ? message : `${path} ${message}`)).join('; ');
-  return new ClusterError('Invalid', `${kind.kind} "${name}" is invalid: ${reasons}`, { fields });
+  if (fields.length > 0) throw invalidObject(kind, draft.metadata.name, fields);
 }
 
 function meetsPrecondition(kind: Kind, object: KubeObject, precondition: Precondition): void {

@@ -5,20 +5,24 @@ import { type Account, AccountKind, AuthorizationKind } from '../api/acme.ts';
 import { ClusterCAIssuerKind } from '../api/ca-issuer.ts';
 import { CertificateClaimKind } from '../api/certificate-claim.ts';
 import { CertificateRequestPolicyKind } from '../api/certificate-request-policy.ts';
-import { NamespaceKind, SecretKind } from '../api/core.ts';
+import { EndpointSliceKind, NamespaceKind, SecretKind } from '../api/core.ts';
 import { IssuedCertificateKind } from '../api/issued-certificate.ts';
 import { CAIssuerKind } from '../api/issuer.ts';
-import type { Kind, KubeObject } from '../api/kind.ts';
+import { type Kind, type KubeObject, metadataOf } from '../api/kind.ts';
 import { CLAIM_INDEXES } from '../controllers/certificate-claim.ts';
-import { withoutValues } from '../controllers/index.ts';
 import { REVOKED_INDEX, revokedIndex } from '../distribution/crl.ts';
 import { RECORD_INDEXES } from '../issuance/records.ts';
 import type { Clock, Cluster, Log, Random } from '../ports.ts';
 import { joinReflectors } from '../runtime/joined-reflector.ts';
+import { joinNamespaces } from '../runtime/partitioned-reflector.ts';
 import { createReflector, type Reflector, type ReflectorDeps } from '../runtime/reflector.ts';
 
 export interface CachesDeps {
   cluster: Cluster;
+  /** The operator's own. */
+  namespace: string;
+  /** The namespaces that are served; all when absent. */
+  tenants?: readonly string[];
   clock: Clock;
   random: Random;
   log: Log;
@@ -30,22 +34,35 @@ const ACCOUNT_INDEXES = {
     spec.externalAccountBinding ? [eabKey(spec.issuerUID, spec.externalAccountBinding.keyID)] : [],
 };
 
-export function createCaches({ cluster, clock, random, log }: CachesDeps) {
+export function createCaches({ cluster, namespace, tenants, clock, random, log }: CachesDeps) {
   const watch = <T extends KubeObject>(
     kind: Kind<T>,
-    more: Pick<ReflectorDeps<T>, 'indexes' | 'transform'> = {},
+    more: Pick<ReflectorDeps<T>, 'indexes' | 'transform' | 'namespace'> = {},
   ): Reflector<T> => createReflector({ cluster, clock, random, log, kind, ...more });
+  /** In the namespaces that are served, and in `others` wherever those are listed. */
+  const watchTenants = <T extends KubeObject>(
+    kind: Kind<T>,
+    more: Pick<ReflectorDeps<T>, 'indexes' | 'transform'> = {},
+    others: readonly string[] = [],
+  ): Reflector<T> =>
+    tenants
+      ? joinNamespaces(
+          new Map([...tenants, ...others].map((name) => [name, watch(kind, { ...more, namespace: name })])),
+        )
+      : watch(kind, more);
   const caches = {
-    issuers: joinReflectors(watch(ClusterCAIssuerKind), watch(CAIssuerKind)),
+    issuers: joinReflectors(watch(ClusterCAIssuerKind), watchTenants(CAIssuerKind)),
     policies: watch(CertificateRequestPolicyKind),
-    claims: watch(CertificateClaimKind, { indexes: CLAIM_INDEXES }),
-    secretCache: watch(SecretKind, { transform: withoutValues }),
+    claims: watchTenants(CertificateClaimKind, { indexes: CLAIM_INDEXES }),
+    secretCache: watchTenants(metadataOf(SecretKind), {}, [namespace]),
     namespaces: watch(NamespaceKind),
-    accounts: watch(AccountKind, { indexes: ACCOUNT_INDEXES }),
+    slices: watch(EndpointSliceKind, { namespace }),
+    accounts: watch(AccountKind, { namespace, indexes: ACCOUNT_INDEXES }),
     authorizations: watch(AuthorizationKind, {
+      namespace,
       indexes: { [REUSE_INDEX]: ({ spec }) => (spec.outcome === 'valid' ? [reuseKey(spec)] : []) },
     }),
-    issued: watch(IssuedCertificateKind, { indexes: { ...RECORD_INDEXES, [REVOKED_INDEX]: revokedIndex } }),
+    issued: watch(IssuedCertificateKind, { namespace, indexes: { ...RECORD_INDEXES, [REVOKED_INDEX]: revokedIndex } }),
   };
   const all = Object.values(caches);
   return {

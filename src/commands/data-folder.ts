@@ -1,12 +1,25 @@
 // The folder of `countersign dev`: the store and the files that people and clients read.
-import { closeSync, mkdirSync, mkdtempSync, openSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
+import { storeFile } from '../cluster/sqlite-storage.ts';
 import type { LineSink } from '../telemetry/log.ts';
 
 export interface DataFolder {
   /** Absolute. */
   path: string;
+  /** Of the Secrets as files: what else is in it is deleted. */
+  secrets: string;
   /** Writes the file whole or not at all, readable by all; returns its absolute path. */
   publish(name: string, content: string): string;
   /** Lines appended to a file of the folder, readable by the owner alone. */
@@ -29,8 +42,15 @@ export function openDataFolder(path: string | undefined): DataFolder {
       { cause: error },
     );
   }
+  const secrets = join(folder, 'secrets');
+  // The mirror deletes what is no Secret of the store: a folder of that name beside no store is somebody else's.
+  if (existsSync(secrets) && !existsSync(storeFile(folder)))
+    throw new Error(
+      `the data folder ${folder} has a folder "secrets" but no store: choose another data folder, or move that folder away`,
+    );
   return {
     path: folder,
+    secrets,
     publish: (name, content) => {
       const file = join(folder, name);
       mkdirSync(dirname(file), { recursive: true, mode: 0o755 });

@@ -1,5 +1,5 @@
 // `countersign dev`: the whole program on this machine, bound to loopback, on the embedded store.
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { ALL_KINDS } from '../api/index.ts';
 import { ClusterCAIssuerKind } from '../api/ca-issuer.ts';
 import { type Issuer, issuerKind } from '../api/issuer.ts';
@@ -107,7 +107,7 @@ async function run(flags: DevFlags, { folder, cluster, audit, stopping }: Runnin
   const files = await mirrorSecrets({
     cluster,
     clock: createClock(),
-    folder: join(folder.path, 'secrets'),
+    folder: folder.secrets,
     signal,
     report: step,
   });
@@ -146,7 +146,7 @@ async function assemble(
   const metrics = createMetrics();
   const cluster = countWrites(store, metrics.clusterWrites);
   const secrets = createSecretReader(cluster, NAMESPACE);
-  const keyring = await loadKeyring(secrets, random);
+  const keyring = await loadKeyring({ cluster, namespace: NAMESPACE, clock, random });
   const serving = await servingCertificate(
     { secrets, clock, random },
     { dnsNames: ['localhost'], ipAddresses: ['127.0.0.1', '::1'] },
@@ -175,7 +175,7 @@ async function assemble(
     sweeps: [(signal) => sweepEvents({ cluster, clock, collected: metrics.collected }, signal)],
     externalURLs: [`https://localhost:${flags.port}`, `https://127.0.0.1:${flags.port}`],
     distributionURL: `http://localhost:${flags.httpPort}`,
-    server: listenerOptions(serving),
+    server: listenerOptions({ cert: serving.cert, key: serving.key }),
   });
   return { operator, ca: serving.ca };
 }

@@ -4,12 +4,15 @@ import type { FastifyInstance, FastifyServerOptions } from 'fastify';
 /** Node counts the URL into the header size; the longest order URL is about 6 kB. */
 const MAX_HEADER_SIZE = 16_384;
 
-export function listenerOptions(tls: { cert: string; key: string }): FastifyServerOptions {
+/** What a certificate is served with, also when it is exchanged while the server runs. */
+export const SECURE_CONTEXT = { minVersion: 'TLSv1.2' } as const;
+
+/** Without a certificate every handshake fails until the server's secure context is set. */
+export function listenerOptions(tls: { cert?: string; key?: string }): FastifyServerOptions {
   const options = {
     https: {
-      cert: tls.cert,
-      key: tls.key,
-      minVersion: 'TLSv1.2' as const,
+      ...SECURE_CONTEXT,
+      ...tls,
       ALPNProtocols: ['http/1.1'],
       maxHeaderSize: MAX_HEADER_SIZE,
       // A slow sender gets this long for the headers, and (below) for the whole request; looked at once a second.
@@ -42,6 +45,10 @@ export async function listen(
     app.server.maxConnections = MAX_CONNECTIONS;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
+    // A machine without IPv6 has no `::` that means all addresses.
+    if (at.host === '::' && code === 'EAFNOSUPPORT') return listen(app, { ...at, host: '0.0.0.0' });
+    if (code === 'EADDRNOTAVAIL')
+      throw new Error(`${at.host}, where ${at.what} should listen, is no address of this machine`, { cause: error });
     if (code === 'EADDRINUSE')
       throw new Error(`port ${at.port} for ${at.what} is taken: end what holds it, or choose another with ${at.flag}`, {
         cause: error,

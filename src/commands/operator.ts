@@ -4,7 +4,9 @@ import type { FastifyServerOptions } from 'fastify';
 import { createAcmeServer } from '../acme-server/index.ts';
 import type { Keyring } from '../acme-server/keyring.ts';
 import { createAcmeObjects } from '../acme-server/objects.ts';
+import { createPeers, type Peers } from '../acme-server/peers.ts';
 import type { Bucket, Limit } from '../acme-server/rate-limits.ts';
+import { createReplicas, homeOf } from '../acme-server/replicas.ts';
 import { createUrls } from '../acme-server/urls.ts';
 import type { Issuer } from '../api/issuer.ts';
 import { type BackendsDeps, createBackends } from '../backends/index.ts';
@@ -25,11 +27,14 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import { checkCaa } from '../validators/caa-check.ts';
 import { type Caches, createCaches } from './caches.ts';
 import { createIssuerSecrets } from './issuer-secrets.ts';
+import { createLiveReads } from './live-reads.ts';
 
 export interface OperatorDeps {
   cluster: Cluster;
   /** The operator's own namespace: records, accounts, Secrets of cluster issuers. */
   namespace: string;
+  /** The namespaces whose claims are served; all when absent. The rights of the per-namespace mode suffice only for a list. */
+  tenants?: readonly string[];
   secrets: SecretReader;
   /** Makes the backends of the issuers; createBackends when absent. */
   backends?: (deps: BackendsDeps) => Backends;
@@ -47,18 +52,34 @@ export interface OperatorDeps {
   /** Origin of the plain HTTP listener, for CRLs and issuer certificates. */
   distributionURL: string;
   server: FastifyServerOptions;
+  /** Where other replicas find this process; absent where it is alone. */
+  replica?: {
+    /** IP address, as the EndpointSlices of the Service have it. */
+    address: string;
+    port: number;
+    /** Name of the Service, in `namespace`. */
+    service: string;
+  };
   limits?: Readonly<Record<Limit, Bucket>>;
+  /** For what controllers write; `cluster` when absent. */
+  leaderCluster?: Cluster;
+  /** Name of this process among its replicas; `countersign` when absent. */
+  instance?: string;
+  /** Whether this process wants requests, its caches apart. */
+  ready?: () => boolean;
   /** Further sweeps of what has served its time. */
   sweeps?: NonNullable<ControllersDeps['sweeps']>;
 }
 
 export function createOperator(deps: OperatorDeps) {
   const { caches, filled, keep } = createCaches(deps);
-  const services = createServices(deps, caches);
+  const peers = peersOf(deps, caches);
+  const services = createServices(deps, caches, peers);
   const acme = createAcmeServer({
     ...deps,
     ...caches,
     ...services,
+    ...(peers && deps.replica ? { peering: { ask: peers.ask, ...homeOf(deps.replica.address) } } : {}),
     checkCaa,
     chainsOf: (issuer, record) => services.chains.pemsOf(issuer, record),
     counters: countersOf(deps.metrics),
@@ -67,13 +88,14 @@ export function createOperator(deps: OperatorDeps) {
   const distribution = createDistributionApp({
     issuers: caches.issuers,
     crls,
-    ready: () => Object.values(caches).every((cache) => cache.hasSynced()),
+    ready: () => Object.values(caches).every((cache) => cache.hasSynced()) && (deps.ready?.() ?? true),
     metrics: () => deps.metrics.render(),
     log: deps.log,
   });
-  const events = createEventRecorder({ ...deps, instance: 'countersign' });
+  const leader = { ...deps, cluster: deps.leaderCluster ?? deps.cluster };
+  const events = createEventRecorder({ ...leader, instance: deps.instance ?? 'countersign' });
   const controllers = createControllers({
-    ...deps,
+    ...leader,
     ...services,
     caches: { ...caches, secrets: caches.secretCache, records: caches.issued },
     marks: deps.keyring,
@@ -86,21 +108,37 @@ export function createOperator(deps: OperatorDeps) {
     collected: deps.metrics.collected,
   });
 
+  async function lead(signal: AbortSignal): Promise<void> {
+    await controllers.run(filled(signal), signal);
+    await events.close();
+  }
+
   return {
     acme: acme.app,
+    /** What other replicas ask of this one; undefined without `replica`. */
+    peerApp: acme.peerApp,
     distribution,
     issuers: caches.issuers,
     /** Resolves once every cache is filled. */
     synced: filled,
     /** Keeps caches and runs controllers until the signal aborts. */
     run: async (signal: AbortSignal) => {
-      await Promise.all([keep(signal), controllers.run(filled(signal), signal)]);
-      await events.drain();
+      await Promise.all([keep(signal), lead(signal)]);
+    },
+    /** Keeps the caches, which every replica needs. */
+    keep,
+    /** Runs the controllers, which one replica does at a time; may be called again once it has resolved. */
+    lead,
+    caches,
+    /** Takes no more requests; resolves once those under way have been answered. */
+    drain: async () => {
+      await acme.app.close();
     },
     /** Stops serving, in order: no new requests, validations ended. */
     close: async () => {
       await acme.stop();
       await distribution.close();
+      peers?.close();
     },
   };
 }
@@ -110,7 +148,7 @@ function countersOf({ requests, requestSeconds, nonces, validations, rateLimited
 }
 
 /** What doors and controllers share. */
-function createServices(deps: OperatorDeps, caches: Caches) {
+function createServices(deps: OperatorDeps, caches: Caches, peers: Peers | undefined) {
   const { cluster, clock, random, audit, metrics, namespace } = deps;
   const resolverOf = resolverByIssuer(deps.resolver);
   const secretsOf = createIssuerSecrets(deps);
@@ -125,8 +163,10 @@ function createServices(deps: OperatorDeps, caches: Caches) {
   });
   const records = createRecords({ cluster, cache: caches.issued, namespace });
   const chains = createChainStore({ cluster });
-  const objects = createAcmeObjects({ ...deps, ...caches });
+  const objects = createAcmeObjects({ ...deps, ...caches, ...(peers ? { announce: peers.announce } : {}) });
+  const live = createLiveReads({ ...deps, caches });
   const judge = createJudge({
+    ...live,
     policies: caches.policies,
     compile: compileExpression,
     resolverOf,
@@ -149,7 +189,14 @@ function createServices(deps: OperatorDeps, caches: Caches) {
     issued,
     refused,
   });
-  return { resolverOf, secretsOf, backends, records, chains, objects, judge, issue };
+  return { ...live, resolverOf, secretsOf, backends, records, chains, objects, judge, issue };
+}
+
+function peersOf(deps: OperatorDeps, { slices }: Caches): Peers | undefined {
+  const { replica } = deps;
+  if (!replica) return undefined;
+  const { name } = homeOf(replica.address);
+  return createPeers({ ...deps, ...replica, replicas: createReplicas({ ...deps, ...replica, slices, own: name }) });
 }
 
 export type Operator = ReturnType<typeof createOperator>;

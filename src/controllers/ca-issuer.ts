@@ -1,8 +1,9 @@
 // ClusterCAIssuer and CAIssuer: whether its backend answers and its CA certificate is good, where its ACME directory is, and the chains of its
 // certificates. Writes the status when that changes, and an Event when people should know.
-import type { CAIssuerStatus } from '../api/ca-issuer.ts';
-import { type Issuer, issuerKind } from '../api/issuer.ts';
+import { type CAIssuerStatus, ClusterCAIssuerKind } from '../api/ca-issuer.ts';
+import { CAIssuerKind, type Issuer, issuerKind } from '../api/issuer.ts';
 import type { Condition, KubeObject } from '../api/kind.ts';
+import type { Right } from '../api/right.ts';
 import { type CertificateFacts, parseCertificate } from '../domain/certificate.ts';
 import { chainFingerprint, preferredChain } from '../domain/chain.ts';
 import { findCondition, type NewCondition, setCondition } from '../domain/conditions.ts';
@@ -14,6 +15,28 @@ import type { BackendHealth, Backends, Cache, Clock, Cluster, EventRecorder, Log
 import type { Reconciler, Requeue } from '../runtime/controller.ts';
 import { onEach } from '../runtime/reflector.ts';
 import { instant, writeStatus } from './status.ts';
+
+export const TENANT_ISSUER_RIGHTS: readonly Right[] = [
+  { kind: CAIssuerKind, verbs: ['list', 'watch'], in: ['tenants'], why: 'know the issuers of tenants' },
+  {
+    kind: CAIssuerKind,
+    subresource: 'status',
+    verbs: ['update'],
+    in: ['tenants'],
+    why: 'say whether an issuer is ready, and where its directory is',
+  },
+];
+
+export const CA_ISSUER_RIGHTS: readonly Right[] = [
+  { kind: ClusterCAIssuerKind, verbs: ['list', 'watch'], in: ['cluster'], why: 'know the issuers' },
+  {
+    kind: ClusterCAIssuerKind,
+    subresource: 'status',
+    verbs: ['update'],
+    in: ['cluster'],
+    why: 'say whether an issuer is ready, and where its directory is',
+  },
+];
 
 export interface CaIssuerDeps {
   cluster: Pick<Cluster, 'replaceStatus'>;

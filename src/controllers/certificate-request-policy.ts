@@ -1,10 +1,22 @@
 // CertificateRequestPolicy: says in the status whether the policy can be used. A broken one is skipped when requests are judged.
 import { type CertificateRequestPolicy, CertificateRequestPolicyKind } from '../api/certificate-request-policy.ts';
+import type { Right } from '../api/right.ts';
 import { setCondition } from '../domain/conditions.ts';
 import type { Cache, Clock, Cluster, EventRecorder } from '../ports.ts';
 import type { Reconciler } from '../runtime/controller.ts';
 import { onEach } from '../runtime/reflector.ts';
 import { writeStatus } from './status.ts';
+
+export const POLICY_RIGHTS: readonly Right[] = [
+  { kind: CertificateRequestPolicyKind, verbs: ['list', 'watch'], in: ['cluster'], why: 'know the policies' },
+  {
+    kind: CertificateRequestPolicyKind,
+    subresource: 'status',
+    verbs: ['update'],
+    in: ['cluster'],
+    why: 'say whether a policy is in force or broken',
+  },
+];
 
 export interface PolicyDeps {
   cluster: Pick<Cluster, 'replaceStatus'>;

@@ -11,7 +11,7 @@ export interface EventGarbageDeps {
 const EVENT_MS = 3_600_000;
 const PAGE = 500;
 
-/** Deletes Events older than an hour; returns how many. Stops early once the signal aborts. */
+/** Deletes Events that last happened more than an hour ago; returns how many. Stops early once the signal aborts. */
 export async function sweepEvents(
   { cluster, clock, collected }: EventGarbageDeps,
   signal: AbortSignal,
@@ -21,7 +21,9 @@ export async function sweepEvents(
   let next: string | undefined;
   do {
     const page = await cluster.list(EventKind, { limit: PAGE, ...(next === undefined ? {} : { continue: next }) });
-    old.push(...page.items.filter(({ eventTime }) => new Date(eventTime).getTime() < limit));
+    old.push(
+      ...page.items.filter(({ eventTime, series }) => Date.parse(series?.lastObservedTime ?? eventTime) < limit),
+    );
     next = page.continue;
   } while (next !== undefined && !signal.aborted);
   let count = 0;

@@ -182,6 +182,28 @@ test('what a copy shows as due is judged again on the live object before it goes
   await world.stop();
 });
 
+test('the cluster is not asked about accounts that the copies show in use', async () => {
+  const { world, issuer } = await withIssuer();
+  const account = await anAccount(world, 'issued');
+  const alias = await anAccount(world, 'alias', { aliasOf: 'issued' });
+  const record = await aRecord(world, issuer, { name: 'r', notAfterMs: 90 * DAY, account: 'issued' });
+  const asked: string[] = [];
+  const sweep = overCopies(
+    world,
+    { issuers: [issuer], records: [record], accounts: [account, alias] },
+    {
+      get: (kind, { name }) => {
+        asked.push(`${kind.kind} ${name}`);
+        return Promise.resolve(undefined);
+      },
+    },
+  );
+  world.clock.setWall(new Date(world.clock.now().getTime() + 31 * DAY));
+  expect(await sweep(new AbortController().signal)).toBe(0);
+  expect(asked).toEqual([]);
+  await world.stop();
+});
+
 test('an object that changes between judgement and deletion stays', async () => {
   const { world, issuer } = await withIssuer({ recordGrace: '1h' });
   const record = await aRecord(world, issuer, { name: 'contested', notAfterMs: HOUR });

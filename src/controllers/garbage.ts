@@ -5,11 +5,33 @@ import { type Account, AccountKind, type Authorization, AuthorizationKind } from
 import type { Issuer } from '../api/issuer.ts';
 import { type IssuedCertificate, IssuedCertificateKind, RecordLabel } from '../api/issued-certificate.ts';
 import type { Kind, KubeObject } from '../api/kind.ts';
+import type { Right } from '../api/right.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import { parseDuration } from '../domain/duration.ts';
 import { clusterIssuer } from '../domain/issuer.ts';
 import type { Cache, Clock, Cluster, Counter, Log, Random } from '../ports.ts';
 import { fraction } from '../runtime/back-off.ts';
+
+export const GARBAGE_RIGHTS: readonly Right[] = [
+  {
+    kind: IssuedCertificateKind,
+    verbs: ['get', 'list', 'delete'],
+    in: ['operator'],
+    why: 'delete records of certificates that expired long ago; keep accounts that have one',
+  },
+  {
+    kind: AuthorizationKind,
+    verbs: ['get', 'delete'],
+    in: ['operator'],
+    why: 'delete authorizations that have expired',
+  },
+  {
+    kind: AccountKind,
+    verbs: ['get', 'delete'],
+    in: ['operator'],
+    why: 'delete accounts that never came to a certificate',
+  },
+];
 
 export interface GarbageDeps {
   cluster: Cluster;
@@ -40,14 +62,15 @@ export function createGarbage(deps: GarbageDeps): Sweep {
     const now = deps.clock.now().getTime();
     const dueRecord = (record: IssuedCertificate) => recordEnd(record, issuerOf(record.spec.issuerUID)) < now;
     const dueAuthorization = (it: Authorization) => authorizationEnd(it, issuerOf(it.spec.issuerUID)) < now;
-    const dueAccount = (account: Account) => accountEnd(account) < now;
+    const isHeld = heldAccounts(deps);
+    const dueAccount = (account: Account) => accountEnd(account) < now && !isHeld(account);
     const each = { signal, collect: createCollector(deps) };
     return (
       (await sweepKind(IssuedCertificateKind, deps.records, { ...each, due: async (record) => dueRecord(record) })) +
       (await sweepKind(AuthorizationKind, deps.authorizations, { ...each, due: async (it) => dueAuthorization(it) })) +
       (await sweepKind(AccountKind, deps.accounts, {
         ...each,
-        // Looked up only for accounts old enough.
+        // Looked up only for accounts that are old enough and of no use as far as the caches know.
         due: async (account, live) => dueAccount(account) && (!live || (await isUnused(deps, account))),
       }))
     );
@@ -136,6 +159,16 @@ function authorizationEnd({ spec }: Authorization, issuer: Issuer | undefined): 
 function accountEnd({ metadata, spec }: Account): number {
   if (spec.externalAccountBinding) return Infinity;
   return new Date(metadata.creationTimestamp).getTime() + IDLE_ACCOUNT_MS;
+}
+
+/** Whether the caches have anything that keeps an account, which is how it mostly is: then the cluster need not be asked. */
+function heldAccounts({ records, authorizations, accounts }: GarbageDeps): (account: Account) => boolean {
+  const holders = new Set([
+    ...records.list().map(({ metadata }) => metadata.labels?.[RecordLabel.account]),
+    ...authorizations.list().map(({ spec }) => spec.account),
+  ]);
+  const names = new Set(accounts.list().map(({ metadata }) => metadata.name));
+  return ({ metadata, spec }) => (spec.aliasOf === undefined ? holders.has(metadata.name) : names.has(spec.aliasOf));
 }
 
 /** No certificate and no authorization of the account; for an alias, no account that it leads to. */

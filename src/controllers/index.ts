@@ -3,8 +3,9 @@ import type { Account, Authorization } from '../api/acme.ts';
 import type { Issuer } from '../api/issuer.ts';
 import type { CertificateClaim } from '../api/certificate-claim.ts';
 import type { CertificateRequestPolicy } from '../api/certificate-request-policy.ts';
-import type { Namespace, Secret } from '../api/core.ts';
+import type { Namespace } from '../api/core.ts';
 import type { IssuedCertificate } from '../api/issued-certificate.ts';
+import type { KubeObject } from '../api/kind.ts';
 import type { Records } from '../issuance/records.ts';
 import type { Issue } from '../issuance/types.ts';
 import type {
@@ -32,12 +33,12 @@ export interface ControllersDeps {
   cluster: Cluster;
   /** The operator's. */
   namespace: string;
-  /** `claims` with CLAIM_INDEXES; of `secrets` the metadata is enough (withoutValues). */
+  /** `claims` with CLAIM_INDEXES; of `secrets` the metadata (metadataOf). */
   caches: {
     issuers: Cache<Issuer>;
     policies: Cache<CertificateRequestPolicy>;
     claims: Cache<CertificateClaim>;
-    secrets: Cache<Secret>;
+    secrets: Cache<KubeObject>;
     namespaces: Cache<Namespace>;
     accounts: Cache<Account>;
     authorizations: Cache<Authorization>;
@@ -73,11 +74,6 @@ export interface Controllers {
 
 /** Everything is looked at again this often, in case a change went by unseen. */
 const RESYNC_MS = 10 * 3_600_000;
-
-/** Transform for a cache of Secrets: who they are, nothing of what is in them. */
-export function withoutValues({ apiVersion, kind, metadata, type }: Secret): Secret {
-  return { apiVersion, kind, metadata, ...(type === undefined ? {} : { type }) };
-}
 
 export function createControllers(deps: ControllersDeps): Controllers {
   const { caches } = deps;

@@ -50,7 +50,7 @@ export function createDistributionApp(deps: DistributionDeps): FastifyInstance {
         : reply.code(404).send('no such issuer\n');
     });
   }
-  app.get('/healthz', (_request, reply) => reply.send('ok\n'));
+  for (const path of ['/healthz', '/livez']) app.get(path, (_request, reply) => reply.send('ok\n'));
   app.get('/readyz', (_request, reply) =>
     reply.code(deps.ready() ? 200 : 503).send(deps.ready() ? 'ok\n' : 'starting\n'),
   );

@@ -1,4 +1,4 @@
-// The CRL of each issuer: built when asked for, kept until something was revoked or half its life is over.
+// The CRL of each issuer: built when asked for, kept until something was revoked, the CA changed, or half its life is over.
 import type { Issuer } from '../api/issuer.ts';
 import type { IssuedCertificate } from '../api/issued-certificate.ts';
 import { parseDuration } from '../domain/duration.ts';
@@ -17,7 +17,8 @@ interface Kept {
   der: Promise<Buffer> | undefined;
   number: bigint;
   freshUntil: number;
-  generation: number;
+  /** Spec and CA of the issuer it was made for. */
+  madeFor: string;
 }
 
 /** Index of the record cache: revoked records by issuer UID. */
@@ -34,10 +35,11 @@ export function createCrls(deps: { records: Cache<IssuedCertificate>; backends: 
     if (crl && record.spec.revocation) crl.freshUntil = 0;
   });
 
-  function entries(issuerUID: string, now: Date): RevokedEntry[] {
+  /** Expired certificates stay for the life of a list, so that each stands on one made after its end (RFC 5280 section 3.3). */
+  function entries(issuerUID: string, now: Date, lifeMs: number): RevokedEntry[] {
     return deps.records
       .byIndex(REVOKED_INDEX, issuerUID)
-      .filter(({ status }) => new Date(status.notAfter) > now)
+      .filter(({ status }) => new Date(status.notAfter).getTime() + lifeMs > now.getTime())
       .flatMap(({ spec, status }) =>
         spec.revocation
           ? [{ serial: status.serial, revokedAt: new Date(spec.revocation.revokedAt), reason: spec.revocation.reason }]
@@ -52,16 +54,16 @@ export function createCrls(deps: { records: Cache<IssuedCertificate>; backends: 
       const uid = issuer.metadata.uid;
       const now = deps.clock.now();
       const old = kept.get(uid);
-      if (old && deps.clock.monotonic() < old.freshUntil && old.generation === issuer.metadata.generation)
-        return old.der;
+      const madeFor = `${issuer.metadata.generation} ${issuer.status?.ca?.fingerprint ?? ''}`;
+      if (old && deps.clock.monotonic() < old.freshUntil && old.madeFor === madeFor) return old.der;
       // The number follows the clock, so that it grows over restarts too (RFC 5280 section 5.2.3).
       const byClock = BigInt(now.getTime());
       const number = old && byClock <= old.number ? old.number + 1n : byClock;
-      const life = issuer.spec.backend.ca.crlDuration;
-      const der = backend.signCrl(entries(uid, now), number, now);
-      const freshUntil = deps.clock.monotonic() + (life === undefined ? CRL_MS : parseDuration(life)) / 2;
-      kept.set(uid, { der, number, freshUntil, generation: issuer.metadata.generation });
-      der.catch(() => kept.delete(uid));
+      const { crlDuration } = issuer.spec.backend.ca;
+      const lifeMs = crlDuration === undefined ? CRL_MS : parseDuration(crlDuration);
+      const der = backend.signCrl(entries(uid, now, lifeMs), number, now);
+      kept.set(uid, { der, number, freshUntil: deps.clock.monotonic() + lifeMs / 2, madeFor });
+      der.catch(() => kept.get(uid)?.der === der && kept.delete(uid));
       const oldest = kept.keys().next().value;
       if (kept.size > MAX_KEPT && oldest !== undefined) kept.delete(oldest);
       return der;

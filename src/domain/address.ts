@@ -97,3 +97,10 @@ export function contains(network: Network, address: Address): boolean {
   const mask = 0xff << (8 - rest);
   return ((network.address[whole] ?? 0) & mask & 0xff) === ((address[whole] ?? 0) & mask & 0xff);
 }
+
+/** What one party holds at the least: an IPv4 address, or the /64 of an IPv6 address (RFC 6177). Text that is no address stays. */
+export function partyOf(text: string): string {
+  const address = parseAddress(text);
+  if (!address) return text;
+  return address.length === 4 ? renderAddress(address) : address.toString('hex', 0, 8);
+}

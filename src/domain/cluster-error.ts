@@ -21,17 +21,20 @@ export class ClusterError extends Error {
   readonly reason: ClusterErrorReason;
   readonly fields: readonly FieldError[];
   readonly retryAfterMs: number | undefined;
+  /** With Unavailable from a write: it may have taken effect all the same. Look before doing it again. */
+  readonly outcomeUnknown: boolean;
 
   constructor(
     reason: ClusterErrorReason,
     message: string,
-    options: { fields?: readonly FieldError[]; retryAfterMs?: number } = {},
+    options: { fields?: readonly FieldError[]; retryAfterMs?: number; outcomeUnknown?: boolean } = {},
   ) {
     super(message);
     this.name = 'ClusterError';
     this.reason = reason;
     this.fields = options.fields ?? [];
     this.retryAfterMs = options.retryAfterMs;
+    this.outcomeUnknown = options.outcomeUnknown ?? false;
   }
 }
 

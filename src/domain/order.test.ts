@@ -40,8 +40,9 @@ const order: fc.Arbitrary<Order> = fc
         certID: fc.stringMatching(/^[A-Za-z0-9_-]{1,27}\.[A-Za-z0-9_-]{1,27}$/),
       }),
       reused: fc.uniqueArray(fc.tuple(fc.nat(99), reuse), { selector: ([index]) => index, maxLength: 20 }),
+      tokenKey: fc.integer({ min: 1, max: 255 }),
     },
-    { requiredKeys: ['id', 'account', 'issuerUID', 'created', 'expires', 'identifiers', 'reused'] },
+    { requiredKeys: ['id', 'account', 'issuerUID', 'created', 'expires', 'identifiers', 'reused', 'tokenKey'] },
   )
   .map(({ reused, ...rest }) => ({ ...rest, reused: new Map(reused) }));
 
@@ -67,6 +68,7 @@ test('a renewal of 100 names from one order names it once', () => {
     created: new Date(0),
     expires: new Date(0),
     identifiers: names,
+    tokenKey: 1,
   };
   const without = encodeOrder({ ...common, reused: new Map() });
   expect(encodeOrder({ ...common, reused }).length - without.length).toBeLessThan(40);
@@ -92,6 +94,7 @@ const plain: Order = {
   expires: new Date('2026-01-03T00:00:00Z'),
   identifiers: [{ type: 'dns', value: 'a.b' }],
   reused: new Map(),
+  tokenKey: 1,
 };
 const record = { metadata: { name: 'ic-x' } } as never;
 
@@ -148,4 +151,15 @@ test('identifiers of an order: unique, in order, bound in number and length', ()
   expect(() =>
     parseOrderIdentifiers([...long, ...long.map(({ value }) => ({ type: 'dns', value: `x${value}` }))], 100),
   ).toThrow(/4000 characters/);
+});
+
+test('names that are too long together are not looked at one by one', () => {
+  const names = Array.from({ length: 100 }, (_, i) => ({ type: 'dns', value: `n${i}.${'xn--a.'.repeat(30)}test` }));
+  expect(() => parseOrderIdentifiers(names, 100)).toThrow(/4000 characters/);
+});
+
+test('one name given many times counts once, whatever its case', () => {
+  const value = `${'a'.repeat(60)}.example.test`;
+  const names = Array.from({ length: 100 }, (_, i) => ({ type: 'dns', value: i % 2 ? value : value.toUpperCase() }));
+  expect(parseOrderIdentifiers(names, 100)).toEqual([{ type: 'dns', value }]);
 });

@@ -1,3 +1,4 @@
+// A chain is kept for each issuer that hands it out.
 import { expect, test } from 'vitest';
 import { anIssuer, createFakeStore } from '../../test/fakes/world.ts';
 import { buildCaCertificate, createKeyPair } from '../../test/support/certificate-builder.ts';

@@ -1,11 +1,35 @@
 // Chains above leaves, kept once per issuer in its status, so that a record holds the leaf alone.
-import { type Issuer, issuerKind } from '../api/issuer.ts';
+import { ClusterCAIssuerKind } from '../api/ca-issuer.ts';
+import { CAIssuerKind, type Issuer, issuerKind } from '../api/issuer.ts';
 import type { IssuedCertificate } from '../api/issued-certificate.ts';
+import type { Right } from '../api/right.ts';
 import { type CertificateFacts, parseCertificate } from '../domain/certificate.ts';
-import { chainFingerprint, isRoot, parsePemCertificates, preferredChain } from '../domain/chain.ts';
+import { chainFingerprint, isRoot, parsePemCertificates, preferredChain, trimRoot } from '../domain/chain.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import { renderPem } from '../domain/encoding.ts';
 import type { Cluster } from '../ports.ts';
+
+export const CHAIN_RIGHTS: readonly Right[] = [
+  {
+    kind: ClusterCAIssuerKind,
+    verbs: ['get'],
+    in: ['cluster'],
+    why: 'read the chains that are kept before one is added',
+  },
+  {
+    kind: ClusterCAIssuerKind,
+    subresource: 'status',
+    verbs: ['update'],
+    in: ['cluster'],
+    why: 'keep the chain above a leaf where all replicas find it',
+  },
+];
+
+export const TENANT_CHAIN_RIGHTS: readonly Right[] = CHAIN_RIGHTS.map((right) => ({
+  ...right,
+  kind: CAIssuerKind,
+  in: ['tenants'],
+}));
 
 /** A chain as handed out. */
 interface Offered {
@@ -35,7 +59,7 @@ const MAX_RECENT = 1024;
 
 export function createChainStore(deps: { cluster: Cluster }): ChainStore {
   const parsed = new WeakMap<object, readonly Offered[]>();
-  /** Chains just stored, by issuer, until the watched issuer shows them. */
+  /** Chains just stored, by issuer and fingerprint, until the watched issuer shows them. */
   const recent = new Map<string, Buffer[]>();
 
   function offered(issuer: Issuer): readonly Offered[] {
@@ -53,11 +77,13 @@ export function createChainStore(deps: { cluster: Cluster }): ChainStore {
   async function keep(issuer: Issuer, chain: readonly Buffer[]): Promise<string> {
     const fingerprint = chainFingerprint(chain);
     const own = ofIssuer(issuer, fingerprint);
-    if (recent.has(own) || offered(issuer).some((known) => known.fingerprint === fingerprint)) return fingerprint;
-    await store(deps.cluster, issuer, { fingerprint, pem: pemOf(chain) });
-    recent.set(own, [...chain]);
-    const oldest = recent.keys().next().value;
-    if (recent.size > MAX_RECENT && oldest !== undefined) recent.delete(oldest);
+    if (offered(issuer).some((known) => known.fingerprint === fingerprint)) recent.delete(own);
+    else if (!recent.has(own)) {
+      await store(deps.cluster, issuer, { fingerprint, pem: pemOf(chain) });
+      recent.set(own, [...chain]);
+      const oldest = recent.keys().next().value;
+      if (recent.size > MAX_RECENT && oldest !== undefined) recent.delete(oldest);
+    }
     return fingerprint;
   }
 
@@ -112,10 +138,7 @@ function offer(issuer: Issuer, fingerprint: string, chain: readonly Buffer[]): O
   const whole = chain.map(parseCertificate);
   const last = whole.at(-1);
   const root = last && isRoot(last) ? last.der : undefined;
-  // A root that is itself the issuing CA stays unless trimming is asked for: certbot refuses a chain of the leaf alone.
-  const trim =
-    root && (chain.length > 1 ? issuer.spec.chain?.trimRoot !== false : issuer.spec.chain?.trimRoot === true);
-  const certificates = trim ? chain.slice(0, -1) : chain;
+  const certificates = trimRoot(whole, issuer.spec.chain?.trimRoot).map(({ der }) => der);
   return {
     fingerprint,
     certificates,

@@ -45,8 +45,12 @@ export interface Judge {
   }): Promise<Verdict>;
 }
 
+/** All policies as stored now; undefined where the cache has the same. Reads are shared and bounded. */
+export type LivePolicies = () => Promise<readonly CertificateRequestPolicy[] | undefined>;
+
 export interface JudgeDeps {
   policies: Cache<CertificateRequestPolicy>;
+  livePolicies: LivePolicies;
   compile: CompileExpression;
   resolverOf: (issuer: Issuer) => Resolver;
   random: Random;
@@ -55,35 +59,34 @@ export interface JudgeDeps {
 }
 
 export function createJudge(deps: JudgeDeps): Judge {
-  const inputOf = inputs(deps);
+  const inputOf = inputs();
+  const settled = settling(deps);
   return {
     atNewOrder: async ({ issuer, requester, identifiers, profile, duration }) => {
       const judged = { door: 'ACME', requester, names: alternativeNames(identifiers), profile, duration } as const;
-      const decision = evaluate(inputOf(issuer, judged, 'newOrder'));
+      const decision = await settled((policies) => evaluate(inputOf(policies, issuer, judged, 'newOrder')));
       if (decision.verdict === 'transient') throw undecided(decision.reason);
       return denial(deps, decision, aboutOf(issuer, judged, 'newOrder'));
     },
     atValidation: async ({ issuer, requester, identifier, addresses, signal }) => {
       const judged = { door: 'ACME', requester, names: alternativeNames([identifier]) } as const;
-      const input = inputOf(issuer, judged, 'validation');
-      const facts = await serverFacts(addresses, {
-        resolver: deps.resolverOf(issuer),
-        pointers: wantedFacts(input).pointers,
-        signal,
+      const decision = await settled(async (policies) => {
+        const input = inputOf(policies, issuer, judged, 'validation');
+        const { pointers } = wantedFacts(input);
+        const facts = await serverFacts(addresses, { resolver: deps.resolverOf(issuer), pointers, signal });
+        return evaluate({ ...input, facts: { servers: new Map([[baseIdentifier(identifier).value, facts]]) } });
       });
-      const decision = evaluate({ ...input, facts: { servers: new Map([[baseIdentifier(identifier).value, facts]]) } });
       if (decision.verdict === 'transient') return new Problem('dns', decision.reason);
       return denial(deps, decision, aboutOf(issuer, judged, 'validation'));
     },
     atFinalize: async ({ issuer, id, judged, keyInUse, signal }) => {
-      const input = inputOf(issuer, judged, 'finalize');
-      const wanted = wantedFacts(input);
-      const servers = await resolveServers(wanted.servers, {
-        resolver: deps.resolverOf(issuer),
-        pointers: wanted.pointers,
-        signal,
+      const decision = await settled(async (policies) => {
+        const input = inputOf(policies, issuer, judged, 'finalize');
+        const wanted = wantedFacts(input);
+        const question = { resolver: deps.resolverOf(issuer), pointers: wanted.pointers, signal };
+        const servers = await resolveServers(wanted.servers, question);
+        return evaluate({ ...input, facts: { servers, ...(wanted.keyInUse ? { keyInUse: keyInUse() } : {}) } });
       });
-      const decision = evaluate({ ...input, facts: { servers, ...(wanted.keyInUse ? { keyInUse: keyInUse() } : {}) } });
       const decisionID = report(deps, decision, { ...aboutOf(issuer, judged, 'finalize'), id });
       if (decision.verdict === 'allow')
         return { allowed: true, policy: decision.policy, decisionID, ...decision.clamp };
@@ -95,13 +98,32 @@ export function createJudge(deps: JudgeDeps): Judge {
   };
 }
 
-function inputs(deps: JudgeDeps): (issuer: Issuer, request: JudgedRequest, stage: Stage) => PolicyInput {
-  const policies = preparedPolicies(deps);
+type Decide = (policies: readonly PreparedPolicy[]) => Decision | Promise<Decision>;
+
+/** Decides by the policies watched; before a denial, by those stored now where they are others. */
+function settling(deps: JudgeDeps): (decide: Decide) => Promise<Decision> {
+  const { watched, prepared } = preparedPolicies(deps);
+  return async (decide) => {
+    const decision = await decide(watched());
+    if (decision.verdict !== 'deny') return decision;
+    const live = await deps.livePolicies();
+    return live ? decide(prepared(live)) : decision;
+  };
+}
+
+type InputOf = (
+  policies: readonly PreparedPolicy[],
+  issuer: Issuer,
+  request: JudgedRequest,
+  stage: Stage,
+) => PolicyInput;
+
+function inputs(): InputOf {
   const issuers = new WeakMap<Issuer['spec'], PreparedIssuer>();
-  return (issuer, request, stage) => {
+  return (policies, issuer, request, stage) => {
     const prepared = issuers.get(issuer.spec) ?? prepareIssuer(issuer);
     issuers.set(issuer.spec, prepared);
-    return { policies: policies(), issuer: prepared, request, facts: { servers: new Map() }, stage };
+    return { policies, issuer: prepared, request, facts: { servers: new Map() }, stage };
   };
 }
 
@@ -164,24 +186,29 @@ function undecided(reason: string): Problem {
   });
 }
 
-/** Policies compiled once a generation, the whole list remade when one changes. */
-function preparedPolicies(deps: Pick<JudgeDeps, 'policies' | 'compile'>): () => readonly PreparedPolicy[] {
+/** Policies compiled once a generation; the whole list of those watched is remade when one changes. */
+function preparedPolicies(deps: Pick<JudgeDeps, 'policies' | 'compile'>) {
   const compiled = new WeakMap<CertificateRequestPolicy['spec'], PreparedPolicy>();
   let current: readonly PreparedPolicy[] | undefined;
   deps.policies.onChange(() => {
     current = undefined;
   });
 
-  function all(): readonly PreparedPolicy[] {
-    current ??= deps.policies.list().map((policy) => {
+  function prepared(policies: readonly CertificateRequestPolicy[]): readonly PreparedPolicy[] {
+    return policies.map((policy) => {
       const ready = compiled.get(policy.spec) ?? prepare(policy, deps.compile);
       compiled.set(policy.spec, ready);
       return ready;
     });
-    return current;
   }
 
-  return all;
+  return {
+    prepared,
+    watched: (): readonly PreparedPolicy[] => {
+      current ??= prepared(deps.policies.list());
+      return current;
+    },
+  };
 }
 
 /** Names of identifiers as a certificate has them. */

@@ -38,16 +38,15 @@ export function judgedRequest(
   request: IssuanceRequest,
   { csr, model, validity }: { csr: CertificateSigningRequest; model: CertificateModel; validity: Validity },
 ): JudgedRequest {
-  const asked = new Set(csr.subject.flat().map(({ oid, value }) => `${oid}=${value}`));
-  // The template of a tenant is a wish like any other.
+  // The model has the subject of the CSR or one of the issuer's making, whose attributes may well be those that were asked for. The
+  // template of a tenant is a wish like any other.
   const trusted = clusterIssuer(request.issuer) !== undefined || request.issuer.spec.subject === undefined;
+  const imposed = trusted && model.subject !== csr.subject;
   return {
     door: request.door,
     requester: request.requester,
     names: model.names,
-    subject: model.subject.map((rdn) =>
-      rdn.map((attribute) => ({ ...attribute, imposed: trusted && !asked.has(`${attribute.oid}=${attribute.value}`) })),
-    ),
+    subject: model.subject.map((rdn) => rdn.map((attribute) => ({ ...attribute, imposed }))),
     publicKey: model.publicKey,
     usages: model.usages,
     profile: model.profile,

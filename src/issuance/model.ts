@@ -38,12 +38,16 @@ function profileOf(issuer: Issuer, name: string | undefined): Profile | undefine
   return found;
 }
 
+/** Throws malformed for a start too far in the past. */
+export function requireRecent(notBefore: Date | undefined, now: Date): void {
+  if (notBefore && notBefore.getTime() < now.getTime() - MAX_BACKDATE_MS)
+    throw new Problem('malformed', 'notBefore lies more than an hour in the past');
+}
+
 /** Start and length as asked for or defaulted, before anything shortens them. Throws malformed for a start that cannot be. */
 export function wantedValidity(request: IssuanceRequest, now: Date): Validity {
   const { wanted, issuer } = request;
-  if (wanted.notBefore && wanted.notBefore.getTime() < now.getTime() - MAX_BACKDATE_MS) {
-    throw new Problem('malformed', 'notBefore lies more than an hour in the past');
-  }
+  requireRecent(wanted.notBefore, now);
   if (wanted.notAfter && wanted.notAfter <= now) throw new Problem('malformed', 'notAfter lies in the past');
   const notBefore = wanted.notBefore ?? wholeSeconds(now.getTime() - BACKDATE_MS);
   const configured = profileOf(issuer, wanted.profile)?.duration?.default ?? issuer.spec.defaults?.duration;
@@ -113,8 +117,15 @@ function subjectOf(
   });
 }
 
-/** An explicit end is honoured exactly or refused; any other is clamped to what profile, policy and CA permit. */
-function endOf(validity: Validity, profile: Profile | undefined, { notAfterLimit, maxDurationMs }: ModelFacts): Date {
+/**
+ * An explicit end is honoured exactly or refused; any other is clamped to what profile, policy and CA permit. As for an explicit end,
+ * profile and policy count from now at the latest: a start in the future gives no certificate that lasts longer than theirs.
+ */
+function endOf(
+  validity: Validity,
+  profile: Profile | undefined,
+  { now, notAfterLimit, maxDurationMs }: ModelFacts,
+): Date {
   if (validity.notAfter) {
     if (notAfterLimit && validity.notAfter > notAfterLimit) {
       throw new Problem('malformed', `notAfter is later than the CA allows: ${notAfterLimit.toISOString()}`);
@@ -123,8 +134,10 @@ function endOf(validity: Validity, profile: Profile | undefined, { notAfterLimit
   }
   const profileMax =
     profile?.duration?.max === undefined ? Number.POSITIVE_INFINITY : parseDuration(profile.duration.max);
-  const duration = Math.min(validity.durationMs, profileMax, maxDurationMs ?? Number.POSITIVE_INFINITY);
-  const end = validity.notBefore.getTime() + duration;
+  const start = validity.notBefore.getTime();
+  const longest = Math.min(profileMax, maxDurationMs ?? Number.POSITIVE_INFINITY);
+  const end = Math.min(start + validity.durationMs, Math.min(start, now.getTime()) + longest);
+  if (end <= start) throw new Problem('malformed', 'notBefore is later than the longest lifetime allowed, from now');
   return wholeSeconds(Math.min(end, notAfterLimit?.getTime() ?? end));
 }
 

@@ -5,14 +5,31 @@ import {
   RecordLabel,
   type Revocation,
 } from '../api/issued-certificate.ts';
+import type { Right } from '../api/right.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import { hashName } from '../domain/encoding.ts';
 import type { Cache, Cluster } from '../ports.ts';
+
+export const RECORD_RIGHTS: readonly Right[] = [
+  {
+    kind: IssuedCertificateKind,
+    verbs: ['get', 'list', 'watch', 'create'],
+    in: ['operator'],
+    why: 'record each issuance once, and find it again: for renewal, revocation, CRLs and repeated requests',
+  },
+  { kind: IssuedCertificateKind, verbs: ['update'], in: ['operator'], why: 'mark a certificate as revoked' },
+];
 
 export interface Records {
   /** From the cache if it is there, else live. */
   get(name: string): Promise<IssuedCertificate | undefined>;
   bySerial(authorityKeyID: string, serial: string): readonly IssuedCertificate[];
+  /** As bySerial; where the cache has none, a live read, which `beforeReading` may forbid by a throw. */
+  findBySerial(
+    authorityKeyID: string,
+    serial: string,
+    beforeReading: () => void,
+  ): Promise<readonly IssuedCertificate[]>;
   ofAccount(account: string): readonly IssuedCertificate[];
   /** Records that hold this key (SHA-256 of the SubjectPublicKeyInfo as base32). */
   ofPublicKey(spkiHash: string): readonly IssuedCertificate[];
@@ -47,6 +64,9 @@ export function recordName(door: string, id: string): string {
   return `ic-${hashName(door, id)}`;
 }
 
+/** Hex that no label holds is on no record. */
+const isLabelValue = (hex: string) => /^[0-9a-f]{1,63}$/.test(hex);
+
 export function createRecords(deps: { cluster: Cluster; cache: Cache<IssuedCertificate>; namespace: string }): Records {
   const { cluster, cache, namespace } = deps;
 
@@ -69,12 +89,27 @@ export function createRecords(deps: { cluster: Cluster; cache: Cache<IssuedCerti
     return false;
   }
 
+  const bySerial = (authorityKeyID: string, serial: string) =>
+    cache
+      .byIndex('serial', serial)
+      .filter((record) => record.metadata.labels?.[RecordLabel.authorityKeyID] === authorityKeyID);
+
+  async function findBySerial(
+    authorityKeyID: string,
+    serial: string,
+    beforeReading: () => void,
+  ): Promise<readonly IssuedCertificate[]> {
+    const cached = bySerial(authorityKeyID, serial);
+    if (cached.length > 0 || !isLabelValue(serial) || !isLabelValue(authorityKeyID)) return cached;
+    beforeReading();
+    const labels = { [RecordLabel.serial]: serial, [RecordLabel.authorityKeyID]: authorityKeyID };
+    return (await cluster.list(IssuedCertificateKind, { namespace, labels })).items;
+  }
+
   return {
     get: async (name) => cache.get({ namespace, name }) ?? cluster.get(IssuedCertificateKind, { namespace, name }),
-    bySerial: (authorityKeyID, serial) =>
-      cache
-        .byIndex('serial', serial)
-        .filter((record) => record.metadata.labels?.[RecordLabel.authorityKeyID] === authorityKeyID),
+    bySerial,
+    findBySerial,
     ofAccount: (account) => cache.byIndex('account', account),
     ofPublicKey: (spkiHash) => cache.byIndex('publicKey', spkiHash),
     isCompromised: (spkiHash) => cache.byIndex('compromisedKey', spkiHash).length > 0,

@@ -1,9 +1,11 @@
 // Runs a reconcile function over the keys of a work queue: workers, time-outs, retries, log lines. Nothing a reconcile does,
 // throws or forgets stops the controller.
+import type { KubeObject } from '../api/kind.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
-import type { Clock, Histogram, Log, ObjectRef, Random } from '../ports.ts';
-import { createWorkQueue, type AddOptions, type WorkQueue } from './work-queue.ts';
-import type { BackOff } from './back-off.ts';
+import type { Cache, Clock, Fields, Histogram, Log, ObjectRef, Random } from '../ports.ts';
+import { type BackOff, fraction } from './back-off.ts';
+import { createOutageGate, type OutageGate } from './outage-gate.ts';
+import { type AddOptions, createWorkQueue, type WorkQueue, type WorkQueueMetrics } from './work-queue.ts';
 
 /** When to look at the object again without being told. */
 export interface Requeue {
@@ -12,9 +14,9 @@ export interface Requeue {
 
 /**
  * Makes the world so, as of now; idempotent. Told which object, never what happened to it. A throw is retried with back-off,
- * a TerminalError is not.
+ * a TerminalError is not. Lines written to `log` name controller, object and reconcile.
  */
-export type Reconcile = (key: ObjectRef, signal: AbortSignal) => Promise<Requeue | undefined>;
+export type Reconcile = (key: ObjectRef, signal: AbortSignal, log: Log) => Promise<Requeue | undefined>;
 
 /** Puts a key into the queue of a controller. */
 export type Enqueue = (key: ObjectRef, options?: AddOptions) => void;
@@ -24,6 +26,20 @@ export interface Reconciler {
   reconcile: Reconcile;
   /** Enqueues every object there is, and from then on those that changes make due. Returns the way to stop that. */
   watch(enqueue: Enqueue): () => void;
+}
+
+/**
+ * Makes each object of the cache due: those there are behind all else, then each as it changes, and one whose wish is new with its
+ * failures forgotten. Returns the way to stop that.
+ */
+export function enqueueEach<T extends KubeObject>(
+  cache: Pick<Cache<T>, 'list' | 'onChange'>,
+  enqueue: Enqueue,
+): () => void {
+  for (const { metadata } of cache.list()) enqueue(metadata, { priority: 'low' });
+  return cache.onChange(({ metadata }, type, before) => {
+    if (type !== 'DELETED') enqueue(metadata, { fresh: before?.metadata.generation !== metadata.generation });
+  });
 }
 
 /** Trying again cannot help before the object changes. */
@@ -45,14 +61,18 @@ export interface ControllerDeps {
   retry?: BackOff;
   /** Seconds, by controller and result. */
   durations?: Histogram;
-  /** All keys are worked on again at low priority this often. */
+  queueMetrics?: WorkQueueMetrics;
+  /** All keys are worked on again at low priority this often, and up to a tenth later. */
   resync?: { everyMs: number; keys: () => readonly ObjectRef[] };
 }
 
 export interface Controller {
   readonly name: string;
   enqueue: Enqueue;
-  /** Works until the signal aborts, then waits for the reconciles under way, whose signals abort too. Never rejects. */
+  /**
+   * Works until the signal aborts, then waits for the reconciles under way, whose signals abort too, but for no longer than five
+   * seconds; forgets what was queued. May be run again afterwards. Never rejects.
+   */
   run(signal: AbortSignal): Promise<void>;
   /** Resolves when no key is queued or worked on; delayed ones do not count. */
   idle(): Promise<void>;
@@ -60,7 +80,16 @@ export interface Controller {
   busy(): boolean;
   /** Keys queued, not counting those delayed or worked on. */
   depth(): number;
+  /** Seconds that the reconciles under way have taken so far: all together, and the longest. */
+  unfinished(): { seconds: number; longest: number };
 }
+
+/** After a Conflict: what is to be read again is on its way. */
+const CONFLICT_RETRY: BackOff = { baseMs: 50, maxMs: 5_000 };
+/** While the API does not answer: not often, and soon enough after it does again. */
+const OUTAGE_RETRY: BackOff = { baseMs: 1_600, maxMs: 30_000 };
+/** Nobody waits for what is to be done so much later. */
+const PATIENT_MS = 600_000;
 
 /** How long a reconcile may take to notice that its time is up before its worker goes on without it. */
 const GRACE_MS = 5_000;
@@ -73,12 +102,20 @@ const parse = (key: string): ObjectRef => {
 };
 
 export function createController(deps: ControllerDeps): Controller {
-  const { clock, random, log, workers = 4 } = deps;
-  const queue = createWorkQueue({ clock, random, ...(deps.retry ? { retry: deps.retry } : {}) });
-  const work = createWorker(deps, queue);
+  const { name, clock, random, log, workers = 4 } = deps;
+  const queue = createWorkQueue({
+    clock,
+    random,
+    name,
+    ...(deps.retry ? { retry: deps.retry } : {}),
+    ...(deps.queueMetrics ? { metrics: deps.queueMetrics } : {}),
+  });
+  const gate = createOutageGate(deps);
+  const work = createWorker(deps, queue, gate);
 
   async function worker(signal: AbortSignal): Promise<void> {
     for (;;) {
+      await gate.pass(signal);
       const key = await queue.take(signal);
       if (key === undefined) return;
       await work(key, signal);
@@ -89,77 +126,117 @@ export function createController(deps: ControllerDeps): Controller {
     if (!deps.resync) return;
     const { everyMs, keys } = deps.resync;
     while (!signal.aborted) {
-      await clock.sleep(everyMs, signal).catch(() => undefined);
+      await clock.sleep(everyMs * (1 + fraction(random) / 10), signal).catch(() => undefined);
       if (signal.aborted) return;
       for (const key of keys()) queue.add(render(key), { priority: 'low' });
     }
   }
 
   return {
-    name: deps.name,
+    name,
     enqueue: (key, options) => queue.add(render(key), options),
     async run(signal) {
-      log.debug({ controller: deps.name, workers }, 'controller started');
+      log.debug({ controller: name, workers }, 'controller started');
       await Promise.all([...Array.from({ length: workers }, () => worker(signal)), resync(signal)]);
+      queue.clear();
     },
     idle: () => queue.idle(),
     busy: () => queue.busy(),
     depth: () => queue.depth(),
+    unfinished: () => queue.unfinished(),
   };
 }
 
 /** Works on one key. Resolves when its worker is free, which is before the reconcile has ended if that ignores its signal. */
-function createWorker(deps: ControllerDeps, queue: WorkQueue): (key: string, signal: AbortSignal) => Promise<void> {
+function createWorker(
+  deps: ControllerDeps,
+  queue: WorkQueue,
+  gate: OutageGate,
+): (key: string, signal: AbortSignal) => Promise<void> {
   const { name, reconcile, clock, random, log, timeoutMs = 60_000, durations } = deps;
+  const conclude = createConclusion(queue, gate);
 
-  function succeed(key: string, requeue: Requeue | undefined): string {
-    queue.forget(key);
-    if (requeue?.requeueAfterMs === undefined) return 'success';
-    queue.add(key, { afterMs: Math.max(1, requeue.requeueAfterMs) });
-    return 'requeue';
-  }
-
-  function fail(key: string, error: unknown, fields: object): string {
-    if (error instanceof TerminalError) {
-      queue.forget(key);
-      log.error({ ...fields, error }, 'reconcile failed for good');
-      return 'terminal';
-    }
-    if (isClusterError(error, 'Conflict', 'AlreadyExists')) {
-      log.debug({ ...fields, error }, 'an object changed meanwhile');
-      queue.retry(key);
-      return 'conflict';
-    }
-    log.warn({ ...fields, error }, 'reconcile failed');
-    queue.retry(key, isClusterError(error) ? error.retryAfterMs : undefined);
-    return 'error';
-  }
-
-  async function once(key: string, signal: AbortSignal): Promise<void> {
+  async function once(key: string, stop: AbortSignal, timeout: AbortSignal): Promise<void> {
     const fields = { controller: name, object: key, reconcileID: random.bytes(8).toString('hex') };
+    const own = logWith(log, fields);
     const started = clock.monotonic();
     let result: string;
     try {
-      result = succeed(key, await reconcile(parse(key), signal));
+      const requeue = await reconcile(parse(key), AbortSignal.any([stop, timeout]), own);
+      result = stop.aborted ? 'success' : conclude.success(key, requeue);
     } catch (error) {
-      result = fail(key, error, fields);
+      result = stop.aborted ? 'stopped' : conclude.failure(key, error, own);
     }
     queue.done(key);
     const seconds = (clock.monotonic() - started) / 1000;
-    durations?.observe({ controller: name, result }, seconds);
-    log.debug({ ...fields, result, seconds }, 'reconciled');
+    durations?.observe(
+      { controller: name, result: timeout.aborted && result === 'error' ? 'timeout' : result },
+      seconds,
+    );
+    own.debug({ result, seconds }, 'reconciled');
   }
 
   return async (key, signal) => {
-    const timeout = new AbortController();
-    const ended = new AbortController();
-    const run = once(key, AbortSignal.any([signal, timeout.signal])).finally(() => ended.abort());
+    const [timeout, ended] = [new AbortController(), new AbortController()];
+    const about = { controller: name, object: key };
+    const run = once(key, signal, timeout.signal)
+      .catch((error: unknown) => log.error({ ...about, error }, 'a reconcile could not be concluded'))
+      .finally(() => ended.abort());
     const overdue = async () => {
-      await clock.sleep(timeoutMs, ended.signal);
-      timeout.abort(new Error(`reconcile took longer than ${timeoutMs} ms`));
+      await clock.sleep(timeoutMs, AbortSignal.any([ended.signal, signal])).catch(() => undefined);
+      if (!signal.aborted && !ended.signal.aborted)
+        timeout.abort(new Error(`reconcile took longer than ${timeoutMs} ms`));
       await clock.sleep(GRACE_MS, ended.signal);
-      log.error({ controller: name, object: key }, 'a reconcile ignores that its time is up: going on without it');
+      log.error(about, 'a reconcile ignores that its time is up: going on without it');
     };
     await Promise.race([run, overdue().catch(() => run)]);
+  };
+}
+
+/** What the end of a reconcile means for its key; each gives the result's name. */
+function createConclusion(queue: WorkQueue, gate: OutageGate) {
+  return {
+    success(key: string, requeue: Requeue | undefined): string {
+      gate.answered();
+      queue.forget(key);
+      if (requeue?.requeueAfterMs === undefined) return 'success';
+      const { requeueAfterMs } = requeue;
+      const priority = requeueAfterMs < PATIENT_MS ? 'normal' : 'low';
+      queue.add(key, { afterMs: Math.max(1, requeueAfterMs), priority });
+      return 'requeue';
+    },
+    failure(key: string, error: unknown, log: Log): string {
+      if (isClusterError(error, 'Unavailable')) {
+        const askedMs = error.retryAfterMs ?? 0;
+        log.warn({ error }, 'reconcile failed');
+        gate.failed(key, askedMs);
+        queue.retry(key, { minimumMs: askedMs, backOff: OUTAGE_RETRY });
+        return 'error';
+      }
+      gate.answered();
+      if (error instanceof TerminalError) {
+        queue.forget(key);
+        log.error({ error }, 'reconcile failed for good');
+        return 'terminal';
+      }
+      if (isClusterError(error, 'Conflict', 'AlreadyExists')) {
+        log.debug({ error }, 'an object changed meanwhile');
+        queue.retry(key, { backOff: CONFLICT_RETRY });
+        return 'conflict';
+      }
+      log.warn({ error }, 'reconcile failed');
+      queue.retry(key);
+      return 'error';
+    },
+  };
+}
+
+/** The same log, whose lines have these fields too. */
+function logWith(log: Log, fields: Fields): Log {
+  return {
+    debug: (more, message) => log.debug({ ...fields, ...more }, message),
+    info: (more, message) => log.info({ ...fields, ...more }, message),
+    warn: (more, message) => log.warn({ ...fields, ...more }, message),
+    error: (more, message) => log.error({ ...fields, ...more }, message),
   };
 }

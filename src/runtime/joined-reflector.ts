@@ -23,6 +23,7 @@ export function joinReflectors<A extends KubeObject, B extends KubeObject>(
     list,
     byIndex: (index, value) => [...clusterWide.byIndex(index, value), ...namespaced.byIndex(index, value)],
     hasSynced: () => clusterWide.hasSynced() && namespaced.hasSynced(),
+    ageSeconds: () => Math.max(clusterWide.ageSeconds(), namespaced.ageSeconds()),
     onChange: (listener) => {
       const stops = [clusterWide.onChange(listener), namespaced.onChange(listener)];
       return () => stops.forEach((stop) => stop());

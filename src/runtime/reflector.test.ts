@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { createFakeClock, settle } from '../../test/fakes/clock.ts';
 import { createCapturingLog } from '../../test/fakes/log.ts';
@@ -185,7 +186,7 @@ test('a watch too old lists again: the copy stays meanwhile, and what vanished i
   expect(count.lists).toBe(2);
   expect(changes.filter((change) => change.endsWith('stays'))).toEqual([]);
   expect(changes).toContain('DELETED goes');
-  expect(changes.slice(-2)).toEqual(['DELETED remade', 'ADDED remade']);
+  expect(changes.filter((change) => change.endsWith('remade'))).toEqual(['DELETED remade', 'ADDED remade']);
   await ended();
 });
 
@@ -252,4 +253,241 @@ test('waiting for the first list ends when aborted', async () => {
   const waiting = reflector.synced(soon.signal);
   soon.abort(new Error('stop'));
   await expect(waiting).rejects.toThrow('stop');
+});
+
+test('a list whose token grows too old between pages begins anew, and keeps what it has', async () => {
+  const store = createFakeStore();
+  for (let n = 0; n < 1203; n++) await store.cluster.create(SecretKind, secret(`s${n}`));
+  const asked: (string | undefined)[] = [];
+  let expire = 1;
+  const { reflector, changes, ended } = reflect({}, () => ({
+    watch: (kind, options) => store.cluster.watch(kind, options),
+    list: (kind, options) => {
+      asked.push(options?.continue);
+      if (options?.continue !== undefined && expire-- > 0) throw new ClusterError('Expired', 'the token is too old');
+      return store.cluster.list(kind, options);
+    },
+  }));
+  await reflector.synced();
+  expect(reflector.list()).toHaveLength(1203);
+  expect(new Set(changes).size).toBe(changes.length);
+  expect(asked.filter((token) => token === undefined)).toHaveLength(2);
+  await ended();
+});
+
+test('a listener gets what a modified object was', async () => {
+  const { cluster, reflector, ended } = reflect();
+  await reflector.synced();
+  const seen: (string | undefined)[][] = [];
+  reflector.onChange(({ data }, type, before) => void seen.push([type, data?.x, before?.data?.x]));
+  const a = await cluster.create(SecretKind, secret('a', { x: 'MQ==' }));
+  await cluster.replace(SecretKind, { ...a, data: { x: 'Mg==' } });
+  await cluster.delete(SecretKind, a.metadata);
+  await settle(2);
+  expect(seen).toEqual([
+    ['ADDED', 'MQ==', undefined],
+    ['MODIFIED', 'Mg==', 'MQ=='],
+    ['DELETED', 'Mg==', undefined],
+  ]);
+  await ended();
+});
+
+/** A cluster whose list is empty and whose one watch gives what it is fed. */
+function fed() {
+  const queue: WatchEvent<Secret>[] = [];
+  let wake: () => void = () => undefined;
+  const wrap: Wrap = () => ({
+    list: async () => ({ items: [], resourceVersion: '1' }),
+    async *watch(_kind, { signal }) {
+      signal.addEventListener('abort', () => wake(), { once: true });
+      while (!signal.aborted) {
+        const event = queue.shift();
+        if (event) yield event as WatchEvent<never>;
+        else await new Promise<void>((resolve) => (wake = resolve));
+      }
+    },
+  });
+  return {
+    wrap,
+    feed(this: void, events: readonly WatchEvent<Secret>[]) {
+      queue.push(...events);
+      wake();
+    },
+  };
+}
+
+test('events that come twice, late or in any order lead to the same end', async () => {
+  const deed = fc.record({ name: fc.constantFrom('a', 'b'), deed: fc.constantFrom('put', 'put', 'delete') });
+  const deeds = fc.array(deed, { minLength: 1, maxLength: 12 });
+  const order = fc.array(fc.nat(), { minLength: 40, maxLength: 40 });
+  await fc.assert(
+    fc.asyncProperty(deeds, order, async (history, picks) => {
+      const truth = createFakeStore().cluster;
+      const events: WatchEvent<Secret>[] = [];
+      const stop = new AbortController();
+      const { resourceVersion } = await truth.list(SecretKind);
+      const recording = (async () => {
+        for await (const event of truth.watch(SecretKind, { resourceVersion, signal: stop.signal })) events.push(event);
+      })();
+      for (const { name, deed: what } of history) {
+        const old = await truth.get(SecretKind, { namespace: 'default', name });
+        if (what === 'delete') await truth.delete(SecretKind, { namespace: 'default', name });
+        else if (old)
+          await truth.replace(SecretKind, { ...old, data: { x: old.data?.x === 'MQ==' ? 'Mg==' : 'MQ==' } });
+        else await truth.create(SecretKind, secret(name));
+      }
+      await settle(2);
+      stop.abort();
+      await recording;
+      const { wrap, feed } = fed();
+      const { reflector, changes, ended } = reflect({}, wrap);
+      await reflector.synced();
+      // Any number of them in any order first, then each once, backwards.
+      const shuffled = picks.flatMap((pick) => events[pick % Math.max(1, events.length)] ?? []);
+      feed([...shuffled, ...events.toReversed()]);
+      await settle(3);
+      const expected = (await truth.list(SecretKind)).items;
+      expect([...reflector.list()].sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))).toEqual(expected);
+      for (const name of ['a', 'b']) {
+        const mine = changes.filter((change) => change.endsWith(` ${name}`)).map((change) => change.split(' ')[0]);
+        const balance =
+          mine.filter((type) => type === 'ADDED').length - mine.filter((type) => type === 'DELETED').length;
+        expect(balance).toBe(expected.some(({ metadata }) => metadata.name === name) ? 1 : 0);
+      }
+      await ended();
+    }),
+    { numRuns: 200 },
+  );
+});
+
+test('a watch that falls silent is made anew within 90 s, from where it was and without a list; bookmarks keep one alive', async () => {
+  let silent = true;
+  const watches: number[] = [];
+  let lists = 0;
+  const { cluster, reflector, clock, changes, log, ended } = reflect({}, (inner) => ({
+    list: (kind, options) => {
+      lists++;
+      return inner.list(kind, options);
+    },
+    async *watch(kind, options) {
+      watches.push(clock.monotonic());
+      if (silent) {
+        // As over a connection that is gone without a word.
+        await new Promise((resolve) => options.signal.addEventListener('abort', resolve, { once: true }));
+        return;
+      }
+      const { items, resourceVersion } = await inner.list(kind);
+      for (const object of items) yield { type: 'ADDED', object };
+      while (!options.signal.aborted) {
+        await clock.sleep(60_000, options.signal).catch(() => undefined);
+        yield { type: 'BOOKMARK', resourceVersion };
+      }
+    },
+  }));
+  await reflector.synced();
+  await cluster.create(SecretKind, secret('a'));
+  await clock.advance(74_000);
+  expect(watches).toHaveLength(1);
+  silent = false;
+  await clock.advance(16_000);
+  expect(watches).toHaveLength(2);
+  await clock.advance(3_600_000);
+  expect(watches).toHaveLength(2);
+  expect(lists).toBe(1);
+  expect(changes).toContain('ADDED a');
+  expect(reflector.ageSeconds()).toBeLessThanOrEqual(60);
+  expect(log.lines.filter(({ level }) => level === 'warn' || level === 'error')).toEqual([]);
+  await ended();
+});
+
+test('what no event told of is noticed at the next list, which comes twice a day', async () => {
+  const store = createFakeStore();
+  let deaf = false;
+  const { reflector, clock, changes, ended } = reflect({ stallMs: 40_000_000 }, () => ({
+    list: (kind, options) => store.cluster.list(kind, options),
+    async *watch(kind, options) {
+      for await (const event of store.cluster.watch(kind, options)) if (!deaf) yield event;
+    },
+  }));
+  await reflector.synced();
+  await store.cluster.create(SecretKind, secret('a'));
+  await settle(2);
+  deaf = true;
+  await store.cluster.delete(SecretKind, { namespace: 'default', name: 'a' });
+  await clock.advance(12 * 3_600_000 - 1);
+  expect(changes).toEqual(['ADDED a']);
+  await clock.advance(1.2 * 3_600_000 + 1);
+  expect(changes).toEqual(['ADDED a', 'DELETED a']);
+  await ended();
+});
+
+test('whatever fails, there are no more than two requests a second, and once healed the copy is right', async () => {
+  const faults: Record<string, () => Error | 'cut' | 'stall'> = {
+    'list and watch fail': () => new ClusterError('Unavailable', '500'),
+    'the API asks for patience': () => new ClusterError('Unavailable', '429', { retryAfterMs: 7_000 }),
+    'always too old': () => new ClusterError('Expired', '410'),
+    'cut after one event': () => 'cut',
+    'no answer': () => 'stall',
+    'not a ClusterError': () => new TypeError('socket hang up'),
+  };
+  for (const [name, fault] of Object.entries(faults)) {
+    const requests: number[] = [];
+    let healed = false;
+    let version = 2;
+    const { cluster, reflector, clock, ended } = reflect({}, (inner) => ({
+      list: async (kind, options) => {
+        requests.push(clock.monotonic());
+        const what = fault();
+        if (!healed && what instanceof Error && !(what instanceof ClusterError && what.reason === 'Expired'))
+          throw what;
+        return inner.list(kind, options);
+      },
+      async *watch(kind, options) {
+        requests.push(clock.monotonic());
+        const what = fault();
+        if (healed) yield* inner.watch(kind, options);
+        else if (what === 'cut') yield { type: 'BOOKMARK', resourceVersion: String(version++) };
+        else if (what instanceof Error) throw what;
+        else await new Promise((resolve) => options.signal.addEventListener('abort', resolve, { once: true }));
+      },
+    }));
+    await clock.advance(600_000);
+    const inWindow = requests.map((from) => requests.filter((at) => at >= from && at < from + 10_000).length);
+    expect(Math.max(...inWindow), name).toBeLessThanOrEqual(20);
+    expect(requests.length, name).toBeGreaterThan(5);
+    healed = true;
+    await cluster.create(SecretKind, secret('after'));
+    await clock.advance(60_000 + 90_000);
+    expect(names(reflector.list()), name).toEqual(['after']);
+    await ended();
+  }
+});
+
+test('lists, watches and restarts are counted', async () => {
+  const counts: Record<string, number> = {};
+  const counter = (name: string) => ({
+    inc: (labels: Readonly<Record<string, string>> = {}) => {
+      const key = [name, ...Object.values(labels)].join(' ');
+      counts[key] = (counts[key] ?? 0) + 1;
+    },
+  });
+  const metrics = { lists: counter('lists'), watches: counter('watches'), restarts: counter('restarts') };
+  const { wrap, breakWith } = breakable();
+  const { reflector, clock, ended } = reflect({ metrics, stallMs: 1_000_000 }, wrap);
+  await reflector.synced();
+  await settle(2);
+  breakWith(new ClusterError('Expired', 'too old'));
+  await clock.advance(20_000);
+  breakWith(new Error('reset'));
+  await clock.advance(20_000);
+  expect(reflector.ageSeconds()).toBeGreaterThanOrEqual(40);
+  await clock.advance(1_300_000);
+  expect(counts).toEqual({
+    'lists Secret': 2,
+    'watches Secret': 4,
+    'restarts Secret expired': 1,
+    'restarts Secret watch': 1,
+    'restarts Secret stalled': 1,
+  });
+  await ended();
 });

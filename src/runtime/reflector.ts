@@ -1,10 +1,11 @@
-// Keeps a copy of all objects of a kind: list in pages, then watch; resume where the watch broke; list again when it has
-// fallen too far behind, keeping the copy meanwhile and telling listeners what vanished in between.
+// Keeps a copy of all objects of a kind: list in pages, then watch; resume where the watch broke or fell silent; list again when it
+// has fallen too far behind, keeping the copy meanwhile and telling listeners what vanished in between.
 import type { Kind, KubeObject } from '../api/kind.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
-import type { Cache, Clock, Cluster, Log, Random } from '../ports.ts';
-import { type BackOff, backOff } from './back-off.ts';
-import { createStore, type Indexes, type Store } from './store.ts';
+import type { Cache, Clock, Cluster, Counter, Log, Random } from '../ports.ts';
+import { type BackOff, backOff, fraction } from './back-off.ts';
+import { createFeed, type Feed, type Tell } from './object-feed.ts';
+import { createStore, type Indexes } from './store.ts';
 
 export interface ReflectorDeps<T extends KubeObject> {
   cluster: Pick<Cluster, 'list' | 'watch'>;
@@ -17,6 +18,21 @@ export interface ReflectorDeps<T extends KubeObject> {
   indexes?: Indexes<T>;
   /** What is kept of an object, for example without the values of a Secret. Identity fields of metadata must stay. */
   transform?: (object: T) => T;
+  metrics?: ReflectorMetrics;
+  /** A watch that brings neither event nor bookmark for so long, and up to a fifth more, is made anew; 75 s when absent. */
+  stallMs?: number;
+  /** All is listed again so long after the last list, and up to a tenth later, in case an event went by unseen; 12 h when absent. */
+  relistMs?: number;
+}
+
+/** Each counts with label `kind`. */
+export interface ReflectorMetrics {
+  /** Lists begun. */
+  lists: Counter;
+  /** Watches begun. */
+  watches: Counter;
+  /** Lists and watches that ended otherwise than in good order, by `reason`. */
+  restarts: Counter;
 }
 
 export interface Reflector<T extends KubeObject> extends Cache<T> {
@@ -24,26 +40,35 @@ export interface Reflector<T extends KubeObject> extends Cache<T> {
   run(signal: AbortSignal): Promise<void>;
   /** Resolves once the first list is in the copy; rejects with the signal's reason. */
   synced(signal?: AbortSignal): Promise<void>;
+  /** Seconds since the API was last heard of; since the reflector was made, where it never was. */
+  ageSeconds(): number;
 }
 
 /** Calls the listener for each object there is, as ADDED, and from then on for each change. Returns the way to stop that. */
-export function onEach<T extends KubeObject>(cache: Cache<T>, listener: Listener<T>): () => void {
+export function onEach<T extends KubeObject>(cache: Cache<T>, listener: Tell<T>): () => void {
   for (const object of cache.list()) listener(object, 'ADDED');
   return cache.onChange(listener);
 }
 
-type ChangeType = 'ADDED' | 'MODIFIED' | 'DELETED';
-type Listener<T> = (object: T, type: ChangeType) => void;
-
-const PAGE = 500;
-const RETRY: BackOff = { baseMs: 800, maxMs: 30_000 };
+/** At least 0.8 s, so that no fault makes more than two requests a second. */
+const RETRY: BackOff = { baseMs: 1_600, maxMs: 30_000 };
+const STALL_MS = 75_000;
+const RELIST_MS = 12 * 3_600_000;
+/** A watch that lasted so long counts as one that worked, whatever it brought. */
+const GOOD_WATCH_MS = 10_000;
+const SHORT_WATCH_MS = 1_000;
+/** A list that follows an Expired without a pause is granted this often. */
+const QUICK_LIST_MS = 30_000;
 
 export function createReflector<T extends KubeObject>(deps: ReflectorDeps<T>): Reflector<T> {
+  const { clock } = deps;
   const store = createStore<T>(deps.indexes ?? {});
   const listeners = createListeners<T>(deps);
   const firstList = Promise.withResolvers<void>();
   let hasSynced = false;
-  const feed = createFeed(deps, store, listeners.tell);
+  let heardAt = clock.monotonic();
+  const feed = createFeed({ ...deps, store, tell: listeners.tell, heard: () => void (heardAt = clock.monotonic()) });
+  const follower = { ...deps, feed, heardAt: () => heardAt };
 
   return {
     get: (ref) => store.get(ref),
@@ -52,30 +77,28 @@ export function createReflector<T extends KubeObject>(deps: ReflectorDeps<T>): R
     hasSynced: () => hasSynced,
     onChange: listeners.add,
     run: (signal) =>
-      keepUp(deps, feed, {
-        signal,
-        listed() {
-          hasSynced = true;
-          firstList.resolve();
-        },
+      keepUp(follower, signal, () => {
+        hasSynced = true;
+        firstList.resolve();
       }),
     synced: (signal) => orAborted(firstList.promise, signal),
+    ageSeconds: () => (clock.monotonic() - heardAt) / 1000,
   };
 }
 
 function createListeners<T extends KubeObject>({ kind, log }: ReflectorDeps<T>) {
-  const listeners = new Set<Listener<T>>();
+  const listeners = new Set<Tell<T>>();
   return {
-    add(this: void, listener: Listener<T>): () => void {
+    add(this: void, listener: Tell<T>): () => void {
       // A wrapper, so that one function registered twice is two registrations.
-      const registered: Listener<T> = (object, type) => listener(object, type);
+      const registered: Tell<T> = (object, type, before) => listener(object, type, before);
       listeners.add(registered);
       return () => void listeners.delete(registered);
     },
-    tell(this: void, object: T, type: ChangeType): void {
+    tell(this: void, ...change: Parameters<Tell<T>>): void {
       for (const listener of listeners) {
         try {
-          listener(object, type);
+          listener(...change);
         } catch (error) {
           log.error({ kind: kind.kind, error }, 'a listener of the cache failed');
         }
@@ -84,139 +107,119 @@ function createListeners<T extends KubeObject>({ kind, log }: ReflectorDeps<T>) 
   };
 }
 
+type FollowerDeps = Pick<ReflectorDeps<never>, 'clock' | 'random' | 'log' | 'metrics' | 'stallMs' | 'relistMs'> & {
+  kind: Pick<Kind, 'kind'>;
+  feed: Feed;
+  heardAt: () => number;
+};
+
 /** Lists, and lists again whenever watching cannot go on, until aborted. */
-async function keepUp<T extends KubeObject>(
-  deps: ReflectorDeps<T>,
-  feed: Feed,
-  { signal, listed }: { signal: AbortSignal; listed: () => void },
-): Promise<void> {
-  const { clock, random, log, kind } = deps;
+async function keepUp(deps: FollowerDeps, signal: AbortSignal, listed: () => void): Promise<void> {
+  const { clock, log, metrics } = deps;
+  const { kind } = deps.kind;
   let failures = 0;
+  let quickAt = -QUICK_LIST_MS;
+  const moved = () => void (failures = 0);
   while (!signal.aborted) {
     try {
-      const resourceVersion = await feed.list();
+      metrics?.lists.inc({ kind });
+      const resourceVersion = await deps.feed.list();
       listed();
-      await follow(deps, feed, {
-        resourceVersion,
-        signal,
-        moved() {
-          failures = 0;
-        },
-      });
+      await follow(deps, { resourceVersion, signal, moved });
     } catch (error) {
       if (signal.aborted) return;
       failures++;
       const expired = isClusterError(error, 'Expired');
-      if (expired) log.info({ kind: kind.kind }, 'a watch fell behind: listing again');
-      else log.warn({ kind: kind.kind, error, failures }, 'a list failed');
-      if (expired && failures === 1) continue;
-      await clock.sleep(backOff(RETRY, failures, random), signal).catch(() => undefined);
+      metrics?.restarts.inc({ kind, reason: expired ? 'expired' : 'list' });
+      if (expired) log.info({ kind }, 'a list or watch fell behind: listing again');
+      else log.warn({ kind, error, failures }, 'a list failed');
+      const now = clock.monotonic();
+      if (expired && failures === 1 && now - quickAt >= QUICK_LIST_MS) quickAt = now;
+      else await pause(deps, { failures, error, signal });
     }
   }
 }
 
-/** Watches from a version on, again and again; returns when aborted, throws Expired when it must list anew. */
-async function follow<T extends KubeObject>(
-  { clock, random, log, kind }: ReflectorDeps<T>,
-  feed: Feed,
+/** Watches from a version on, again and again; returns when aborted or when it is time to list, throws Expired when it must list. */
+async function follow(
+  deps: FollowerDeps,
   start: { resourceVersion: string; signal: AbortSignal; moved: () => void },
 ): Promise<void> {
+  const { clock, random, log, metrics, relistMs = RELIST_MS } = deps;
+  const { kind } = deps.kind;
   const { signal } = start;
+  const listAt = clock.monotonic() + relistMs * (1 + fraction(random) / 10);
   let { resourceVersion } = start;
-  for (let failures = 0; !signal.aborted; ) {
+  for (let failures = 0; !signal.aborted && clock.monotonic() < listAt; ) {
+    const began = clock.monotonic();
     const from = resourceVersion;
+    const watch = superviseWatch(deps, listAt, signal);
+    let failure: unknown;
+    metrics?.watches.inc({ kind });
     try {
-      for await (const version of feed.watch(from, signal)) {
+      for await (const version of deps.feed.watch(from, watch.signal)) {
         resourceVersion = version;
         start.moved();
       }
     } catch (error) {
       if (signal.aborted) return;
       if (isClusterError(error, 'Expired')) throw error;
-      log.warn({ kind: kind.kind, error, failures }, 'a watch broke');
+      failure = error;
+    } finally {
+      watch.over();
     }
-    // A watch that ends without having moved must not become a busy loop, however it ended.
-    failures = resourceVersion === from ? failures + 1 : 0;
-    if (failures > 0 && !signal.aborted) await clock.sleep(backOff(RETRY, failures, random), signal);
+    if (watch.stalled()) log.debug({ kind }, 'a watch was silent: making it anew');
+    else if (failure !== undefined) log.warn({ kind, error: failure, failures }, 'a watch broke');
+    if (watch.stalled() || failure !== undefined)
+      metrics?.restarts.inc({ kind, reason: watch.stalled() ? 'stalled' : 'watch' });
+    const lived = clock.monotonic() - began;
+    // A watch that ends at once must not become a busy loop, however it ended and whatever it brought.
+    if (lived >= GOOD_WATCH_MS) failures = 0;
+    else if (resourceVersion === from) failures++;
+    else failures = lived >= SHORT_WATCH_MS ? 0 : 1;
+    if (failures > 0) await pause(deps, { failures, error: failure, signal });
   }
 }
 
-interface Feed {
-  /** Makes the store what the API has; gives the version from which to watch. */
-  list(): Promise<string>;
-  /** Applies events as they come, giving the version after each. */
-  watch(resourceVersion: string, signal: AbortSignal): AsyncIterable<string>;
+/** Resolves after the back-off, or what the API asked for if that is longer, or at once when aborted. */
+async function pause(
+  { clock, random }: FollowerDeps,
+  { failures, error, signal }: { failures: number; error: unknown; signal: AbortSignal },
+): Promise<void> {
+  const askedMs = isClusterError(error) ? (error.retryAfterMs ?? 0) : 0;
+  await clock.sleep(Math.max(backOff(RETRY, failures, random), askedMs), signal).catch(() => undefined);
 }
 
-function createFeed<T extends KubeObject>(
-  deps: ReflectorDeps<T>,
-  store: Store<T>,
-  tell: (object: T, type: ChangeType) => void,
-): Feed {
-  const { cluster, kind } = deps;
-  const scope = deps.namespace === undefined ? {} : { namespace: deps.namespace };
-  const keep = (object: T) => freeze(deps.transform ? deps.transform(object) : object);
+/** A signal that aborts when the API has been silent for too long, or when it is time to list. */
+function superviseWatch(
+  { clock, random, heardAt, stallMs = STALL_MS }: FollowerDeps,
+  listAt: number,
+  signal: AbortSignal,
+) {
+  const [silent, done] = [new AbortController(), new AbortController()];
+  const began = clock.monotonic();
+  const limit = stallMs * (1 + fraction(random) / 5);
+  let stalled = false;
 
-  function put(object: T): void {
-    const kept = keep(object);
-    const before = store.set(kept);
-    if (before?.metadata.resourceVersion === kept.metadata.resourceVersion) return;
-    const same = before?.metadata.uid === kept.metadata.uid;
-    if (before && !same) tell(before, 'DELETED');
-    tell(kept, same ? 'MODIFIED' : 'ADDED');
+  async function supervise(): Promise<void> {
+    for (;;) {
+      const stallAt = Math.max(began, heardAt()) + limit;
+      const left = Math.min(stallAt, listAt) - clock.monotonic();
+      if (left <= 0) {
+        stalled = stallAt < listAt;
+        return silent.abort(new Error('the watch is silent'));
+      }
+      await clock.sleep(left, done.signal);
+    }
   }
-
-  function remove(object: T): void {
-    if (store.delete(object.metadata)) tell(keep(object), 'DELETED');
-  }
-
+  supervise().catch(() => {
+    // The watch is over.
+  });
   return {
-    async list() {
-      const { items, resourceVersion } = await listAll(cluster, kind, scope);
-      const present = new Set(items.map(({ metadata }) => `${metadata.namespace ?? ''}/${metadata.name}`));
-      for (const old of store.list()) {
-        if (!present.has(`${old.metadata.namespace ?? ''}/${old.metadata.name}`)) remove(old);
-      }
-      for (const item of items) put(item);
-      return resourceVersion;
-    },
-    async *watch(resourceVersion, signal) {
-      for await (const event of cluster.watch(kind, { ...scope, resourceVersion, signal })) {
-        if (event.type === 'BOOKMARK') {
-          yield event.resourceVersion;
-          continue;
-        }
-        if (event.type === 'DELETED') remove(event.object);
-        else put(event.object);
-        yield event.object.metadata.resourceVersion;
-      }
-    },
+    signal: AbortSignal.any([signal, silent.signal]),
+    stalled: () => stalled,
+    over: () => done.abort(),
   };
-}
-
-async function listAll<T extends KubeObject>(
-  cluster: Pick<Cluster, 'list'>,
-  kind: Kind<T>,
-  scope: { namespace?: string },
-): Promise<{ items: T[]; resourceVersion: string }> {
-  const items: T[] = [];
-  let next: string | undefined;
-  // The version of the first page: what changed while the pages were read is then seen again by the watch.
-  let resourceVersion: string | undefined;
-  do {
-    const page = await cluster.list(kind, { ...scope, limit: PAGE, ...(next === undefined ? {} : { continue: next }) });
-    items.push(...page.items);
-    resourceVersion ??= page.resourceVersion;
-    next = page.continue;
-  } while (next !== undefined);
-  return { items, resourceVersion };
-}
-
-/** Cached objects are shared: a write to one would be seen by all. */
-function freeze<T>(value: T): T {
-  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
-  for (const member of Object.values(value)) freeze(member);
-  return Object.freeze(value);
 }
 
 async function orAborted(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {

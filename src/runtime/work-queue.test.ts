@@ -2,14 +2,12 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { createFakeClock, settle } from '../../test/fakes/clock.ts';
 import { createFakeRandom } from '../../test/fakes/random.ts';
-import { createWorkQueue } from './work-queue.ts';
+import { createWorkQueue, type WorkQueueDeps } from './work-queue.ts';
 
-const make = () => {
+const make = (more: Partial<WorkQueueDeps> = {}) => {
   const clock = createFakeClock();
-  return {
-    clock,
-    queue: createWorkQueue({ clock, random: createFakeRandom(), retry: { baseMs: 1000, maxMs: 60_000 } }),
-  };
+  const retry = { baseMs: 1000, maxMs: 60_000 };
+  return { clock, queue: createWorkQueue({ clock, random: createFakeRandom(), retry, ...more }) };
 };
 const forever = new AbortController().signal;
 
@@ -109,7 +107,7 @@ test('retries wait ever longer, up to the limit, until forgotten', () => {
   queue.retry('a');
   expect(wait()).toBeLessThanOrEqual(1000);
   queue.add('a');
-  queue.retry('a', 45_000);
+  queue.retry('a', { minimumMs: 45_000 });
   expect(wait()).toBe(45_000);
 });
 
@@ -179,4 +177,93 @@ test('whatever happens, no key has two workers and no addition is lost', async (
     }),
     { numRuns: 300 },
   );
+});
+
+test('a change of the wish ends the row of failures; another addition does not', () => {
+  const { clock, queue } = make();
+  const wait = () => {
+    queue.retry('a');
+    const ms = (queue.dueOf('a') ?? 0) - clock.monotonic();
+    queue.add('a');
+    return ms;
+  };
+  for (let n = 0; n < 5; n++) wait();
+  expect(wait()).toBeGreaterThan(10_000);
+  queue.add('a', { fresh: true });
+  expect(wait()).toBeLessThanOrEqual(1000);
+});
+
+test('what is delayed keeps its priority', async () => {
+  const { clock, queue } = make();
+  queue.add('renewal', { afterMs: 1000, priority: 'low' });
+  queue.add('both', { afterMs: 2000, priority: 'low' });
+  queue.add('both', { afterMs: 1000 });
+  await clock.advance(1000);
+  queue.add('user');
+  expect(await ready(queue)).toEqual(['both', 'user', 'renewal']);
+});
+
+test('many retries at once come at a rate, none later than its own back-off and half a minute', () => {
+  const { clock, queue } = make({ retry: { baseMs: 1, maxMs: 1 }, overall: { perSecond: 10, burst: 20 } });
+  for (let n = 0; n < 1000; n++) queue.retry(`k${n}`);
+  const dues = Array.from({ length: 1000 }, (_, n) => (queue.dueOf(`k${n}`) ?? 0) - clock.monotonic());
+  expect(dues.filter((ms) => ms <= 1)).toHaveLength(20);
+  for (let second = 1; second < 29; second++)
+    expect(dues.filter((ms) => ms > second * 1000 && ms <= (second + 1) * 1000)).toHaveLength(10);
+  expect(Math.max(...dues)).toBe(30_000);
+});
+
+test('clearing forgets all but what is worked on', async () => {
+  const { clock, queue } = make();
+  queue.add('working');
+  await queue.take(forever);
+  for (const key of ['queued', 'working']) queue.add(key);
+  queue.add('low', { priority: 'low' });
+  queue.add('delayed', { afterMs: 1000 });
+  queue.clear();
+  await clock.advance(5000);
+  expect(queue.depth()).toBe(0);
+  expect(clock.sleeping()).toBe(0);
+  expect(queue.busy()).toBe(true);
+  queue.add('working');
+  expect(queue.depth()).toBe(0);
+  queue.done('working');
+  expect(await ready(queue)).toEqual(['working']);
+});
+
+test('additions, retries, waiting and work are measured', async () => {
+  const seen: string[] = [];
+  const counter = (what: string) => ({
+    inc: (labels: Readonly<Record<string, string>> = {}) => void seen.push(`${what} ${labels.name}`),
+  });
+  const histogram = (what: string) => ({
+    observe: (_labels: unknown, value: number) => void seen.push(`${what} ${value}`),
+  });
+  const { clock, queue } = make({
+    name: 'q',
+    metrics: {
+      adds: counter('add'),
+      retries: counter('retry'),
+      queueSeconds: histogram('queued'),
+      workSeconds: histogram('worked'),
+    },
+  });
+  queue.add('a');
+  queue.add('a');
+  await clock.advance(2000);
+  await queue.take(forever);
+  expect(seen.splice(0)).toEqual(['add q', 'queued 2']);
+  await clock.advance(3000);
+  queue.add('b');
+  await queue.take(forever);
+  await clock.advance(1000);
+  expect(queue.unfinished()).toEqual({ seconds: 5, longest: 4 });
+  seen.length = 0;
+  queue.add('a');
+  queue.add('a');
+  queue.done('a');
+  queue.retry('b');
+  queue.done('b');
+  expect(seen).toEqual(['add q', 'worked 4', 'retry q', 'worked 1']);
+  expect(queue.unfinished()).toEqual({ seconds: 0, longest: 0 });
 });

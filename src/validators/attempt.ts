@@ -12,6 +12,11 @@ export function failure(
   return { valid: false, problem, retryable, addresses };
 }
 
+/** What policy has against the addresses: final, but where it could not tell for want of an answer of the DNS. */
+export function objection(problem: Problem, addresses: readonly string[]): Failure {
+  return failure(problem, { retryable: problem.type === 'dns', addresses });
+}
+
 /** A look-up of `what` that did not find any. */
 export function dnsProblem(
   label: string,

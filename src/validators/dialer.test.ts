@@ -92,6 +92,18 @@ test("the judge sees every address before any is dialled, and its problem is the
   expect(server.connections).toBe(0);
 });
 
+test('a judge that the DNS left without an answer may be asked again; nothing is dialled', async () => {
+  const server = await rawServer();
+  const judge = () => Promise.resolve(new Problem('dns', 'the name of "127.0.0.1" could not be looked up'));
+  const options = optionsWith(resolverTo('127.0.0.1').resolver, { judge });
+  expect(await laptop().dial(to(server.port), options, signal)).toMatchObject({
+    problem: { type: 'dns' },
+    retryable: true,
+    addresses: ['127.0.0.1'],
+  });
+  expect(server.connections).toBe(0);
+});
+
 test('an address that refuses is followed by the next, of both families', async () => {
   const v6 = await rawServer({ host: '::1' });
   const reached = await laptop().dial(

@@ -4,7 +4,7 @@ import { connect, isIP, type Socket } from 'node:net';
 import type { DenyList } from '../domain/deny-list.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Clock, DnsAnswer, ValidationOptions } from '../ports.ts';
-import { dnsProblem, type Failure, failure } from './attempt.ts';
+import { dnsProblem, type Failure, failure, objection } from './attempt.ts';
 import { withDeadline } from './deadline.ts';
 
 export interface DialerDeps {
@@ -53,14 +53,14 @@ export function createDialer({ denyList, clock, connectMs = 2_500 }: DialerDeps)
       const answer = await addressesOf(host, options, signal);
       if (answer.state !== 'found') return failure(dnsProblem(label, 'address', answer), { retryable: true });
       const addresses = answer.records;
-      const objection = denialOf(label, addresses, denyList) ?? (await options.judge(host, addresses));
-      if (objection) return failure(objection, { retryable: false, addresses });
+      const problem = denialOf(label, addresses, denyList) ?? (await options.judge(host, addresses));
+      if (problem) return objection(problem, addresses);
       // The judge knows no signal: it may have outlasted the attempt.
       signal.throwIfAborted();
       const outcome = await connectToOne(addresses, port, signal);
       if (typeof outcome === 'object') return { socket: outcome, addresses };
-      const problem = new Problem('connection', `${label}: no connection to port ${port} (${outcome})`);
-      return failure(problem, { retryable: true, addresses });
+      const unreached = new Problem('connection', `${label}: no connection to port ${port} (${outcome})`);
+      return failure(unreached, { retryable: true, addresses });
     },
   };
 }

@@ -99,6 +99,14 @@ test.each<[string, DnsAnswer<string>, string, string[] | undefined]>([
   expect(result.addresses).toEqual(judged ?? []);
 });
 
+test('a judge that the DNS left without an answer may be asked again', async () => {
+  const judge = () => Promise.resolve(new Problem('dns', 'the name of "192.0.2.1" could not be looked up'));
+  const addresses = () => Promise.resolve(found('192.0.2.1'));
+  const resolver = stubResolver({ txt: () => Promise.resolve(found(VALUE)), addresses });
+  const result = await validate({ type: 'dns', value: NAME }, optionsWith(resolver, { judge }));
+  expect(verdictOf(result)).toBe('dns, again');
+});
+
 test("the judge's objection is final, and comes only after the right record", async () => {
   const judge = () => Promise.resolve(new Problem('rejectedIdentifier', 'outside'));
   const addresses = () => Promise.resolve(found('192.0.2.1'));

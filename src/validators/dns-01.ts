@@ -2,7 +2,7 @@
 import { dnsChallengeValue } from '../domain/challenge.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Clock, ValidationOptions, ValidationResult, ValidationTarget, Validator } from '../ports.ts';
-import { dnsProblem, failure, withinAttempt } from './attempt.ts';
+import { dnsProblem, failure, objection, withinAttempt } from './attempt.ts';
 
 export interface Dns01Deps {
   clock: Clock;
@@ -55,6 +55,6 @@ async function judgeAddresses(
   const answer = await resolver.addresses(name, signal);
   if (answer.state === 'failed') return failure(dnsProblem(name, 'address', answer), { retryable: true });
   const addresses = answer.state === 'found' ? answer.records : [];
-  const objection = await judge(name, addresses);
-  return objection ? failure(objection, { retryable: false, addresses }) : { valid: true, addresses };
+  const problem = await judge(name, addresses);
+  return problem ? objection(problem, addresses) : { valid: true, addresses };
 }

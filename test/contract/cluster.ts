@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type CertificateClaim, CertificateClaimKind } from '../../src/api/certificate-claim.ts';
 import { NamespaceKind, SecretKind } from '../../src/api/core.ts';
 import { type IssuedCertificate, IssuedCertificateKind } from '../../src/api/issued-certificate.ts';
-import type { Kind, KubeObject, NewObject } from '../../src/api/kind.ts';
+import { type Kind, type KubeObject, metadataOf, type NewObject } from '../../src/api/kind.ts';
 import { ClusterError, type ClusterErrorReason } from '../../src/domain/cluster-error.ts';
 import type { Cluster, WatchEvent } from '../../src/ports.ts';
 
@@ -137,6 +137,25 @@ export function describeCluster(name: string, createCluster: () => Promise<Clust
         const namespace = await newNamespace();
         expect(await cluster.get(CertificateClaimKind, { namespace, name: 'none' })).toBeUndefined();
         expect(await cluster.get(NamespaceKind, { name: 'no-such-namespace' })).toBeUndefined();
+      });
+
+      test('what can be no name is the name of nothing', async () => {
+        const namespace = await newNamespace();
+        await cluster.create(CertificateClaimKind, claim(namespace, 'one'));
+        for (const name of ['', '.', '..', '../one', 'one/status', 'One', 'a%2fb', 'x?y', '\n']) {
+          expect(await cluster.get(CertificateClaimKind, { namespace, name })).toBeUndefined();
+        }
+        const wrong = { labels: { 'countersign.dev/serial': 'a,b=c' } };
+        expect((await cluster.list(CertificateClaimKind, { namespace, ...wrong })).items).toEqual([]);
+      });
+
+      test('what is handed out cannot be changed in place', async () => {
+        const namespace = await newNamespace();
+        const created = await cluster.create(CertificateClaimKind, claim(namespace, 'one'));
+        const { items } = await cluster.list(CertificateClaimKind, { namespace });
+        for (const object of [created, items[0], await read(CertificateClaimKind, namespace, 'one')]) {
+          expect([object, object?.metadata, object?.spec.dnsNames].every(Object.isFrozen)).toBe(true);
+        }
       });
 
       test('the name is free again after a delete, and the new object is another', async () => {
@@ -729,6 +748,74 @@ export function describeCluster(name: string, createCluster: () => Promise<Clust
         }
         const annotations = { note: 'x'.repeat(256 * 1024) };
         expect(await paths(withMetadata({ annotations }))).toEqual(['metadata.annotations']);
+      });
+    });
+
+    describe('a kind by its metadata', () => {
+      const SecretMetadata = metadataOf(SecretKind);
+      const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
+      const secret = (namespace: string, name: string) => ({
+        metadata: {
+          namespace,
+          name,
+          labels: { team: 'a' },
+          annotations: { [LAST_APPLIED]: '{"data":{"key":"c2VjcmV0"}}', kept: 'x' },
+        },
+        data: { key: 'c2VjcmV0' },
+      });
+
+      test('get, list and watch tell who an object is and nothing of what is in it', async () => {
+        const namespace = await newNamespace();
+        const { resourceVersion } = await cluster.list(SecretMetadata, { namespace });
+        const created = await cluster.create(SecretKind, secret(namespace, 'one'));
+        const { annotations: _both, ...rest } = created.metadata;
+        const expected = {
+          apiVersion: 'v1',
+          kind: 'Secret',
+          metadata: { ...rest, annotations: { kept: 'x' } },
+        };
+        expect(await cluster.get(SecretMetadata, { namespace, name: 'one' })).toEqual(expected);
+        const page = await cluster.list(SecretMetadata, { namespace, labels: { team: 'a' } });
+        expect(page.items).toEqual([expected]);
+        await cluster.delete(SecretKind, { namespace, name: 'one' });
+        const { signal } = new AbortController();
+        const events = cluster.watch(SecretMetadata, { namespace, resourceVersion, signal });
+        const seen = await collect(events, (so) => so.at(-1)?.type === 'DELETED');
+        expect(seen.map(({ type }) => type)).toEqual(['ADDED', 'DELETED']);
+        expect(seen[0]?.object).toEqual(expected);
+        expect(Object.keys(seen[1]?.object ?? {}).toSorted()).toEqual(['apiVersion', 'kind', 'metadata']);
+      });
+
+      test('the object as a whole keeps what its metadata alone leaves out', async () => {
+        const namespace = await newNamespace();
+        await cluster.create(SecretKind, secret(namespace, 'one'));
+        const { items } = await cluster.list(SecretKind, { namespace });
+        expect(items[0]?.metadata.annotations).toHaveProperty([LAST_APPLIED]);
+        expect(items[0]?.data).toEqual({ key: 'c2VjcmV0' });
+      });
+
+      test('comes in pages', async () => {
+        const namespace = await newNamespace();
+        for (const name of ['a', 'b', 'c']) await cluster.create(SecretKind, secret(namespace, name));
+        const first = await cluster.list(SecretMetadata, { namespace, limit: 2 });
+        const token = first.continue ?? '';
+        const second = await cluster.list(SecretMetadata, { namespace, limit: 2, continue: token });
+        const names = [...first.items, ...second.items].map(({ metadata }) => metadata.name);
+        expect(names).toEqual(['a', 'b', 'c']);
+        expect([...first.items, ...second.items].every((item) => !('data' in item))).toBe(true);
+      });
+
+      test('can be deleted, but not written', async () => {
+        const namespace = await newNamespace();
+        await cluster.create(SecretKind, secret(namespace, 'one'));
+        const found = await read(SecretMetadata, namespace, 'one');
+        expect(await reasonOf(cluster.replace(SecretMetadata, found))).toBe('Invalid');
+        expect(await reasonOf(cluster.replaceStatus(SecretMetadata, found))).toBe('Invalid');
+        const given = { metadata: { namespace, name: 'two' } };
+        expect(await reasonOf(cluster.create(SecretMetadata, given))).toBe('Invalid');
+        expect(await reasonOf(cluster.apply(SecretMetadata, given, { fieldManager: 'left' }))).toBe('Invalid');
+        const { uid } = found.metadata;
+        expect(await cluster.delete(SecretMetadata, { namespace, name: 'one' }, { uid })).toBe(true);
       });
     });
 

@@ -8,11 +8,11 @@ import { NamespaceKind, SecretKind } from '../../src/api/core.ts';
 import { ALL_KINDS } from '../../src/api/index.ts';
 import { CAIssuerKind } from '../../src/api/issuer.ts';
 import { type IssuedCertificate, IssuedCertificateKind } from '../../src/api/issued-certificate.ts';
-import type { Kind, KubeObject, NewObject } from '../../src/api/kind.ts';
+import { type Kind, type KubeObject, metadataOf, type NewObject } from '../../src/api/kind.ts';
 import { createEmbeddedCluster } from '../../src/cluster/embedded.ts';
 import { memoryStorage } from '../../src/cluster/storage.ts';
 import { CLAIM_INDEXES } from '../../src/controllers/certificate-claim.ts';
-import { type ControllersDeps, createControllers, withoutValues } from '../../src/controllers/index.ts';
+import { type ControllersDeps, createControllers } from '../../src/controllers/index.ts';
 import { createRecords, RECORD_INDEXES } from '../../src/issuance/records.ts';
 import type { Backend, BackendHealth, Cluster } from '../../src/ports.ts';
 import { createEventRecorder } from '../../src/runtime/event-recorder.ts';
@@ -53,7 +53,10 @@ export async function startWorld(store = createFakeStore(), overrides: Partial<C
     kind: Kind<T>,
     more: { indexes?: Record<string, (object: T) => readonly string[]>; transform?: (object: T) => T } = {},
   ) {
-    const reflector = createReflector({ cluster: store.cluster, kind, clock, random, log, ...more });
+    // The store here is never silent for want of a connection: in a test that lets months pass, looking after that would be most of
+    // the work.
+    const patient = { stallMs: Number.POSITIVE_INFINITY, relistMs: Number.POSITIVE_INFINITY };
+    const reflector = createReflector({ cluster: store.cluster, kind, clock, random, log, ...patient, ...more });
     reflectors.push(reflector);
     return reflector;
   }
@@ -62,7 +65,7 @@ export async function startWorld(store = createFakeStore(), overrides: Partial<C
     issuers: joinReflectors(cache(ClusterCAIssuerKind), cache(CAIssuerKind)),
     policies: cache(CertificateRequestPolicyKind),
     claims: cache(CertificateClaimKind, { indexes: CLAIM_INDEXES }),
-    secrets: cache(SecretKind, { transform: withoutValues }),
+    secrets: cache(metadataOf(SecretKind)),
     namespaces: cache(NamespaceKind),
     accounts: cache(AccountKind),
     authorizations: cache(AuthorizationKind),

@@ -290,7 +290,8 @@ const INPUTS: Readonly<Record<number, Input>> = {
       orders: [
         'notBefore and notAfter that make no sense',
         'notAfter beyond the profile is refused at once, not shortened',
-        'notAfter beyond the CA, and notBefore in the past, are never in a certificate',
+        'notBefore in the past is refused at once',
+        'notAfter beyond the CA is never in a certificate',
       ],
     },
   },

@@ -300,13 +300,13 @@ input(41, 'notAfter beyond the profile is refused at once, not shortened', async
   }
 });
 
-input(41, 'notAfter beyond the CA, and notBefore in the past, are never in a certificate', async (a) => {
-  for (const extra of [
-    { notAfter: '9999-12-31T23:59:59Z' },
-    { notAfter: at(100 * 365 * 24) },
-    { notBefore: at(-48), notAfter: at(1) },
-    { notBefore: '1950-01-01T00:00:00Z' },
-  ]) {
+input(41, 'notBefore in the past is refused at once', async (a) => {
+  for (const extra of [{ notBefore: at(-48), notAfter: at(1) }, { notBefore: '1950-01-01T00:00:00Z' }])
+    await refused(a, await order(a, dns(freshName()), extra), 'malformed/400');
+});
+
+input(41, 'notAfter beyond the CA is never in a certificate', async (a) => {
+  for (const extra of [{ notAfter: '9999-12-31T23:59:59Z' }, { notAfter: at(100 * 365 * 24) }]) {
     const ready = await a.given(() => readyOrder(a.acme, a, [freshName()], extra));
     const reply = await finalize(a.acme, ready, buildCsr({ names: csrNames(ready.object.identifiers) }).der);
     await refused(a, reply, 'malformed/400');

@@ -88,7 +88,7 @@ const manifests = await watchManifests({
 if (manifests.errors > 0) throw new Error('the manifests of the test are wrong');
 await mirrorSecrets({ cluster, clock, folder: join(folder.path, 'secrets'), signal, report });
 const secrets = ports.secrets(createSecretReader(cluster, NAMESPACE));
-const keyring = await loadKeyring(secrets, random);
+const keyring = await loadKeyring({ cluster, namespace: NAMESPACE, clock, random });
 const serving = await servingCertificate({ secrets, clock, random }, { dnsNames: ['localhost'], ipAddresses: [HOST] });
 const operator = createOperator({
   cluster,
@@ -113,7 +113,7 @@ const operator = createOperator({
   metrics: ports.metrics(createMetrics()),
   externalURLs: [`https://localhost:${settings.port}`],
   distributionURL: `http://localhost:${settings.httpPort}`,
-  server: listenerOptions(serving),
+  server: listenerOptions({ cert: serving.cert, key: serving.key }),
 });
 void operator.run(signal);
 await operator.synced(signal);

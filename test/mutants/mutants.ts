@@ -229,10 +229,10 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     line: 45,
-    breaks: 'a binding key meant for one account binds any number',
+    breaks: 'the server is blamed for a binding key that another account has',
     file: server('external-account-binding'),
-    find: "if (settings.reuse === 'Never') refuseReuse",
-    replace: "if (settings.reuse === 'Always') refuseReuse",
+    find: "new Problem('unauthorized', 'this external account binding key is bound",
+    replace: "new Problem('serverInternal', 'this external account binding key is bound",
   },
   {
     line: 46,
@@ -488,8 +488,8 @@ export const MUTANTS: readonly Mutant[] = [
     line: 86,
     breaks: 'all authorizations have one token',
     file: server('authorization'),
-    find: "return keyring.mac('token', [orderID, String(index)]);",
-    replace: "return keyring.mac('token', [orderID.slice(0, 0), String(index)]);",
+    find: "keyring.derive('token', [orderID, String(index)], tokenKey)",
+    replace: "keyring.derive('token', [orderID.slice(0, 0), String(index)], tokenKey)",
   },
   {
     line: 87,
@@ -630,8 +630,8 @@ export const MUTANTS: readonly Mutant[] = [
     line: 106,
     breaks: 'a revocation can be repeated',
     file: server('revocation'),
-    find: 'if (!done) throw',
-    replace: 'if (done === undefined) throw',
+    find: 'if (record.spec.revocation) throw alreadyRevoked();',
+    replace: "if (record.spec.revocation) return { status: 200, body: '' };",
   },
   {
     line: 106,

@@ -38,6 +38,8 @@ export interface HarnessOptions {
   http01Port?: number;
   tlsAlpn01Port?: number;
   storage?: Storage;
+  /** Use these instead of an embedded store: what the operator goes through, and somebody who may do anything. */
+  clusters?: { operator: Cluster; admin: Cluster };
   /** Wraps the cluster, for counting and for faults. */
   wrap?: (cluster: Cluster) => Cluster;
   overrides?: Partial<OperatorDeps>;
@@ -62,7 +64,8 @@ export async function startOperator(options: HarnessOptions = {}) {
     kinds: ALL_KINDS,
     namespaces: ['default', NAMESPACE],
   });
-  const cluster = options.wrap ? options.wrap(embedded) : embedded;
+  const { operator: store, admin } = options.clusters ?? { operator: embedded, admin: embedded };
+  const cluster = options.wrap ? options.wrap(store) : store;
   const secrets = createSecretReader(cluster, NAMESPACE);
   const serving = await servingCertificate(
     { secrets, clock, random },
@@ -77,7 +80,7 @@ export async function startOperator(options: HarnessOptions = {}) {
     cluster,
     namespace: NAMESPACE,
     secrets,
-    keyring: await loadKeyring(secrets, random),
+    keyring: await loadKeyring({ cluster, namespace: NAMESPACE, clock, random }),
     validators: createValidators({
       denyList: createLoopbackDenyList([]),
       clock,
@@ -96,20 +99,20 @@ export async function startOperator(options: HarnessOptions = {}) {
     metrics: createMetrics(),
     externalURLs: [`https://127.0.0.1:${port}`],
     distributionURL: `http://127.0.0.1:${httpPort}`,
-    server: listenerOptions(serving),
+    server: listenerOptions({ cert: serving.cert, key: serving.key }),
     ...options.overrides,
   });
   const stopping = new AbortController();
   const running = operator.run(stopping.signal);
   await operator.synced(stopping.signal);
-  await embedded.create(ClusterCAIssuerKind, { metadata: { name: 'main' }, spec }).catch(ignoreExisting);
-  await embedded
+  await admin.create(ClusterCAIssuerKind, { metadata: { name: 'main' }, spec }).catch(ignoreExisting);
+  await admin
     .create(CertificateRequestPolicyKind, { metadata: { name: 'open' }, spec: options.policy ?? OPEN_POLICY })
     .catch(ignoreExisting);
   await operator.acme.listen({ host: '127.0.0.1', port });
   await operator.distribution.listen({ host: '127.0.0.1', port: httpPort });
   return {
-    cluster: embedded,
+    cluster: admin,
     operator,
     audit,
     lines,

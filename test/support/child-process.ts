@@ -1,6 +1,7 @@
 // Starts a program, collects what it prints, waits for a line of it, and ends it by its process id.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 
 export interface RunningProgram {
   readonly pid: number;
@@ -10,6 +11,8 @@ export interface RunningProgram {
   waitFor(pattern: RegExp, seconds?: number): Promise<RegExpExecArray>;
   /** SIGTERM, then SIGKILL after ten seconds; resolves once the process is gone. */
   stop(): Promise<void>;
+  /** SIGKILL; resolves once the process is gone. */
+  kill(): Promise<void>;
   /** Resolves with the exit code, or the signal's name. */
   readonly ended: Promise<number | string>;
 }
@@ -17,10 +20,19 @@ export interface RunningProgram {
 export interface ProgramOptions {
   cwd?: string;
   env?: Readonly<Record<string, string>>;
+  /** The program must not outlive this process. Where the kernel cannot be asked for that, it is ended as this process exits. */
+  bound?: boolean;
 }
 
+/** setpriv (util-linux) has the kernel end a program with its parent, however that dies. */
+const SETPRIV = ['/usr/bin/setpriv', '/bin/setpriv'].find((file) => process.platform === 'linux' && existsSync(file));
+
 export function startProgram(command: string, args: readonly string[], options: ProgramOptions = {}): RunningProgram {
-  const child = spawn(command, args, {
+  const [file, ...words] =
+    options.bound && SETPRIV !== undefined
+      ? [SETPRIV, '--pdeathsig', 'KILL', '--', command, ...args]
+      : [command, ...args];
+  const child = spawn(file, words, {
     ...(options.cwd ? { cwd: options.cwd } : {}),
     env: { ...process.env, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -48,6 +60,12 @@ export function startProgram(command: string, args: readonly string[], options: 
     child.once('error', (error) => finish(error.message));
     child.once('close', (code, signal) => finish(code ?? signal ?? 'unknown'));
   });
+
+  if (options.bound) {
+    const end = (): void => void child.kill('SIGKILL');
+    process.once('exit', end);
+    void ended.then(() => process.off('exit', end));
+  }
 
   const waitFor = (pattern: RegExp, seconds = 120): Promise<RegExpExecArray> =>
     new Promise((resolve, reject) => {
@@ -78,7 +96,12 @@ export function startProgram(command: string, args: readonly string[], options: 
     clearTimeout(timer);
   };
 
-  return { pid: child.pid ?? -1, output: () => all, waitFor, stop, ended };
+  const kill = async (): Promise<void> => {
+    if (exit === undefined) child.kill('SIGKILL');
+    await ended;
+  };
+
+  return { pid: child.pid ?? -1, output: () => all, waitFor, stop, kill, ended };
 }
 
 /** A TCP port of the loopback interface that nobody listens on at this moment. */

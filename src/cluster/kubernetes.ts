@@ -1,0 +1,78 @@
+// The Cluster port on a Kubernetes API server.
+import type { Kind, KubeObject } from '../api/kind.ts';
+import { ClusterError } from '../domain/cluster-error.ts';
+import type { Clock, Cluster, Random, WatchEvent, WatchOptions } from '../ports.ts';
+import type { ApiConfig } from './kubernetes-access.ts';
+import { type Call, completed } from './kubernetes-calls.ts';
+import { errorOf, type Refusal } from './kubernetes-errors.ts';
+import { createReads } from './kubernetes-reads.ts';
+import { createRequests } from './kubernetes-requests.ts';
+import { createTransport, type SocketLimits } from './kubernetes-transport.ts';
+import { WATCH_TIMES, watchKind, type WatchTimes } from './kubernetes-watch.ts';
+import { createWrites } from './kubernetes-writes.ts';
+import { createServerTime } from './server-time.ts';
+
+export interface KubernetesOptions {
+  config: ApiConfig;
+  clock: Clock;
+  random: Random;
+  /** Connections held at most; a watch beyond its share is refused. */
+  sockets?: SocketLimits;
+  watches?: WatchTimes;
+}
+
+export interface KubernetesCluster extends Cluster {
+  /** Whether the API server has this kind, in this version. */
+  serves(kind: Pick<Kind, 'group' | 'version' | 'plural'>): Promise<boolean>;
+  /** How far the server's clock is ahead of ours, in ms, to about a second; undefined before its first answer. */
+  serverTimeOffsetMs(): number | undefined;
+  openSockets(): number;
+  /** Cuts all connections; every later call is Unavailable. */
+  close(): void;
+}
+
+/** Together below the twenty connections that one process may hold. */
+const SOCKETS: SocketLimits = { requests: 7, watches: 12 };
+
+export function createKubernetesCluster(options: KubernetesOptions): KubernetesCluster {
+  const { config, clock, random, sockets = SOCKETS, watches = WATCH_TIMES } = options;
+  const transport = createTransport({ config, clock, sockets });
+  const serverTime = createServerTime(clock);
+  const requests = createRequests({ transport, clock, random, heard: (date) => serverTime.heard(date) });
+  let closed = false;
+  let watching = 0;
+
+  async function call(request: Call): Promise<{ value: unknown } | { refusal: Refusal }> {
+    if (closed) throw new ClusterError('Unavailable', 'the connection to the API server is closed');
+    return requests.send(completed(request));
+  }
+  async function answer(request: Call): Promise<unknown> {
+    const result = await call(request);
+    if ('refusal' in result) throw errorOf(result.refusal, request.method !== 'GET');
+    return result.value;
+  }
+
+  async function* watch<T extends KubeObject>(kind: Kind<T>, given: WatchOptions): AsyncGenerator<WatchEvent<T>> {
+    if (closed) throw new ClusterError('Unavailable', 'the connection to the API server is closed');
+    if (watching >= sockets.watches)
+      throw new ClusterError('Unavailable', `more watches than the ${sockets.watches} that may be open at a time`);
+    watching++;
+    try {
+      yield* watchKind({ requests, clock, random, times: watches }, kind, given);
+    } finally {
+      watching--;
+    }
+  }
+
+  return {
+    ...createReads(call, answer),
+    ...createWrites(call, answer, (ms) => clock.sleep(ms)),
+    watch,
+    serverTimeOffsetMs: () => serverTime.offsetMs(),
+    openSockets: () => transport.openSockets(),
+    close() {
+      closed = true;
+      transport.close();
+    },
+  };
+}

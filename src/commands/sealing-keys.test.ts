@@ -1,0 +1,167 @@
+import { expect, test } from 'vitest';
+import { keyIdOf } from '../acme-server/keyring.ts';
+import { SecretKind } from '../api/core.ts';
+import { ALL_KINDS } from '../api/index.ts';
+import { createEmbeddedCluster } from '../cluster/embedded.ts';
+import { memoryStorage } from '../cluster/storage.ts';
+import type { Cluster } from '../ports.ts';
+import { createFakeClock } from '../../test/fakes/clock.ts';
+import { createCapturingLog } from '../../test/fakes/log.ts';
+import { createFakeRandom } from '../../test/fakes/random.ts';
+import { loadKeyring, rotateOnce, SEALING_KEYS_SECRET } from './sealing-keys.ts';
+
+const NAMESPACE = 'pki';
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+const at = { namespace: NAMESPACE, name: SEALING_KEYS_SECRET };
+
+function world() {
+  const clock = createFakeClock();
+  const random = createFakeRandom('keys');
+  const still = { ...clock, sleep: () => new Promise<never>(() => undefined) };
+  const cluster: Cluster = createEmbeddedCluster({
+    storage: memoryStorage(),
+    clock: still,
+    random,
+    kinds: ALL_KINDS,
+    namespaces: [NAMESPACE],
+  });
+  const deps = { cluster, namespace: NAMESPACE, clock, random };
+  const stored = async () => {
+    const secret = await cluster.get(SecretKind, at);
+    const data = secret?.data ?? {};
+    return {
+      keys: Object.keys(data)
+        .filter((name) => name.startsWith('key-'))
+        .sort(),
+      current: Buffer.from(data.current ?? '', 'base64').toString(),
+    };
+  };
+  return { ...deps, deps, stored };
+}
+
+async function rotating(macs: string[] = []) {
+  const { deps, ...rest } = world();
+  const keyring = await loadKeyring(deps);
+  const log = createCapturingLog();
+  const step = () =>
+    rotateOnce({
+      ...deps,
+      log,
+      keyring,
+      rotateAfterMs: 90 * DAY,
+      longestOrderMs: () => DAY,
+      macs: () => macs,
+    });
+  return { ...rest, deps, keyring, step };
+}
+
+test('of several that come first at once, all have the same key', async () => {
+  const { deps, stored } = world();
+  const rings = await Promise.all([loadKeyring(deps), loadKeyring(deps), loadKeyring(deps)]);
+  const macs = rings.map((ring) => ring.mac('p', ['x']));
+  expect(new Set(macs).size).toBe(1);
+  expect(await stored()).toEqual({ keys: ['key-1'], current: '1' });
+});
+
+test('a Secret without a key is refused by name', async () => {
+  const { deps, cluster } = world();
+  await cluster.create(SecretKind, { metadata: at, type: 'Opaque', data: { 'key-1': 'c2hvcnQ=' } });
+  await expect(loadKeyring(deps)).rejects.toThrow(`the Secret ${SEALING_KEYS_SECRET} holds no key`);
+});
+
+test('a rotation publishes a key, takes it up ten minutes later, and drops the old one when nothing needs it any more', async () => {
+  const { step, stored, clock, keyring } = await rotating();
+  await step();
+  expect(await stored()).toEqual({ keys: ['key-1'], current: '1' });
+  await clock.advance(90 * DAY);
+  await step();
+  expect(await stored()).toEqual({ keys: ['key-1', 'key-2'], current: '1' });
+  expect(keyring.currentKey()).toBe(1);
+  await clock.advance(HOUR / 12);
+  await step();
+  expect((await stored()).current).toBe('1');
+  await clock.advance(HOUR / 12);
+  await step();
+  expect(await stored()).toEqual({ keys: ['key-1', 'key-2'], current: '2' });
+  expect(keyring.currentKey()).toBe(2);
+  await clock.advance(29 * DAY);
+  await step();
+  expect((await stored()).keys).toEqual(['key-1', 'key-2']);
+  await clock.advance(DAY);
+  await step();
+  expect(await stored()).toEqual({ keys: ['key-2'], current: '2' });
+});
+
+test('a key with which something stored is signed stays', async () => {
+  const macs: string[] = [];
+  const { step, stored, clock, keyring } = await rotating(macs);
+  const mac = keyring.mac('account', ['a']);
+  macs.push(mac);
+  for (let days = 0; days < 400; days += 15) {
+    await clock.advance(15 * DAY);
+    await step();
+  }
+  expect(keyIdOf(mac)).toBe(1);
+  expect((await stored()).keys).toContain('key-1');
+  expect(keyring.verifyMac('account', ['a'], mac)).toBe(true);
+  macs.length = 0;
+  // One step at a time: a key that waits to seal comes first.
+  for (let steps = 0; steps < 3; steps++) {
+    await clock.advance(HOUR);
+    await step();
+  }
+  expect((await stored()).keys).not.toContain('key-1');
+});
+
+test('another replica reads what it does not know when it meets it, at most once a second', async () => {
+  const { step, deps, clock, keyring, cluster } = await rotating();
+  let reads = 0;
+  const counted = {
+    ...deps,
+    cluster: {
+      ...cluster,
+      get: (...args: Parameters<Cluster['get']>) => {
+        reads++;
+        return cluster.get(...args);
+      },
+    } as Cluster,
+  };
+  const other = await loadKeyring(counted);
+  await clock.advance(90 * DAY);
+  await step();
+  await clock.advance(HOUR);
+  await step();
+  const sealed = keyring.seal('order', 'x');
+  expect(other.open('order', sealed)).toEqual({ state: 'unknown-key' });
+  const before = reads;
+  await other.reload();
+  await other.reload();
+  await Promise.all([other.reload(), other.reload()]);
+  expect(reads - before).toBe(1);
+  expect(other.open('order', sealed)).toEqual({ state: 'open', plaintext: 'x' });
+  expect(other.seal('order', 'y')).toBe(keyring.seal('order', 'y'));
+});
+
+test('of two that rotate at once, one does', async () => {
+  const { step, stored, clock } = await rotating();
+  await clock.advance(90 * DAY);
+  const results = await Promise.allSettled([step(), step()]);
+  expect(results.filter(({ status }) => status === 'fulfilled').length).toBeGreaterThanOrEqual(1);
+  expect((await stored()).keys).toEqual(['key-1', 'key-2']);
+});
+
+test('a Secret from before times were kept is taken as it is: the highest key seals', async () => {
+  const { deps, cluster, clock, stored } = world();
+  const key = (byte: number) => Buffer.alloc(32, byte).toString('base64');
+  await cluster.create(SecretKind, { metadata: at, type: 'Opaque', data: { 'key-1': key(1), 'key-3': key(3) } });
+  const keyring = await loadKeyring(deps);
+  expect(keyring.currentKey()).toBe(3);
+  const step = () =>
+    rotateOnce({ ...deps, log: createCapturingLog(), keyring, rotateAfterMs: 90 * DAY, longestOrderMs: () => DAY, macs: () => [] });
+  await step();
+  expect(await stored()).toEqual({ keys: ['key-1', 'key-3'], current: '3' });
+  await clock.advance(90 * DAY);
+  await step();
+  expect(await stored()).toEqual({ keys: ['key-1', 'key-3', 'key-4'], current: '3' });
+});

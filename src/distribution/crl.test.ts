@@ -1,0 +1,57 @@
+// When a list is made anew, and what stands on it.
+import { expect, test } from 'vitest';
+import { createFakeClock } from '../../test/fakes/clock.ts';
+import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import type { IssuedCertificate } from '../api/issued-certificate.ts';
+import type { Backends, Cache, RevokedEntry } from '../ports.ts';
+import { createCrls } from './crl.ts';
+
+const HOUR = 3600_000;
+
+/** The lists that were made, by what stands on each; and a way to ask for the list of an issuer with this CA. */
+function start(...records: { serial: string; notAfter: string }[]) {
+  const clock = createFakeClock('2026-01-01T00:00:00Z');
+  const revocation = { reason: 0, revokedAt: '2025-12-01T00:00:00.000Z', by: 'account' };
+  const revoked = records.map((status) => ({ spec: { issuerUID: 'uid', revocation }, status }));
+  const made: string[][] = [];
+  const signCrl = (entries: readonly RevokedEntry[]) => {
+    made.push(entries.map(({ serial }) => serial));
+    return Promise.resolve(Buffer.from(`list ${made.length}`));
+  };
+  const crls = createCrls({
+    records: { byIndex: () => revoked, onChange: () => () => undefined } as unknown as Cache<IssuedCertificate>,
+    backends: { of: () => ({ signCrl }) } as unknown as Backends,
+    clock,
+  });
+  const ask = async (fingerprint: string) => {
+    const issuer = {
+      metadata: { uid: 'uid', generation: 1 },
+      spec: { backend: { ca: { secretRef: { name: 'ca' }, crlDuration: '24h' } } },
+      status: { ca: { fingerprint } },
+    } as unknown as ClusterCAIssuer;
+    return (await crls.of(issuer))?.toString();
+  };
+  return { clock, made, ask };
+}
+
+test('a list is kept until half its life is over', async () => {
+  const { clock, ask } = start();
+  expect([await ask('a'), await ask('a')]).toEqual(['list 1', 'list 1']);
+  await clock.advance(13 * HOUR);
+  expect(await ask('a')).toBe('list 2');
+});
+
+test('a list of another CA is made at once: the old one would not be believed', async () => {
+  const { ask } = start();
+  expect([await ask('a'), await ask('b'), await ask('b')]).toEqual(['list 1', 'list 2', 'list 2']);
+});
+
+test('a certificate stays on the list for one life of the list beyond its own (RFC 5280 section 3.3)', async () => {
+  const { made, ask } = start(
+    { serial: '01', notAfter: '2026-02-01T00:00:00.000Z' },
+    { serial: '02', notAfter: '2025-12-31T12:00:00.000Z' },
+    { serial: '03', notAfter: '2025-12-30T12:00:00.000Z' },
+  );
+  await ask('a');
+  expect(made).toEqual([['01', '02']]);
+});

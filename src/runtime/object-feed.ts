@@ -1,0 +1,121 @@
+// Brings a store to what the API has, by lists and by events. Lists are the truth; of events, those that come twice, late or out of
+// order change nothing.
+import type { Kind, KubeObject } from '../api/kind.ts';
+import type { Cluster } from '../ports.ts';
+import { remember } from './remembered.ts';
+import type { Store } from './store.ts';
+
+export type ChangeType = 'ADDED' | 'MODIFIED' | 'DELETED';
+
+/** Told of each change; `before` is what a MODIFIED object was. */
+export type Tell<T> = (object: T, type: ChangeType, before?: T) => void;
+
+export interface FeedDeps<T extends KubeObject> {
+  cluster: Pick<Cluster, 'list' | 'watch'>;
+  kind: Kind<T>;
+  /** One namespace; everywhere when absent. */
+  namespace?: string;
+  /** What is kept of an object. Identity fields of metadata must stay. */
+  transform?: (object: T) => T;
+  store: Store<T>;
+  tell: Tell<T>;
+  /** Called whenever the API has said something. */
+  heard: () => void;
+}
+
+export interface Feed {
+  /** Makes the store what the API has, a page at a time; gives the version from which to watch. */
+  list(): Promise<string>;
+  /** Applies events as they come, giving the version from which to resume after each. */
+  watch(resourceVersion: string, signal: AbortSignal): AsyncIterable<string>;
+}
+
+const PAGE = 500;
+/** Deleted objects remembered, so that no late event brings one back. */
+const DELETED = 4096;
+
+export function createFeed<T extends KubeObject>(deps: FeedDeps<T>): Feed {
+  const { cluster, kind, store, tell, heard } = deps;
+  const scope = deps.namespace === undefined ? {} : { namespace: deps.namespace };
+  const deleted = new Map<string, true>();
+  const keep = (object: T) => freeze(deps.transform ? deps.transform(object) : object);
+
+  function put(object: T): void {
+    const kept = keep(object);
+    const before = store.set(kept);
+    if (before?.metadata.resourceVersion === kept.metadata.resourceVersion) return;
+    const same = before?.metadata.uid === kept.metadata.uid;
+    if (before && !same) tell(before, 'DELETED');
+    if (same) tell(kept, 'MODIFIED', before);
+    else tell(kept, 'ADDED');
+  }
+
+  function putIfNews(object: T): void {
+    const { uid, resourceVersion } = object.metadata;
+    const before = store.get(object.metadata);
+    if (deleted.has(uid) || (before && isOlder(resourceVersion, before.metadata.resourceVersion))) return;
+    put(object);
+  }
+
+  function remove(object: T): void {
+    const { uid } = object.metadata;
+    remember(deleted, uid, true, DELETED);
+    if (store.get(object.metadata)?.metadata.uid !== uid) return;
+    store.delete(object.metadata);
+    tell(keep(object), 'DELETED');
+  }
+
+  return {
+    async list() {
+      deleted.clear();
+      const present = new Set<string>();
+      let next: string | undefined;
+      // The version of the first page: what changed while the pages were read is then seen again by the watch.
+      let version: string | undefined;
+      do {
+        const page = await cluster.list(kind, {
+          ...scope,
+          limit: PAGE,
+          ...(next === undefined ? {} : { continue: next }),
+        });
+        heard();
+        for (const item of page.items) {
+          present.add(item.metadata.uid);
+          put(item);
+        }
+        version ??= page.resourceVersion;
+        next = page.continue;
+      } while (next !== undefined);
+      for (const old of store.list()) {
+        if (present.has(old.metadata.uid)) continue;
+        store.delete(old.metadata);
+        tell(old, 'DELETED');
+      }
+      return version;
+    },
+    async *watch(resourceVersion, signal) {
+      let resume = resourceVersion;
+      for await (const event of cluster.watch(kind, { ...scope, resourceVersion, signal })) {
+        heard();
+        const version = event.type === 'BOOKMARK' ? event.resourceVersion : event.object.metadata.resourceVersion;
+        if (event.type === 'DELETED') remove(event.object);
+        else if (event.type !== 'BOOKMARK') putIfNews(event.object);
+        if (!isOlder(version, resume)) resume = version;
+        yield resume;
+      }
+    },
+  };
+}
+
+/** Versions of one kind are decimal numbers that grow; of any other form none is older. */
+function isOlder(version: string, than: string): boolean {
+  if (!/^[1-9]\d*$/.test(version) || !/^[1-9]\d*$/.test(than)) return false;
+  return version.length === than.length ? version < than : version.length < than.length;
+}
+
+/** Kept objects are shared: a write to one would be seen by all. */
+function freeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
+  for (const member of Object.values(value)) freeze(member);
+  return Object.freeze(value);
+}
