@@ -7,6 +7,7 @@ import { ClusterCAIssuerKind } from '../api/ca-issuer.ts';
 import { CertificateClaimKind } from '../api/certificate-claim.ts';
 import { NamespaceKind, SecretKind } from '../api/core.ts';
 import { ALL_KINDS } from '../api/index.ts';
+import { CAIssuerKind } from '../api/issuer.ts';
 import { createEmbeddedCluster, type EmbeddedCluster } from '../cluster/embedded.ts';
 import { memoryStorage } from '../cluster/storage.ts';
 import { createClock } from '../runtime/clock.ts';
@@ -223,6 +224,25 @@ test('the Secret of a CA stays when its manifest goes', async () => {
     (found) => found === undefined,
   );
   expect(await cluster.get(SecretKind, { namespace, name: 'corporate-ca' })).toBeDefined();
+});
+
+test('the Secret of a CAIssuer is one of its namespace, and stays too', async () => {
+  const secret = (namespace: string) =>
+    `apiVersion: v1\nkind: Secret\nmetadata: {name: corporate-ca, namespace: ${namespace}}\nstringData: {x: y}\n`;
+  const ofTeam = issuer('corporate')
+    .replace('ClusterCAIssuer', 'CAIssuer')
+    .replace('{name: corporate}', '{name: corporate, namespace: team}');
+  write('namespace.yaml', 'apiVersion: v1\nkind: Namespace\nmetadata: {name: team}\n');
+  write('issuer.yaml', ofTeam);
+  write('team.yaml', secret('team'));
+  write('other.yaml', secret('default'));
+  expect(await start()).toMatchObject({ count: 4, errors: 0 });
+  expect(await cluster.get(CAIssuerKind, { namespace: 'team', name: 'corporate' })).toBeDefined();
+  for (const name of ['issuer.yaml', 'team.yaml', 'other.yaml']) rmSync(join(folder, name));
+  const secretIn = (namespace: string) => () => cluster.get(SecretKind, { namespace, name: 'corporate-ca' });
+  await until(secretIn('default'), (found) => found === undefined);
+  expect(await secretIn('team')()).toBeDefined();
+  expect(lines).toContain('kept Secret team/corporate-ca: it belongs to a CA');
 });
 
 test('namespaces come before what is in them, whatever the order of files', async () => {

@@ -203,6 +203,31 @@ test('a CA Secret stays when its issuer goes', async () => {
   expect(await get('secret', 'lab-ca', '-n', 'countersign-system', '-o', 'yaml')).toContain('tls.key');
 });
 
+test('the example of a tenant gives a directory under its namespace and a certificate of its own CA', async () => {
+  manifests = join(import.meta.dirname, '..', '..', 'examples', 'tenants', 'manifests');
+  const { directory, issuerCA } = await ready(dev('--data', data, '--issuer', 'team-a/internal'));
+  expect(directory).toMatch(/^https:\/\/localhost:\d+\/ns\/team-a\/acme\/internal\/directory$/);
+  const root = new X509Certificate(readFileSync(issuerCA));
+  expect(root.subject).toBe('CN=Team A Internal CA');
+  const file = join(data, 'secrets', 'team-a', 'web-tls', 'tls.crt');
+  const leaf = await eventually('the claim has its certificate', async () =>
+    existsSync(file) ? new X509Certificate(readFileSync(file)) : undefined,
+  );
+  expect(leaf.checkHost('web.team-a.localhost')).toBe('web.team-a.localhost');
+  expect(leaf.verify(root.publicKey)).toBe(true);
+  expect(await get('cai', '-o', 'wide')).toMatch(/NAMESPACE\s+NAME[\s\S]*team-a\s+internal\s+True/);
+});
+
+test('without a ClusterCAIssuer the ready line has a CAIssuer; one that is not there is said', async () => {
+  manifests = join(import.meta.dirname, '..', '..', 'examples', 'tenants', 'manifests');
+  const { directory } = await ready(dev('--memory'));
+  expect(directory).toContain('/ns/team-a/acme/internal/directory');
+  ports = ['--port', String(await freePort()), '--http-port', String(await freePort())];
+  const program = dev('--memory', '--issuer', 'team-b/internal');
+  expect(await program.ended).toBe(1);
+  expect(program.output()).toContain('no CAIssuer named team-b/internal');
+});
+
 test('the examples of the README, put into the folder as they stand, give what it says they give', async () => {
   const readme = readFileSync(join(import.meta.dirname, '..', '..', 'README.md'), 'utf8');
   const examples = [...readme.matchAll(/```yaml\n(.*?)```/gs)]

@@ -1,11 +1,13 @@
 // That pages for people are true: links and paths lead somewhere, examples are accepted, quoted messages are the program's own.
-import { existsSync, globSync, readFileSync } from 'node:fs';
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { ALL_KINDS } from '../../src/api/index.ts';
 import type { KubeObject } from '../../src/api/kind.ts';
 import { validateObject } from '../../src/api/validate.ts';
+import { loadManifests } from '../../src/commands/manifest-files.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const PAGES = [
@@ -13,6 +15,7 @@ const PAGES = [
   'SECURITY.md',
   'docs/claims.md',
   'docs/rfc8555.md',
+  'docs/tenants.md',
   'docs/troubleshooting.md',
   'docs/walkthrough.md',
 ];
@@ -72,6 +75,20 @@ test('the examples of docs/claims.md are accepted', () => {
     if (!kind) throw new Error(`no kind ${object.kind}`);
     expect(validateObject(kind, object), object.metadata.name).toEqual([]);
   }
+});
+
+test('the examples of docs/tenants.md and of the folder of examples are accepted', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'countersign-pages-'));
+  const [yaml = ''] = [...read('docs/tenants.md').matchAll(/^```yaml\n(.*?)^```$/gms)].map(([, text]) => text);
+  writeFileSync(join(folder, 'page.yaml'), yaml);
+  const folders = globSync('examples/*/manifests', { cwd: ROOT }).map((path) => join(ROOT, path));
+  expect(folders.length).toBeGreaterThan(1);
+  for (const each of [folder, ...folders]) {
+    const { manifests, errors } = loadManifests(each);
+    expect(errors).toEqual([]);
+    expect(manifests.length).toBeGreaterThan(0);
+  }
+  rmSync(folder, { recursive: true });
 });
 
 /** What other programs say. */

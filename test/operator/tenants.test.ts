@@ -49,7 +49,7 @@ test('http-01 from the directory to the certificate, every URL under the path of
     (await challengeOf(acme, order.object.authorizations[0] ?? '', 'http-01')).url,
     certificateUrl,
   ];
-  expect(handedOut.filter((url) => !String(url).startsWith(base))).toEqual([]);
+  expect(handedOut.filter((url) => !url.startsWith(base))).toEqual([]);
   const reply = await acme.get(certificateUrl);
   expect(reply.links.index).toEqual([`${base}directory`]);
   const leaf = new X509Certificate(reply.text);

@@ -2,6 +2,7 @@
 import { CertificateClaimKind, type CertificateClaimSpec } from '../../src/api/certificate-claim.ts';
 import { ClusterCAIssuerKind } from '../../src/api/ca-issuer.ts';
 import { SecretKind } from '../../src/api/core.ts';
+import { CAIssuerKind } from '../../src/api/issuer.ts';
 import type { FieldCase } from './field-case.ts';
 import { ABSENT } from './field-case.ts';
 import { aClaim, anIssuer, type Claimed, keyOf, lab, lifetime, settledClaim, uniqueName } from './lab.ts';
@@ -61,6 +62,16 @@ export const CLAIM_CASES: readonly FieldCase[] = [
     await cluster.delete(CertificateClaimKind, made.metadata);
     for (const name of held) await cluster.delete(SecretKind, { namespace: 'default', name });
     return held;
+  }),
+  claim('spec.issuerRef.kind', ['ClusterCAIssuer', 'CAIssuer'], async (spec) => {
+    const { cluster } = (await lab()).operator;
+    const ca = { secretRef: { name: 'namesake-ca' }, selfSigned: { commonName: 'Namesake CA' } };
+    await cluster.apply(
+      CAIssuerKind,
+      { metadata: { namespace: 'default', name: 'main' }, spec: { backend: { ca } } },
+      { fieldManager: 'test' },
+    );
+    return certified(({ issuer }) => issuer)(spec);
   }),
   claim('spec.issuerRef.name', ['main', 'second'], async (spec) => {
     const { cluster } = (await lab()).operator;

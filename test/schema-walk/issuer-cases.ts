@@ -1,10 +1,12 @@
-// Effects of the fields of a ClusterCAIssuer that the running program shows.
+// Effects of the fields of a ClusterCAIssuer and of a CAIssuer that the running program shows.
 import 'reflect-metadata';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { X509Crl } from '@peculiar/x509';
 import { type CAIssuerSpec, ClusterCAIssuerKind } from '../../src/api/ca-issuer.ts';
 import { SecretKind } from '../../src/api/core.ts';
 import { IssuedCertificateKind } from '../../src/api/issued-certificate.ts';
+import { CAIssuerKind, issuerKind } from '../../src/api/issuer.ts';
+import { issuerPath, issuerRef } from '../../src/domain/issuer.ts';
 import { createFakeStore, startWorld } from '../fakes/world.ts';
 import { NAMESPACE } from '../operator/harness.ts';
 import { binding, EAB_KEYS } from '../conformance/external-account-keys.ts';
@@ -26,16 +28,19 @@ import { eventually } from '../support/eventually.ts';
 import { createSigningKey, keyAuthorization } from '../support/jws.ts';
 import { freshName } from '../support/names.ts';
 import { ABSENT, type FieldCase } from './field-case.ts';
+import { leavesOf } from './leaves.ts';
 import {
   aClaim,
   anIssuer,
   aSecret,
   clientOf,
+  inNamespace,
   keyOf,
   lab,
   lifetime,
   registered,
   registeredAt,
+  secretNamespace,
   uniqueName,
 } from './lab.ts';
 
@@ -209,9 +214,8 @@ const hoursTo = (instant: string): number => Math.round((new Date(instant).getTi
 
 /** A claim's certificate and status under an issuer of this spec. */
 const claimUnder = async (spec: CAIssuerSpec, more: object = {}) => {
-  const { metadata } = await anIssuer(spec);
-  const issuerRef = { kind: 'ClusterCAIssuer' as const, name: metadata.name };
-  return aClaim({ secretName: uniqueName('tls'), issuerRef, dnsNames: [freshName()], ...more });
+  const { kind, name } = issuerRef(await anIssuer(spec));
+  return aClaim({ secretName: uniqueName('tls'), issuerRef: { kind, name }, dnsNames: [freshName()], ...more });
 };
 
 const renewalIn: Outcome = async (spec) => hoursTo((await claimUnder(spec)).claim.status?.renewalTime ?? '');
@@ -272,9 +276,10 @@ const caCases = [
   issuer('spec.backend.ca.secretRef.name', ['first-ca', 'second-ca'], async (spec) => {
     const { cluster } = (await lab()).operator;
     const candidates = ['first-ca', 'second-ca'];
-    for (const name of candidates) await cluster.delete(SecretKind, { namespace: NAMESPACE, name });
+    const namespace = secretNamespace();
+    for (const name of candidates) await cluster.delete(SecretKind, { namespace, name });
     await anIssuer(spec);
-    const { items } = await cluster.list(SecretKind, { namespace: NAMESPACE });
+    const { items } = await cluster.list(SecretKind, { namespace });
     return items.map(({ metadata }) => metadata.name).filter((name) => candidates.includes(name));
   }),
   issuer('spec.backend.ca.passphraseSecretRef.name', ['phrases', 'other-phrases'], encryptedCa, sealedBase),
@@ -315,7 +320,10 @@ const caCases = [
   issuer('spec.backend.ca.crlDuration', ['24h', '48h'], async (spec) => {
     const { metadata } = await anIssuer(spec);
     const { operator, transport } = await lab();
-    const { body } = await transport.request('GET', `${operator.distribution}/crl/${metadata.name}.crl`);
+    const { body } = await transport.request(
+      'GET',
+      `${operator.distribution}${issuerPath(metadata)}/crl/${metadata.name}.crl`,
+    );
     const { thisUpdate, nextUpdate } = new X509Crl(body);
     return (nextUpdate?.getTime() ?? 0) - thisUpdate.getTime();
   }),
@@ -411,11 +419,12 @@ const acmeCases = [
   }),
   issuer('spec.suspend', [true, false], async (spec) => {
     const { cluster } = (await lab()).operator;
-    const { metadata } = await anIssuer({ ...spec, suspend: false });
-    const acme = await registeredAt(metadata.name);
-    const live = await cluster.get(ClusterCAIssuerKind, { name: metadata.name });
+    const issuer = await anIssuer({ ...spec, suspend: false });
+    const acme = await registeredAt(issuer);
+    const kind = issuerKind(issuer);
+    const live = await cluster.get(kind, issuer.metadata);
     const suspend = spec.suspend ?? false;
-    if (live) await cluster.replace(ClusterCAIssuerKind, { ...live, spec: { ...live.spec, suspend } });
+    if (live) await cluster.replace(kind, { ...live, spec: { ...live.spec, suspend } });
     // The server reads a cache: it follows soon.
     return eventually('the issuer follows its spec', async () => {
       const { status } = await acme.post(acme.directory.newOrder, { identifiers: identifiersOf([freshName()]) });
@@ -424,4 +433,15 @@ const acmeCases = [
   }),
 ];
 
-export const ISSUER_CASES: readonly FieldCase[] = [...caCases, ...certificateCases, ...acmeCases];
+const CLUSTER_CASES: readonly FieldCase[] = [...caCases, ...certificateCases, ...acmeCases];
+const SHARED = new Set(leavesOf(CAIssuerKind).map(({ path }) => path));
+
+/** Every case of a field that both kinds have is one of each. */
+export const ISSUER_CASES: readonly FieldCase[] = [
+  ...CLUSTER_CASES,
+  ...CLUSTER_CASES.filter(({ path }) => SHARED.has(path)).map((each) => ({
+    ...each,
+    kind: CAIssuerKind,
+    outcome: inNamespace(async (spec: never) => each.outcome(spec)),
+  })),
+];

@@ -1,13 +1,17 @@
 // One running program for the schema walk: each outcome asks an issuer of its own, and reads what a client or kubectl would see.
+// Issuers are ClusterCAIssuers, or CAIssuers while `inNamespace` runs.
 import { randomBytes, X509Certificate } from 'node:crypto';
-import { type CAIssuerSpec, type ClusterCAIssuer, ClusterCAIssuerKind } from '../../src/api/ca-issuer.ts';
+import type { CAIssuerSpec } from '../../src/api/ca-issuer.ts';
 import {
   type CertificateClaim,
   CertificateClaimKind,
   type CertificateClaimSpec,
 } from '../../src/api/certificate-claim.ts';
-import { type Secret, SecretKind } from '../../src/api/core.ts';
+import { CertificateRequestPolicyKind } from '../../src/api/certificate-request-policy.ts';
+import { NamespaceKind, type Secret, SecretKind } from '../../src/api/core.ts';
+import { type Issuer, issuerKind } from '../../src/api/issuer.ts';
 import type { Condition } from '../../src/api/kind.ts';
+import { issuerPath } from '../../src/domain/issuer.ts';
 import { NAMESPACE, startOperator } from '../operator/harness.ts';
 import { register, type Responders } from '../support/acme-flow.ts';
 import { type AcmeWire, connect, createTransport, type Transport } from '../support/acme-wire.ts';
@@ -22,7 +26,27 @@ export interface Lab {
   transport: Transport;
 }
 
-const running: { lab?: Promise<Lab> } = {};
+const running: { lab?: Promise<Lab>; home?: string } = {};
+
+/** The namespace of CAIssuers, and of whatever belongs to them. */
+const TENANT = 'tenant';
+
+/** Runs the outcome with CAIssuers. One at a time, as tests of a file run. */
+export function inNamespace<A, T>(outcome: (argument: A) => Promise<T>): (argument: A) => Promise<T> {
+  return async (argument) => {
+    running.home = TENANT;
+    try {
+      return await outcome(argument);
+    } finally {
+      delete running.home;
+    }
+  };
+}
+
+/** Where the Secrets of issuers are. */
+export const secretNamespace = (): string => running.home ?? NAMESPACE;
+
+const claimNamespace = (): string => running.home ?? 'default';
 
 /** Everything a client could want, so that the field under test decides. */
 const ANY_ATTRIBUTE = { values: ['*'] };
@@ -58,6 +82,11 @@ async function startLab(): Promise<Lab> {
     tlsAlpn01Port: tlsAlpn.port,
     policy: OPEN_POLICY,
   });
+  await operator.cluster.create(NamespaceKind, { metadata: { name: TENANT } });
+  await operator.cluster.create(CertificateRequestPolicyKind, {
+    metadata: { name: 'tenants' },
+    spec: { ...OPEN_POLICY, selector: { issuerRef: { kind: 'CAIssuer' } } },
+  });
   return { operator, responders: { dns, http01, tlsAlpn }, transport: createTransport(operator.ca) };
 }
 
@@ -74,40 +103,39 @@ export const uniqueName = (prefix: string): string => `${prefix}-${randomBytes(5
 const readyOf = (conditions: readonly Condition[] | undefined) => conditions?.find(({ type }) => type === 'Ready');
 
 /** Makes the issuer and waits until it is judged. */
-export async function anIssuer(spec: CAIssuerSpec): Promise<ClusterCAIssuer> {
+export async function anIssuer(spec: CAIssuerSpec): Promise<Issuer> {
   const { cluster } = (await lab()).operator;
-  const name = uniqueName('issuer');
-  await cluster.create(ClusterCAIssuerKind, { metadata: { name }, spec });
-  return eventually(`the issuer ${name} is judged`, async () => {
-    const issuer = await cluster.get(ClusterCAIssuerKind, { name });
+  const { home } = running;
+  const metadata = { name: uniqueName('issuer'), ...(home === undefined ? {} : { namespace: home }) };
+  const kind = issuerKind({ metadata });
+  await cluster.create(kind, { metadata, spec });
+  return eventually(`the issuer ${metadata.name} is judged`, async () => {
+    const issuer = await cluster.get(kind, metadata);
     const status = readyOf(issuer?.status?.conditions)?.status;
     return status === 'True' || status === 'False' ? issuer : undefined;
   });
 }
 
 /** A client of the issuer's directory, without an account. */
-export async function clientOf({ metadata }: Pick<ClusterCAIssuer, 'metadata'>): Promise<AcmeWire> {
-  return clientAt(metadata.name);
-}
-
-async function clientAt(issuer: string): Promise<AcmeWire> {
+export async function clientOf({ metadata }: Pick<Issuer, 'metadata'>): Promise<AcmeWire> {
   const { operator, transport } = await lab();
-  return connect(transport, `${operator.origin}/acme/${issuer}/directory`);
+  return connect(transport, `${operator.origin}${issuerPath(metadata)}/acme/${metadata.name}/directory`);
 }
 
-export async function registeredAt(issuer: string): Promise<AcmeWire> {
-  const acme = await clientAt(issuer);
+export async function registeredAt(issuer: Pick<Issuer, 'metadata'>): Promise<AcmeWire> {
+  const acme = await clientOf(issuer);
   await register(acme);
   return acme;
 }
 
 export async function registered(spec: CAIssuerSpec): Promise<AcmeWire> {
-  return registeredAt((await anIssuer(spec)).metadata.name);
+  return registeredAt(await anIssuer(spec));
 }
 
 export async function aSecret(name: string, stringData: Record<string, string>): Promise<void> {
   const { cluster } = (await lab()).operator;
-  await cluster.apply(SecretKind, { metadata: { namespace: NAMESPACE, name }, stringData }, { fieldManager: 'test' });
+  const metadata = { namespace: secretNamespace(), name };
+  await cluster.apply(SecretKind, { metadata, stringData }, { fieldManager: 'test' });
 }
 
 export interface Claimed {
@@ -120,7 +148,7 @@ export interface Claimed {
 export async function aClaim(spec: CertificateClaimSpec): Promise<Claimed> {
   const { cluster } = (await lab()).operator;
   const name = uniqueName('claim');
-  await cluster.create(CertificateClaimKind, { metadata: { namespace: 'default', name }, spec });
+  await cluster.create(CertificateClaimKind, { metadata: { namespace: claimNamespace(), name }, spec });
   return settledClaim(name);
 }
 
@@ -128,12 +156,12 @@ export async function aClaim(spec: CertificateClaimSpec): Promise<Claimed> {
 export async function settledClaim(name: string, revision = 0): Promise<Claimed> {
   const { cluster } = (await lab()).operator;
   const claim = await eventually(`the claim ${name} is judged`, async () => {
-    const found = await cluster.get(CertificateClaimKind, { namespace: 'default', name });
+    const found = await cluster.get(CertificateClaimKind, { namespace: claimNamespace(), name });
     const ready = readyOf(found?.status?.conditions);
     if ((found?.status?.revision ?? 0) < revision) return undefined;
     return ready && (ready.status === 'True' || found?.status?.failures) ? found : undefined;
   });
-  const secret = await cluster.get(SecretKind, { namespace: 'default', name: claim.spec.secretName });
+  const secret = await cluster.get(SecretKind, { namespace: claimNamespace(), name: claim.spec.secretName });
   const pem = Buffer.from(secret?.data?.['tls.crt'] ?? '', 'base64').toString();
   return { claim, secret, certificate: pem === '' ? undefined : new X509Certificate(pem) };
 }

@@ -1,6 +1,8 @@
 // Effects of the fields of a CertificateRequestPolicy, and of the issuer's fields that policy judges: verdicts of the evaluator.
 import { sha256 } from '../../src/domain/encoding.ts';
 import { ClusterCAIssuerKind } from '../../src/api/ca-issuer.ts';
+import { CAIssuerKind } from '../../src/api/issuer.ts';
+import type { IssuerRef } from '../../src/api/kind.ts';
 import { CertificateRequestPolicyKind, type PolicySpec } from '../../src/api/certificate-request-policy.ts';
 import type { NameAttribute } from '../../src/domain/certificate-model.ts';
 import { A_KEY, allowing, aPolicy, at, decide, pointing, type Question, told } from '../policy/fixtures.ts';
@@ -15,12 +17,16 @@ function policy(path: string, values: readonly unknown[], question: Question, ba
   return { kind: CertificateRequestPolicyKind, path, base, values, outcome };
 }
 
-/** The verdict over requests for this issuer. */
-function issuer(path: string, values: readonly unknown[], question: Question, base: object = {}): FieldCase {
-  const open = aPolicy('open', { allowed: { dnsNames: { values: ['**'] }, ipAddresses: { cidrs: ['0.0.0.0/0'] } } });
-  const outcome = (spec: object) => told(decide([open], { ...question, issuer: spec }));
+/** The verdict over requests for this issuer, in turn of the cluster and of a namespace. */
+function issuers(path: string, values: readonly unknown[], question: Question, base: object = {}): FieldCase[] {
+  const allowed = { dnsNames: { values: ['**'] }, ipAddresses: { cidrs: ['0.0.0.0/0'] } };
   const whole = { backend: { ca: { secretRef: { name: 'ca' } } }, ...base };
-  return { kind: ClusterCAIssuerKind, path, base: whole, values, outcome };
+  return [ClusterCAIssuerKind, CAIssuerKind].map((kind) => {
+    const open = aPolicy('open', { allowed, selector: { issuerRef: { kind: kind.kind as IssuerRef['kind'] } } });
+    const home = kind.namespaced ? { home: 'team-a' } : {};
+    const outcome = (spec: object) => told(decide([open], { ...question, ...home, issuer: spec }));
+    return { kind, path, base: whole, values, outcome };
+  });
 }
 
 const from = (requester: NonNullable<Question['requester']>): Question => ({ requester, names: [NAME] });
@@ -39,6 +45,13 @@ const ATTRIBUTES = {
 
 const selectorCases = [
   policy('spec.selector.issuerRef.name', ['corp*', 'other'], {}),
+  policy('spec.selector.issuerRef.kind', ['ClusterCAIssuer', 'CAIssuer'], {}),
+  policy(
+    'spec.selector.issuerRef.namespace',
+    ['team-*', 'other'],
+    { home: 'team-a' },
+    { ...BASE, selector: { issuerRef: { kind: 'CAIssuer' } } },
+  ),
   policy('spec.selector.doors', [['ACME'], ['CertificateClaim']], {}),
   policy('spec.selector.namespace.matchNames', [['team-*'], ['other']], from({ namespace: 'team-a' })),
   policy(
@@ -170,13 +183,13 @@ const policyCases: FieldCase[] = [
 ];
 
 const issuerCases = [
-  issuer('spec.deny.dnsNames', [[NAME], ['admin.example.com']], {}),
-  issuer('spec.deny.cidrs', [['10.0.0.0/8'], ['192.0.2.0/24']], { names: ['10.1.2.3'] }),
-  issuer('spec.allowedNamespaces.matchLabels', [{ tier: 'web' }, { tier: 'db' }], {
+  ...issuers('spec.deny.dnsNames', [[NAME], ['admin.example.com']], {}),
+  ...issuers('spec.deny.cidrs', [['10.0.0.0/8'], ['192.0.2.0/24']], { names: ['10.1.2.3'] }),
+  ...issuers('spec.allowedNamespaces.matchLabels', [{ tier: 'web' }, { tier: 'db' }], {
     door: 'CertificateClaim',
     requester: { namespace: 'team-a', namespaceLabels: { tier: 'web' } },
-  }),
-  issuer(
+  }).filter(({ kind }) => kind === ClusterCAIssuerKind),
+  ...issuers(
     'spec.profiles[].duration.max',
     ['24h', ABSENT],
     { profile: 'server', duration: { ms: 48 * 3_600_000, explicit: true } },

@@ -3,6 +3,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { ClusterCAIssuerKind } from '../../src/api/ca-issuer.ts';
 import { CertificateClaimKind } from '../../src/api/certificate-claim.ts';
 import { CertificateRequestPolicyKind } from '../../src/api/certificate-request-policy.ts';
+import { CAIssuerKind } from '../../src/api/issuer.ts';
 import { CLAIM_CASES } from './claim-cases.ts';
 import { ABSENT, type FieldCase, indifferent, runCase, withValue } from './field-case.ts';
 import { ISSUER_CASES } from './issuer-cases.ts';
@@ -14,7 +15,7 @@ const CASES: readonly FieldCase[] = [...POLICY_CASES, ...ISSUER_CASES, ...CLAIM_
 
 afterAll(stopLab);
 
-for (const kind of [ClusterCAIssuerKind, CertificateRequestPolicyKind, CertificateClaimKind]) {
+for (const kind of [ClusterCAIssuerKind, CAIssuerKind, CertificateRequestPolicyKind, CertificateClaimKind]) {
   const cases = CASES.filter((each) => each.kind === kind);
   // A field that takes one word only has nothing to choose: it keeps a place for words to come.
   const leaves = leavesOf(kind).filter(({ words }) => words.length !== 1);

@@ -8,6 +8,7 @@ import { renderName } from '../../domain/distinguished-name.ts';
 import { KEY_USAGE } from '../../domain/extensions.ts';
 import type { BackendDeps } from '../../ports.ts';
 import { CaFault } from './ca-fault.ts';
+import { opensSoon } from './key-work.ts';
 
 export interface CaMaterial {
   /** PEM of the key. */
@@ -33,7 +34,11 @@ export interface Authority {
   buildLeaf: (leaf: LeafTemplate) => Buffer;
 }
 
+/** Each is held against each. */
+const MAX_CERTIFICATES = 16;
 const MIN_RSA_BITS = 2048;
+/** A signature with twice as many takes a second. */
+const MAX_RSA_BITS = 8192;
 
 /** Throws CaFault where the material is no CA that can sign. Whether the CA is valid now is not looked at. */
 export function loadAuthority(material: CaMaterial, urls: BackendDeps['urls']): Authority {
@@ -73,6 +78,7 @@ function readKey(bytes: Buffer, passphrase: Buffer | undefined): KeyObject {
   const encrypted = block[0].includes('ENCRYPTED');
   if (encrypted && passphrase === undefined)
     throw new CaFault('PassphraseMissing', 'tls.key is encrypted: name its passphrase in passphraseSecretRef');
+  if (encrypted) checkWork(block[0]);
   const key = encrypted ? decrypt(block[0], passphrase) : parseKey(block[0]);
   if (!key)
     throw encrypted
@@ -82,10 +88,25 @@ function readKey(bytes: Buffer, passphrase: Buffer | undefined): KeyObject {
   return key;
 }
 
+function checkWork(pem: string): void {
+  let soon: boolean;
+  try {
+    soon = opensSoon(pem);
+  } catch {
+    throw new CaFault('KeyUnreadable', 'tls.key is encrypted, but not in PKCS#8 or traditional form');
+  }
+  if (!soon)
+    throw new CaFault(
+      'KeyUnsupported',
+      'tls.key takes too long to decrypt: encrypt it with at most 1048576 rounds of PBKDF2 or blocks of scrypt',
+    );
+}
+
 /** A passphrase made with an editor often ends in a line break that is not part of it. */
 function decrypt(pem: string, passphrase: Buffer | undefined): KeyObject | undefined {
   const text = passphrase?.toString('utf8') ?? '';
-  return parseKey(pem, text) ?? parseKey(pem, text.replace(/\r?\n$/, ''));
+  const line = text.replace(/\r?\n$/, '');
+  return parseKey(pem, text) ?? (line === text ? undefined : parseKey(pem, line));
 }
 
 function parseKey(pem: string, passphrase?: string): KeyObject | undefined {
@@ -104,8 +125,11 @@ function checkKey(key: KeyObject): void {
     throw new CaFault('KeyUnsupported', `tls.key cannot be used: ${(error as Error).message}`);
   }
   const bits = key.asymmetricKeyDetails?.modulusLength;
-  if (bits !== undefined && bits < MIN_RSA_BITS)
-    throw new CaFault('KeyUnsupported', `tls.key is RSA of ${bits} bits: at least ${MIN_RSA_BITS} are needed`);
+  if (bits !== undefined && (bits < MIN_RSA_BITS || bits > MAX_RSA_BITS))
+    throw new CaFault(
+      'KeyUnsupported',
+      `tls.key is RSA of ${bits} bits: ${MIN_RSA_BITS} to ${MAX_RSA_BITS} can be used`,
+    );
 }
 
 function readCertificates(bytes: Buffer, from: string): [CertificateFacts, ...CertificateFacts[]] {
@@ -115,6 +139,8 @@ function readCertificates(bytes: Buffer, from: string): [CertificateFacts, ...Ce
   } catch (error) {
     throw new CaFault('CertificateUnreadable', `${from}: ${(error as Error).message}`);
   }
+  if (ders.length > MAX_CERTIFICATES)
+    throw new CaFault('ChainBroken', `${from} holds ${ders.length} certificates: at most ${MAX_CERTIFICATES}`);
   const facts = ders.map((der, i) => readCertificate(der, `certificate ${i + 1} of ${from}`));
   const [first, ...rest] = new Map(facts.map((certificate) => [certificate.fingerprint, certificate])).values();
   if (!first) throw new CaFault('CertificateUnreadable', `${from} holds no PEM certificate`);

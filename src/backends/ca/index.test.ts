@@ -1,3 +1,4 @@
+import { createPrivateKey } from 'node:crypto';
 import { expect, test } from 'vitest';
 import {
   createAuthority,
@@ -20,7 +21,7 @@ import {
 import { openssl, opensslTest, verifyStrict, withFiles } from '../../../test/contract/openssl.ts';
 import { createFakeClock, type FakeClock } from '../../../test/fakes/clock.ts';
 import { createFakeRandom } from '../../../test/fakes/random.ts';
-import { basicConstraints, extendedKeyUsage, keyUsage } from '../../../test/support/certificate-builder.ts';
+import { basicConstraints, extendedKeyUsage, keyUsage, pemOf } from '../../../test/support/certificate-builder.ts';
 import * as der from '../../../test/support/der-writer.ts';
 import type { CaBackendSpec } from '../../api/ca-issuer.ts';
 import { parseCertificate } from '../../domain/certificate.ts';
@@ -205,6 +206,14 @@ test.each<[string, Values | undefined, Partial<CaBackendSpec>, string, RegExp]>(
     /does not open/,
   ],
   [
+    'a key that takes an hour to decrypt',
+    { ...secretOf(good), 'tls.key': slowKey(), p: PASSPHRASE },
+    { passphraseSecretRef: { name: 'corporate-ca', key: 'p' } },
+    'KeyUnsupported',
+    /takes too long to decrypt/,
+  ],
+  ['a key that signs slowly', { ...secretOf(good), 'tls.key': hugeKey() }, {}, 'KeyUnsupported', /2048 to 8192/],
+  [
     'a key of an unknown curve',
     { ...secretOf(good), 'tls.key': String(createSecp256k1()) },
     {},
@@ -250,6 +259,7 @@ test.each<[string, Values | undefined, Partial<CaBackendSpec>, string, RegExp]>(
   ['no basicConstraints', secretOf(createAuthority({ basics: [] })), {}, 'NotACA', /not a CA certificate/],
   ['a CA without subject', secretOf(createAuthority({ subject: der.sequence() })), {}, 'NotACA', /no subject/],
   ['keyUsage without keyCertSign', secretOf(noCertSign), {}, 'KeyUsageForbids', /keyCertSign/],
+  ['a chain without end', { ...secretOf(good), 'tls.crt': good.pem.repeat(17) }, {}, 'ChainBroken', /17 certificates/],
   ['a stranger in the chain', secretOf(good, other), {}, 'ChainBroken', /CN=Other issued none/],
   [
     'a path length that is used up',
@@ -282,6 +292,26 @@ test.each<[string, Values | undefined, Partial<CaBackendSpec>, string, RegExp]>(
   await expect(backend.limits(aModel())).rejects.toThrow(message);
   expectNoSecret(health.message, Object.values(values ?? {}));
 });
+
+/** The most rounds of PBKDF2 that there can be. */
+function slowKey(): string {
+  const derivation = der.sequence(
+    der.oid('1.2.840.113549.1.5.12'),
+    der.sequence(der.octetString(Buffer.alloc(8)), der.integer(2_147_483_647)),
+  );
+  const cipher = der.sequence(der.oid('2.16.840.1.101.3.4.1.42'), der.octetString(Buffer.alloc(16)));
+  const algorithm = der.sequence(der.oid('1.2.840.113549.1.5.13'), der.sequence(derivation, cipher));
+  return pemOf('ENCRYPTED PRIVATE KEY', der.sequence(algorithm, der.octetString(Buffer.alloc(64))));
+}
+
+/** RSA of 8,200 bits, made of any numbers: it is refused for its size. */
+function hugeKey(): string {
+  const number = (bytes: number): string => Buffer.alloc(bytes, 0xff).toString('base64url');
+  const [n, d, p, q] = [number(1025), number(1024), number(513), number(513)];
+  const [dp, dq, qi] = [number(512), number(512), number(512)];
+  const key = createPrivateKey({ format: 'jwk', key: { kty: 'RSA', e: 'AQAB', n, d, p, q, dp, dq, qi } });
+  return key.export({ type: 'pkcs8', format: 'pem' }) as string;
+}
 
 function createSecp256k1(): string | Buffer {
   return openssl('ecparam', '-name', 'secp256k1', '-genkey', '-noout').output;
