@@ -4,6 +4,7 @@ import { SecretKind } from '../api/core.ts';
 import { CAIssuerKind, type Issuer } from '../api/issuer.ts';
 import type { Kind, KubeObject, NewObject } from '../api/kind.ts';
 import type { Place, Right } from '../api/right.ts';
+import type { AccessQuestion } from '../cluster/access-review.ts';
 import type { KubernetesCluster } from '../cluster/kubernetes.ts';
 import type { Config } from '../config.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
@@ -12,28 +13,10 @@ import { missingKinds } from './connection.ts';
 import type { Manifest } from './manifest-files.ts';
 import { FEATURES } from './rights.ts';
 
-interface AccessReview extends KubeObject {
-  spec: { resourceAttributes: Record<string, string> };
-  status?: { allowed: boolean };
+export interface ClusterToCheck extends Pick<KubernetesCluster, 'get' | 'list' | 'serves'> {
+  /** Whether whoever asks may do this. */
+  may(question: AccessQuestion): Promise<boolean>;
 }
-
-/** Asks the API server what the asker may do; nothing is stored. */
-const AccessReviewKind: Kind<AccessReview> = {
-  group: 'authorization.k8s.io',
-  version: 'v1',
-  kind: 'SelfSubjectAccessReview',
-  plural: 'selfsubjectaccessreviews',
-  singular: 'selfsubjectaccessreview',
-  shortNames: [],
-  namespaced: false,
-  statusSubresource: false,
-  schema: undefined,
-  columns: [],
-  description: 'Whether one may do something.',
-  rules: () => [],
-};
-
-type ClusterToCheck = Pick<KubernetesCluster, 'get' | 'list' | 'create' | 'serves'>;
 
 /** Mistakes, one line each. Rejects where the cluster does not answer. */
 export async function checkCluster(
@@ -51,11 +34,7 @@ async function missingRights(cluster: ClusterToCheck, config: Config): Promise<s
   );
   const lines: string[] = [];
   for (const { feature, question } of questions) {
-    const { status } = await cluster.create(AccessReviewKind, {
-      metadata: { name: 'check' },
-      spec: { resourceAttributes: question },
-    });
-    if (!status?.allowed) lines.push(`the right to ${textOf(question)} is missing (${feature})`);
+    if (!(await cluster.may(question))) lines.push(`the right to ${textOf(question)} is missing (${feature})`);
   }
   return lines;
 }
@@ -116,7 +95,7 @@ async function missingSecrets(
     ? [{ by: 'the configuration: tls.secretName', namespace: config.namespace, name: config.tlsSecretName }]
     : [];
   const issuers = await allIssuers(cluster, config, manifests);
-  const references = [...own, ...issuers.flatMap((issuer) => referencesOf(issuer, config.namespace))];
+  const references: Reference[] = [...own, ...issuers.flatMap((issuer) => referencesOf(issuer, config.namespace))];
   const given = new Map(manifests.filter(({ kind }) => kind.kind === SecretKind.kind).map(({ object }) => [at(object.metadata), object]));
   const lines: string[] = [];
   for (const reference of references) {

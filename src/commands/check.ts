@@ -81,9 +81,10 @@ function manifestsOf(paths: readonly string[]): { manifests: readonly Manifest[]
 }
 
 async function overThere(kubeconfig: string, config: Config, manifests: readonly Manifest[]): Promise<Checked> {
-  const { cluster, server } = await connectCluster(kubeconfig, { clock: createClock(), random: createRandom() });
+  const deps = { clock: createClock(), random: createRandom() };
+  const { cluster, server, may } = await connectCluster(kubeconfig, deps);
   try {
-    return { lines: await checkCluster(cluster, config, manifests), checked: [`the cluster at ${server.origin}`] };
+    return { lines: await checkCluster({ ...cluster, may }, config, manifests), checked: [`the cluster at ${server.origin}`] };
   } finally {
     cluster.close();
   }
