@@ -6,15 +6,15 @@ const HELP = `Usage: countersign <command> [flags]
 
   serve   run the operator on a Kubernetes cluster, one of several replicas
   dev     run the ACME server here, on an embedded store and a folder of manifests
+  check   say what is wrong with a configuration, with manifests, with a cluster
   get     list what a dev store holds: countersign get icert -o wide
 
 countersign <command> --help says more. countersign --version prints the version.
 `;
 
-const getIO = {
+const io = {
   out: (text: string) => void process.stdout.write(text),
   err: (text: string) => void process.stderr.write(text),
-  now: () => new Date(),
 };
 
 /** Node below this decodes Brotli unsafely (CVE-2026-111497); this program never decodes, but says so. */
@@ -35,7 +35,8 @@ async function main([command, ...args]: readonly string[]): Promise<number> {
   }
   if (command === 'serve') return (await import('./commands/serve.ts')).runServe(args);
   if (command === 'dev') return (await import('./commands/dev.ts')).runDev(args);
-  if (command === 'get') return (await import('./commands/get.ts')).runGet(args, getIO);
+  if (command === 'get') return (await import('./commands/get.ts')).runGet(args, { ...io, now: () => new Date() });
+  if (command === 'check') return (await import('./commands/check.ts')).runCheck(args, io);
   process.stderr.write(`countersign: there is no command ${JSON.stringify(command)}\n\n${HELP}`);
   return 2;
 }

@@ -7,9 +7,12 @@ const POD_NAMESPACE = '/var/run/secrets/kubernetes.io/serviceaccount/namespace';
 /** Bytes. */
 const LIMIT = 1024 * 1024;
 
-/** Defaults alone where `path` is undefined. Throws UsageError where it cannot be read, ConfigError for what is wrong in it. */
-export function readConfig(path: string | undefined): Config {
-  return parseConfig(path === undefined ? '' : textOf(path), podNamespace());
+/**
+ * Defaults alone where `path` is undefined. `namespace` is that of the operator where neither the file nor a Pod tells. Throws
+ * UsageError where the file cannot be read, ConfigError for what is wrong in it.
+ */
+export function readConfig(path: string | undefined, namespace?: string): Config {
+  return parseConfig(path === undefined ? '' : textOf(path), podNamespace() ?? namespace);
 }
 
 function textOf(path: string): string {

@@ -1,5 +1,6 @@
 // The cluster of `serve` and `check`: how to reach it, and whether it has what the program needs.
 import { OWN_KINDS } from '../api/index.ts';
+import { createAccessReview } from '../cluster/access-review.ts';
 import { createKubernetesCluster, type KubernetesCluster } from '../cluster/kubernetes.ts';
 import { loadApiConfig } from '../cluster/kubernetes-config.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
@@ -9,6 +10,8 @@ export interface Connection {
   cluster: KubernetesCluster;
   /** Origin of the API server. */
   server: URL;
+  /** Whether whoever asks may do this. */
+  may: ReturnType<typeof createAccessReview>;
 }
 
 /** Throws an Error that says what is wrong with the credentials, or that there are none. */
@@ -21,7 +24,7 @@ export async function connectCluster(
     clock: deps.clock,
     ...(kubeconfig === undefined ? {} : { kubeconfig }),
   });
-  return { cluster: createKubernetesCluster({ config, ...deps }), server: config.server };
+  return { cluster: createKubernetesCluster({ config, ...deps }), server: config.server, may: createAccessReview(config) };
 }
 
 /** How long an API server that does not answer is asked again. */

@@ -73,7 +73,18 @@ export function manifestFiles(folder: string): string[] {
 
 /** Throws only when the folder itself cannot be read. */
 export function loadManifests(folder: string): Manifests {
-  const loaded = manifestFiles(folder).map((file) => readManifests(file, join(folder, file)));
+  return together(manifestFiles(folder).map((file) => readManifests(file, join(folder, file))));
+}
+
+/** As loadManifests, of files and folders, named as given. Throws where one of them does not exist. */
+export function loadManifestPaths(paths: readonly string[]): Manifests {
+  const files = paths.flatMap((path) =>
+    statSync(path).isDirectory() ? manifestFiles(path).map((file) => join(path, file)) : [path],
+  );
+  return together(files.map((file) => readManifests(file, file)));
+}
+
+function together(loaded: readonly Manifests[]): Manifests {
   const manifests = loaded.flatMap((each) => each.manifests);
   const errors = loaded.flatMap((each) => each.errors);
   const { unique, repeated } = withoutRepeats(manifests);

@@ -18,7 +18,7 @@ import { apiServerAddresses } from './api-server-addresses.ts';
 import { type Connection, connectCluster, requireKinds } from './connection.ts';
 import { UsageError } from './dev-flags.ts';
 import { type Replica, startReplica } from './replica.ts';
-import { parseServeFlags, SERVE_HELP } from './serve-flags.ts';
+import { parseServeFlags, SERVE_HELP, type ServeFlags } from './serve-flags.ts';
 
 /** RFC 8555 section 8.3, RFC 8737 section 3. */
 const HTTP01_PORT = 80;
@@ -42,23 +42,30 @@ export async function runServe(args: readonly string[]): Promise<number> {
   }
 }
 
-async function serve(config: Config, flags: { kubeconfig: string | undefined; address: string | undefined }) {
+async function serve(config: Config, flags: Pick<ServeFlags, 'kubeconfig' | 'address'>): Promise<void> {
   const told = toldToEnd();
-  const own = createClock();
+  const clock = createClock();
   const random = createRandom();
-  const sink = stderrSink();
   const address = flags.address ?? ownAddress(config);
-  const connection = await connectCluster(flags.kubeconfig, { clock: own, random });
+  // A clock's sleep alone does not keep the process alive.
+  const alive = setInterval(() => undefined, 2 ** 30);
   try {
-    await requireKinds(connection, own);
-    const clock = correctClock(own, () => connection.cluster.serverTimeOffsetMs());
-    const log = createLog({ clock, level: config.logLevel, sink });
+    await using connection = await open(flags.kubeconfig, { clock, random });
+    await requireKinds(connection, clock);
+    const corrected = correctClock(clock, () => connection.cluster.serverTimeOffsetMs());
+    const sink = stderrSink();
+    const log = createLog({ clock: corrected, level: config.logLevel, sink });
     log.info({ server: connection.server.origin, namespace: config.namespace, address }, 'starting');
-    const replica = await start(connection, { config, address, clock, random, log, sink });
+    const replica = await start(connection, { config, address, clock: corrected, random, log, sink });
     await runUntilTold(config, replica, { told, log });
   } finally {
-    connection.cluster.close();
+    clearInterval(alive);
   }
+}
+
+async function open(kubeconfig: string | undefined, deps: { clock: Clock; random: Random }) {
+  const connection = await connectCluster(kubeconfig, deps);
+  return { ...connection, [Symbol.asyncDispose]: async () => connection.cluster.close() };
 }
 
 async function runUntilTold(

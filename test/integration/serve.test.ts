@@ -1,19 +1,32 @@
 // `countersign serve` as a process on a real API server, with a real ACME client and challenge listeners on ports 80 and 443.
 import { X509Certificate } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { issue, register, type Responders } from '../support/acme-flow.ts';
+import { runCheck } from '../../src/commands/check.ts';
+import { challengeOf, expectStatus, issue, newOrder, register, type Responders } from '../support/acme-flow.ts';
 import { type AcmeWire, connect, createTransport } from '../support/acme-wire.ts';
 import { describeOnApiServer } from '../support/api-server-suite.ts';
 import { freePort, type RunningProgram } from '../support/child-process.ts';
 import { startDnsServer } from '../support/dns-server.ts';
 import { eventually } from '../support/eventually.ts';
 import { startHttp01Responder } from '../support/http01-responder.ts';
+import { writeKubeconfig } from '../support/kubeconfig.ts';
+import { apply } from '../support/manifests.ts';
 import { type ChallengeHost, missingNamespaces, startChallengeHost } from '../support/namespaces.ts';
 import { install, NAMESPACE, startServe } from '../support/serve.ts';
 import { startTlsAlpnResponder } from '../support/tls-alpn-responder.ts';
 
 interface SecretObject {
   data: Record<string, string>;
+}
+
+/** `countersign check` as a user starts it. */
+async function check(...args: string[]): Promise<{ code: number; lines: string[] }> {
+  const out: string[] = [];
+  const code = await runCheck(args, { out: (text) => void out.push(text), err: () => undefined });
+  return { code, lines: out.map((line) => line.trimEnd()) };
 }
 
 const GROUP = '/apis/countersign.dev/v1alpha1';
@@ -112,10 +125,160 @@ describeOnApiServer('serve', (plane) => {
       expect(leaf.subjectAltName).toBe('DNS:api.test');
     });
 
+    test('check finds nothing wrong with this cluster for this user, and says what another lacks', async () => {
+      const config = join(plane().folder, 'check.yaml');
+      await writeFile(config, stringify({ namespace: NAMESPACE }));
+      expect(await check('--config', config, '--kubeconfig', kubeconfig)).toEqual({ code: 0, lines: [] });
+
+      const stranger = { kind: 'ServiceAccount', apiVersion: 'v1', metadata: { name: 'stranger', namespace: 'default' } };
+      await apply(plane().api, [stranger]);
+      const reader = await plane().kubeconfigFor(await plane().serviceAccountToken('default', 'stranger'));
+      const { code, lines } = await check('--config', config, '--kubeconfig', reader);
+      expect(code).toBe(1);
+      expect(lines).toContain('the right to list clustercaissuers.countersign.dev is missing (issuers)');
+      expect(lines).toContain(`the right to update secrets countersign-sealing-keys in ${NAMESPACE} is missing (own-secrets)`);
+    });
+
+    test('check says which Secrets are missing, of manifests and of the configuration', async () => {
+      const config = join(plane().folder, 'tls.yaml');
+      await writeFile(config, stringify({ namespace: NAMESPACE, tls: { secretName: 'not-there' } }));
+      const manifests = join(plane().folder, 'issuers.yaml');
+      const issuer = (name: string, spec: object): string =>
+        stringify({ apiVersion: 'countersign.dev/v1alpha1', kind: 'ClusterCAIssuer', metadata: { name }, spec });
+      const backend = (name: string) => ({ backend: { ca: { secretRef: { name } } } });
+      await writeFile(manifests, [issuer('one', backend('nobody')), issuer('two', backend('main-ca'))].join('---\n'));
+      expect(await check('--config', config, '--kubeconfig', plane().adminKubeconfig, manifests)).toEqual({
+        code: 1,
+        lines: [
+          `the configuration: tls.secretName: there is no Secret not-there in ${NAMESPACE}`,
+          `ClusterCAIssuer one: spec.backend.ca.secretRef: there is no Secret nobody in ${NAMESPACE}`,
+        ],
+      });
+    });
+
     test('nothing it did was forbidden to it', async () => {
       await serve.waitFor(/^ready/m);
-      const denied = (await plane().audit()).filter(({ responseStatus }) => responseStatus?.code === 403);
+      const own = `system:serviceaccount:${NAMESPACE}:countersign`;
+      const denied = (await plane().audit()).filter(
+        ({ user, responseStatus }) => user.username === own && responseStatus?.code === 403,
+      );
       expect(denied.map(({ verb, requestURI }) => `${verb} ${requestURI}`)).toEqual([]);
     });
+
+    test('told to end it is ready no more, serves on, answers what is under way, gives the lease back and ends', async () => {
+      const acme = await client();
+      responders.dns.set('slow.test', 'A', [host.address]);
+      const order = await newOrder(acme, ['slow.test']);
+      const challenge = await challengeOf(acme, order.object.authorizations[0] ?? '', 'http-01');
+      const asked = Promise.withResolvers<void>();
+      const answer = Promise.withResolvers<void>();
+      responders.http01.set(challenge.token, async (_request, response) => {
+        asked.resolve();
+        await answer.promise;
+        response.end('too late');
+      });
+      const ready = () => acme.transport.request('GET', `http://127.0.0.1:${ports.distribution}/readyz`);
+      expect((await ready()).status).toBe(200);
+
+      process.kill(serve.pid, 'SIGTERM');
+      await eventually('it is ready no more', async () => ((await ready()).status === 503 ? true : undefined));
+      const during = expectStatus(await acme.transport.request('GET', acme.directoryUrl), 200, 'the directory');
+      expect(during.headers.connection).toBe('close');
+      const underWay = acme.post(challenge.url, {});
+      await asked.promise;
+      await eventually('nobody new is served', () =>
+        acme.transport.request('GET', acme.directoryUrl).then(
+          ({ status }) => (status === 503 ? true : undefined),
+          () => true as const,
+        ),
+      );
+      const reply = expectStatus(await underWay, 200, 'what was under way');
+      expect(reply.json.status).toBe('processing');
+      expect(await serve.ended).toBe(0);
+      answer.resolve();
+      const leases = `/apis/coordination.k8s.io/v1/namespaces/${NAMESPACE}/leases`;
+      const lease = await plane().api.expect<{ spec: object }>('GET', `${leases}/countersign-leader`);
+      expect(lease.spec).not.toHaveProperty('holderIdentity', expect.stringMatching(/./));
+      acme.transport.close();
+    });
+  });
+
+  test('a second signal ends it at once', async () => {
+    const [acme, distribution, peers] = [await freePort(), await freePort(), await freePort()];
+    const token = await plane().serviceAccountToken(NAMESPACE, 'countersign');
+    const serve = await startServe({
+      plane: plane(),
+      kubeconfig: await plane().kubeconfigFor(token),
+      config: { listen: { address: '127.0.0.1', acme, distribution, peers } },
+      name: 'second',
+    });
+    await serve.waitFor(/^ready directory=https:\/\/countersign\.countersign-system\.svc\/acme\/main\/directory$/m);
+    process.kill(serve.pid, 'SIGTERM');
+    await eventually('it knows', async () => (serve.output().includes('told to end') ? true : undefined));
+    process.kill(serve.pid, 'SIGTERM');
+    expect(await serve.ended).toBe(1);
+    expect(serve.output()).not.toContain('"ended"');
+  });
+
+  test('a port that is taken and a certificate that is not there are told', async () => {
+    const [acme, distribution, peers] = [await freePort(), await freePort(), await freePort()];
+    const kubeconfig = await plane().kubeconfigFor(await plane().serviceAccountToken(NAMESPACE, 'countersign'));
+    const waiting = await startServe({
+      plane: plane(),
+      kubeconfig,
+      config: { listen: { address: '127.0.0.1', acme, distribution, peers }, tls: { secretName: 'given-tls' } },
+      name: 'waiting',
+    });
+    await eventually('it says what it waits for', async () =>
+      waiting.output().includes('there is no Secret given-tls') ? true : undefined,
+    );
+    const taken = await startServe({
+      plane: plane(),
+      kubeconfig,
+      config: { listen: { address: '127.0.0.1', acme, distribution, peers } },
+      name: 'taken',
+    });
+    expect(await taken.ended).toBe(1);
+    expect(taken.output()).toContain(`port ${distribution} for CRLs and health is taken`);
+    expect(taken.output()).toContain('listen.distribution');
+
+    const { data } = await plane().api.expect<SecretObject>('GET', `${secretsOf(NAMESPACE)}/countersign-serving-tls`);
+    await plane().api.expect('POST', secretsOf(NAMESPACE), {
+      metadata: { name: 'given-tls' },
+      type: 'kubernetes.io/tls',
+      data,
+    });
+    await waiting.waitFor(/^ready/m);
+    await waiting.stop();
+  });
+
+  test('an API server that is not there is told by name', async () => {
+    const port = await freePort();
+    const kubeconfig = await writeKubeconfig(join(plane().folder, 'nowhere'), {
+      url: `https://127.0.0.1:${port}`,
+      ca: plane().ca,
+      user: { token: 'x' },
+    });
+    const serve = await startServe({ plane: plane(), kubeconfig, config: { listen: { address: '127.0.0.1' } } });
+    expect(await serve.ended).toBe(1);
+    expect(serve.output()).toContain(`the API server https://127.0.0.1:${port} does not answer as it should`);
+  });
+});
+
+describeOnApiServer('serve on a cluster that was not prepared', (plane) => {
+  test('names the kinds that are missing', async () => {
+    const path = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
+    await plane().api.expect('DELETE', `${path}/certificateclaims.countersign.dev`);
+    await eventually('the kind is gone', async () => {
+      const { status } = await plane().api.request('GET', `${GROUP}/certificateclaims`);
+      return status === 404 ? true : undefined;
+    });
+    const serve = await startServe({
+      plane: plane(),
+      kubeconfig: plane().adminKubeconfig,
+      config: { listen: { address: '127.0.0.1' } },
+    });
+    expect(await serve.ended).toBe(1);
+    expect(serve.output()).toContain('lacks the CustomResourceDefinitions certificateclaims.countersign.dev: apply crds/ first');
   });
 });

@@ -7,7 +7,11 @@ import { EventKind, SecretKind } from '../../src/api/core.ts';
 import { IssuedCertificateKind } from '../../src/api/issued-certificate.ts';
 import { parsePemCertificates } from '../../src/domain/chain.ts';
 import { createChainStore } from '../../src/issuance/chains.ts';
+import { createSecretReader } from '../../src/cluster/secret-reader.ts';
+import { apiServerAddresses } from '../../src/commands/api-server-addresses.ts';
 import { LEADER_LEASE } from '../../src/commands/rights.ts';
+import { loadKeyring, rotateOnce } from '../../src/commands/sealing-keys.ts';
+import { createServingTls } from '../../src/commands/serving-tls.ts';
 import { isTrue } from '../../src/domain/conditions.ts';
 import type { Cluster } from '../../src/ports.ts';
 import { createClock } from '../../src/runtime/clock.ts';
@@ -21,7 +25,7 @@ import type { HarnessOptions } from '../operator/harness.ts';
 import { expectStatus, issue, newOrder, readyOrder, register, type Responders } from './acme-flow.ts';
 import type { AcmeWire } from './acme-wire.ts';
 import { eventually } from './eventually.ts';
-import type { JumpingClock } from './jumping-clock.ts';
+import { createJumpingClock, type JumpingClock } from './jumping-clock.ts';
 import { base64url, createSigningKey, signJws } from './jws.ts';
 
 export interface Stage {
@@ -61,6 +65,7 @@ export async function useEveryFeature(stage: Stage): Promise<void> {
   await offerOwnIssuer(stage);
   await keepNewChain(stage);
   await lead(stage);
+  await replicate(stage);
   await repeat(stage);
   await expire(stage);
 }
@@ -178,6 +183,38 @@ async function lead({ operator, namespace }: Stage): Promise<void> {
     identity: 'one',
   });
   await election.run(async () => done.abort(), done.signal);
+}
+
+/** What only `serve` does: looks for the API server, makes its certificate and renews it for another name, turns its keys over. */
+async function replicate({ operator: cluster, namespace }: Stage): Promise<void> {
+  const [clock, random, log] = [createJumpingClock(), createRandom(), createCapturingLog()];
+  await apiServerAddresses({ cluster, server: new URL('https://127.0.0.1') }, (what, error) => {
+    throw new Error(`${what} cannot be found out`, { cause: error });
+  });
+  const secrets = createSecretReader(cluster, namespace);
+  const deps = { cluster, namespace, clock, random, log };
+  let taken = 0;
+  const tlsFor = (name: string) =>
+    createServingTls({
+      ...deps,
+      secrets,
+      secretName: undefined,
+      names: { dnsNames: [name], ipAddresses: [] },
+      use: () => void taken++,
+    });
+  await tlsFor('one.every.test').refresh();
+  const renewing = new AbortController();
+  const other = tlsFor('two.every.test');
+  const renewed = other.renew(renewing.signal);
+  await eventually('the certificate is renewed', async () => {
+    await other.refresh();
+    return taken > 2 ? true : undefined;
+  });
+  renewing.abort();
+  await renewed;
+  const keyring = await loadKeyring(deps);
+  clock.jump(100 * DAY_MS);
+  await rotateOnce({ ...deps, keyring, rotateAfterMs: 90 * DAY_MS, longestOrderMs: () => DAY_MS, macs: () => [] });
 }
 
 /** What goes on happening becomes a series of one Event. */

@@ -1,0 +1,83 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { runCheck } from './check.ts';
+
+let folder: string;
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'check-'));
+});
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function file(name: string, content: string): string {
+  const path = join(folder, name);
+  writeFileSync(path, content);
+  return path;
+}
+
+async function check(...args: string[]) {
+  const [out, err]: [string[], string[]] = [[], []];
+  const code = await runCheck(args, { out: (text) => void out.push(text), err: (text) => void err.push(text) });
+  return { code, out: out.join(''), err: err.join('') };
+}
+
+const ISSUER = `apiVersion: countersign.dev/v1alpha1
+kind: ClusterCAIssuer
+metadata: {name: main}
+spec: {backend: {ca: {secretRef: {name: main-ca}}}}
+`;
+
+test('a good configuration and good manifests are nothing to complain about', async () => {
+  const config = file('good.yaml', 'externalURLs: [https://acme.corp.example]\n');
+  const issuer = file('issuer.yaml', ISSUER);
+  expect(await check('--config', config, issuer)).toEqual({
+    code: 0,
+    out: '',
+    err: `countersign: nothing wrong with ${config}, 1 objects\n`,
+  });
+});
+
+test('every mistake of configuration and manifests is told, each at its place', async () => {
+  const config = file('bad.yaml', 'externalURL: [https://acme.corp.example]\nlisten: {acme: 0}\n');
+  const first = file('first.yaml', ISSUER.replace('secretRef', 'secretRefs'));
+  const second = file('second.yaml', `${ISSUER}---\n${ISSUER}---\nkind: Nothing\n`);
+  const { code, out } = await check('--config', config, first, second);
+  expect(code).toBe(1);
+  expect(out.trimEnd().split('\n')).toEqual([
+    `${config}: externalURL: unknown field, did you mean externalURLs?`,
+    `${config}: listen.acme: must be a whole number of 1 to 65535, not 0`,
+    `${first} document 1: spec.backend.ca.secretRef: is required: a mapping with name`,
+    `${first} document 1: spec.backend.ca.secretRefs: unknown field, did you mean secretRef?`,
+    expect.stringContaining(`${second} document 3: kind: "Nothing" is not accepted`) as string,
+    `${second} document 2: metadata.name: ClusterCAIssuer main is defined already in ${second} document 1`,
+  ]);
+});
+
+test('a folder is read as dev reads it', async () => {
+  file('issuer.yaml', ISSUER);
+  const { out } = await check(folder);
+  expect(out).toContain(`${join(folder, 'second.yaml')} document 3`);
+});
+
+test.each([
+  [[], 'nothing to check'],
+  [['--colour'], "Unknown option '--colour'"],
+  [['/does/not/exist.yaml'], 'no such file'],
+  [['--config', '/does/not/exist.yaml'], 'cannot be read'],
+])('wrong flags are told apart by their exit code: %j', async (args, message) => {
+  const { code, err } = await check(...args);
+  expect([code, err]).toEqual([2, expect.stringContaining(message)]);
+});
+
+test('a kubeconfig that cannot be used is told', async () => {
+  const { code, err } = await check('--kubeconfig', '/does/not/exist');
+  expect([code, err]).toEqual([1, expect.stringContaining('/does/not/exist')]);
+});
+
+test('help says what it does', async () => {
+  const { code, out } = await check('--help');
+  expect([code, out]).toEqual([0, expect.stringContaining('Usage: countersign check')]);
+});
