@@ -32,7 +32,7 @@ import { createNewOrderHandler } from './new-order.ts';
 import { createNonces } from './nonces.ts';
 import type { AcmeObjects } from './objects.ts';
 import { createOrderHandlers, createOrderView } from './order.ts';
-import { type Bucket, createRateLimits, type Limit, type RateLimits } from './rate-limits.ts';
+import { type Bucket, createRateLimits, type Limit, limited, limitedRefusals, type RateLimits } from './rate-limits.ts';
 import { createRenewalInfo } from './renewal-info.ts';
 import { createRevocationHandler } from './revocation.ts';
 import { createSealed } from './sealed.ts';
@@ -110,12 +110,12 @@ function createHandlers(
     newAccount: accounts.newAccount,
     account: accounts.readOrUpdate,
     orders: accounts.orders,
-    keyChange: createKeyChangeHandler(deps),
+    keyChange: limited(limits, 'keyChange', createKeyChangeHandler(deps)),
     newOrder: createNewOrderHandler({ ...deps, limits, view, replacements: renewal }),
     order: orders.read,
-    finalize: orders.finalize,
+    finalize: limited(limits, 'finalize', limitedRefusals(limits, 'refusedFinalize', orders.finalize)),
     ...createAuthorizationHandlers({ ...deps, sealed, runs }),
     certificate: createCertificateHandler(deps),
-    revokeCert: createRevocationHandler(deps),
+    revokeCert: limited(limits, 'revokeCert', createRevocationHandler(deps)),
   };
 }
