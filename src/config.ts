@@ -79,9 +79,7 @@ export const ConfigSchema = Closed({
         distribution: Type.Optional(
           Port('Port of CRLs, issuer certificates, health and metrics, plain HTTP; 8080 when absent.'),
         ),
-        peers: Type.Optional(
-          Port('Port on which replicas ask each other, the same on all of them; 8444 when absent.'),
-        ),
+        peers: Type.Optional(Port('Port on which replicas ask each other, the same on all of them; 8444 when absent.')),
       },
       'Where the process listens.',
     ),
@@ -119,7 +117,9 @@ export const ConfigSchema = Closed({
     Closed(
       {
         leaseName: Type.Optional(
-          Name('Name of the Lease whose holder runs the controllers, to which the roles of deploy/ are held; countersign-leader when absent.'),
+          Name(
+            'Name of the Lease whose holder runs the controllers, to which the roles of deploy/ are held; countersign-leader when absent.',
+          ),
         ),
       },
       'Which replica runs the controllers.',
@@ -281,7 +281,12 @@ function addressErrors(address: string | undefined): FieldError[] {
   const parsed = parseAddress(address);
   return parsed && renderAddress(parsed) === address
     ? []
-    : [{ path: 'listen.address', message: `must be an IP address${parsed ? `, written ${renderAddress(parsed)}` : ''}` }];
+    : [
+        {
+          path: 'listen.address',
+          message: `must be an IP address${parsed ? `, written ${renderAddress(parsed)}` : ''}`,
+        },
+      ];
 }
 
 function portErrors({ acme, distribution, peers }: Config['listen']): FieldError[] {
@@ -309,6 +314,7 @@ function rotationErrors({ sealingKeys }: Given, { rotateAfterMs }: Config): Fiel
 }
 
 function frozen<T extends object>(value: T): T {
-  for (const member of Object.values(value)) if (typeof member === 'object' && member !== null) frozen(member as object);
+  for (const member of Object.values(value))
+    if (typeof member === 'object' && member !== null) frozen(member as object);
   return Object.freeze(value);
 }

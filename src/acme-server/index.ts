@@ -34,7 +34,7 @@ import { createNonces, type NoncesDeps } from './nonces.ts';
 import type { AcmeObjects } from './objects.ts';
 import { createPeerApp } from './peer-app.ts';
 import { createOrderHandlers, createOrderView } from './order.ts';
-import { type Bucket, createRateLimits, type Limit, type RateLimits } from './rate-limits.ts';
+import { type Bucket, createRateLimits, type Limit, limited, limitedRefusals, type RateLimits } from './rate-limits.ts';
 import { createRenewalInfo } from './renewal-info.ts';
 import { createRevocationHandler } from './revocation.ts';
 import { createSealed } from './sealed.ts';
@@ -127,13 +127,13 @@ function createHandlers(
     newAccount: confirm(accounts.newAccount),
     account: accounts.readOrUpdate,
     orders: accounts.orders,
-    keyChange: createKeyChangeHandler(deps),
+    keyChange: limited(limits, 'keyChange', createKeyChangeHandler(deps)),
     newOrder: confirm(createNewOrderHandler({ ...deps, limits, view, replacements: renewal })),
     order: confirm(orders.read),
-    finalize: confirm(orders.finalize),
+    finalize: limited(limits, 'finalize', limitedRefusals(limits, 'refusedFinalize', confirm(orders.finalize))),
     authorization: confirm(authorizations.authorization),
     challenge: confirm(authorizations.challenge),
     certificate: confirm(createCertificateHandler(deps)),
-    revokeCert: confirm(createRevocationHandler({ ...deps, limits })),
+    revokeCert: limited(limits, 'revokeCert', confirm(createRevocationHandler({ ...deps, limits }))),
   };
 }

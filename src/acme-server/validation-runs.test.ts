@@ -25,6 +25,46 @@ const ref = (orderID: string, value: string): AuthorizationRef => ({
   expires: new Date('2026-01-02T00:00:00Z'),
 });
 
+/** Validations that go on until they are aborted, by account and name. */
+function endless() {
+  const clock = createFakeClock();
+  const validate: Validator['validate'] = (_target, _options, signal) =>
+    new Promise((_resolve, reject) => {
+      const end = () => reject(signal.reason as Error);
+      if (signal.aborted) end();
+      signal.addEventListener('abort', end);
+    });
+  const runs = createValidationRuns({
+    clock,
+    limits: createRateLimits({ clock, limited: { inc: () => undefined } }),
+    validators: { 'http-01': { validate } },
+    resolverOf: () => ({}),
+    objects: { account: async () => undefined },
+    log: { warn: () => undefined },
+  } as unknown as ValidationRunsDeps);
+  let orders = 0;
+  const start = (account: string, name: string) =>
+    runs.start(exchange, { ...ref(`order-${orders++}`, name), account }, { type: 'http-01', token: 'token' });
+  return { start, stop: () => runs.stop() };
+}
+
+test('an account that validates one name over and over keeps no other account from that name', async () => {
+  const { start, stop } = endless();
+  for (let i = 0; i < 5; i++) start('busy', 'a.example.test');
+  expect(() => start('busy', 'a.example.test')).toThrow('rateLimited: too many validations at once');
+  start('busy', 'b.example.test');
+  start('other', 'a.example.test');
+  await stop();
+});
+
+test('over all accounts one name has so many validations at once and no more', async () => {
+  const { start, stop } = endless();
+  for (let i = 0; i < 200; i++) start(`account-${i}`, 'a.example.test');
+  expect(() => start('one-more', 'a.example.test')).toThrow('rateLimited: too many validations at once');
+  start('one-more', 'b.example.test');
+  await stop();
+});
+
 test('orders made beforehand give no more failed validations of a name than the limit', async () => {
   const clock = createFakeClock();
   const wrong = new Problem('incorrectResponse', 'wrong');

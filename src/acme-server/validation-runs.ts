@@ -18,9 +18,11 @@ import { requesterOf } from './requester.ts';
 /** DESIGN section 11: after these many seconds another attempt, where one may help. */
 const RETRY_SECONDS = [1, 3, 7, 15, 30];
 const AUTHORIZATION_MS = 24 * 3600_000;
-/** Attempts under way for one account, and at one name or address. */
+/** Validations under way for one account, of those at one name or address, and at one name or address over all accounts. */
 const MAX_PER_ACCOUNT = 500;
-const MAX_PER_TARGET = 50;
+/** Far below the cap of the target, so that no account keeps the others from a name. */
+const MAX_PER_ACCOUNT_AND_TARGET = 5;
+const MAX_PER_TARGET = 200;
 
 export interface Run {
   type: ChallengeType;
@@ -106,13 +108,15 @@ export function failureKey({ account, identifier }: Pick<AuthorizationRef, 'acco
   return `${account}|${identifierKey(identifier)}`;
 }
 
-/** Counts validations under way by account and by target; throws rateLimited at the caps. The result ends what it counted. */
+/** Counts validations under way by account, target and both; throws rateLimited at the caps. The result ends what it counted. */
 function createOccupancy(): (ref: AuthorizationRef) => () => void {
   const load = new Map<string, number>();
   return (ref) => {
+    const target = identifierKey(ref.identifier);
     const keys = [
       [`account|${ref.account}`, MAX_PER_ACCOUNT],
-      [`target|${identifierKey(ref.identifier)}`, MAX_PER_TARGET],
+      [`both|${ref.account}|${target}`, MAX_PER_ACCOUNT_AND_TARGET],
+      [`target|${target}`, MAX_PER_TARGET],
     ] as const;
     if (keys.some(([key, most]) => (load.get(key) ?? 0) >= most)) {
       throw new Problem('rateLimited', 'too many validations at once: try again soon', {

@@ -61,7 +61,11 @@ function aRecord(
   });
 }
 
-const anAccount = (world: World, name: string, spec: Pick<AccountSpec, 'aliasOf' | 'externalAccountBinding'> = {}) =>
+const anAccount = (
+  world: World,
+  name: string,
+  spec: Pick<AccountSpec, 'aliasOf' | 'externalAccountBinding' | 'deactivated'> = {},
+) =>
   world.store.cluster.create<Account>(AccountKind, {
     metadata: { namespace, name },
     spec: { issuerUID: 'u', thumbprint: 't', spkiHash: 'h', jwk: { kty: 'OKP' }, mac: 'm', ...spec },
@@ -141,6 +145,16 @@ test('an account without certificate goes after 30 days, and its alias after it;
   await anAuthorization(world, 'az', { account: 'busy', expiresMs: 5 * DAY, issuerUID: 'u' });
   await world.pass(2 * DAY, 4);
   expect(await namesOf(world, AccountKind)).toEqual(['alias-of-issued', 'bound', 'busy', 'issued']);
+  await world.stop();
+});
+
+test('an account that its owner deactivated stays, with its aliases, so that its keys register no account again', async () => {
+  const { world } = await withIssuer();
+  await anAccount(world, 'deactivated', { deactivated: true });
+  await anAccount(world, 'alias-of-deactivated', { aliasOf: 'deactivated' });
+  await anAccount(world, 'idle');
+  await world.pass(40 * DAY, 8);
+  expect(await namesOf(world, AccountKind)).toEqual(['alias-of-deactivated', 'deactivated']);
   await world.stop();
 });
 
