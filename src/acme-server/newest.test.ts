@@ -7,7 +7,14 @@ const NAMESPACE = 'pki';
 const version = (generation: number, uid = 'u'): KubeObject => ({
   apiVersion: 'v1',
   kind: 'Thing',
-  metadata: { name: 'a', namespace: NAMESPACE, uid, resourceVersion: String(generation), generation, creationTimestamp: '' },
+  metadata: {
+    name: 'a',
+    namespace: NAMESPACE,
+    uid,
+    resourceVersion: String(generation),
+    generation,
+    creationTimestamp: '',
+  },
 });
 
 /** A watched copy of one object. */

@@ -30,7 +30,11 @@ export interface SentMessage {
 }
 
 /** `to` is the address of the recipient, as its nonces have it. */
-export function signMessage(keyring: Keyring, message: PeerMessage, { to, now }: { to: string; now: number }): SentMessage {
+export function signMessage(
+  keyring: Keyring,
+  message: PeerMessage,
+  { to, now }: { to: string; now: number },
+): SentMessage {
   const body = JSON.stringify(message);
   const time = String(Math.round(now));
   return { body, time, mac: keyring.mac('peer-message', [to, time, body]) };

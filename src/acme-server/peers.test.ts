@@ -73,7 +73,10 @@ test('a replica that is gone, silent or talks nonsense means an unknown nonce, s
   await once(silent, 'listening');
   open.push({ close: () => silent.close() });
   const silentAt = silent.address() as { port: number };
-  const chatty = createServer((socket) => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok')).listen(0, '127.0.2.3');
+  const chatty = createServer((socket) => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok')).listen(
+    0,
+    '127.0.2.3',
+  );
   await once(chatty, 'listening');
   open.push({ close: () => chatty.close() });
   const chattyAt = chatty.address() as { port: number };
@@ -124,7 +127,9 @@ test('a message counts for its recipient, its body and its time alone', async ()
   const sent = signMessage(keyring, { ask: 'redeem', nonce: 'n' }, at);
   expect(await readMessage(keyring, sent, at)).toEqual({ state: 'good', message: { ask: 'redeem', nonce: 'n' } });
   expect(await readMessage(keyring, sent, { ...at, to: '127.0.2.2' })).toEqual({ state: 'forged' });
-  expect(await readMessage(keyring, { ...sent, body: sent.body.replace('"n"', '"m"') }, at)).toEqual({ state: 'forged' });
+  expect(await readMessage(keyring, { ...sent, body: sent.body.replace('"n"', '"m"') }, at)).toEqual({
+    state: 'forged',
+  });
   expect(await readMessage(keyring, { ...sent, time: '1000001' }, at)).toEqual({ state: 'forged' });
   expect(await readMessage(keyring, { ...sent, mac: '' }, at)).toEqual({ state: 'forged' });
   expect((await readMessage(keyring, sent, { ...at, now: 1_030_000 })).state).toBe('good');

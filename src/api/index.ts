@@ -20,4 +20,11 @@ export const OWN_KINDS: readonly Kind[] = [
 ];
 
 /** Every kind the embedded store holds. */
-export const ALL_KINDS: readonly Kind[] = [...OWN_KINDS, SecretKind, NamespaceKind, EventKind, LeaseKind, EndpointSliceKind];
+export const ALL_KINDS: readonly Kind[] = [
+  ...OWN_KINDS,
+  SecretKind,
+  NamespaceKind,
+  EventKind,
+  LeaseKind,
+  EndpointSliceKind,
+];

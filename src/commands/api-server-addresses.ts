@@ -23,7 +23,8 @@ export async function apiServerAddresses(
   missed: (what: string, error: unknown) => void,
 ): Promise<string[]> {
   const host = server.hostname.replace(/^\[|\]$/g, '');
-  const direct = isIP(host) === 0 ? lookup(host, { all: true }).then((all) => all.map(({ address }) => address)) : [host];
+  const direct =
+    isIP(host) === 0 ? lookup(host, { all: true }).then((all) => all.map(({ address }) => address)) : [host];
   const labels = { 'kubernetes.io/service-name': 'kubernetes' };
   const behind = cluster
     .list(EndpointSliceKind, { namespace: 'default', labels })

@@ -96,7 +96,9 @@ async function missingSecrets(
     : [];
   const issuers = await allIssuers(cluster, config, manifests);
   const references: Reference[] = [...own, ...issuers.flatMap((issuer) => referencesOf(issuer, config.namespace))];
-  const given = new Map(manifests.filter(({ kind }) => kind.kind === SecretKind.kind).map(({ object }) => [at(object.metadata), object]));
+  const given = new Map(
+    manifests.filter(({ kind }) => kind.kind === SecretKind.kind).map(({ object }) => [at(object.metadata), object]),
+  );
   const lines: string[] = [];
   for (const reference of references) {
     const secret = given.get(at(reference)) ?? (await cluster.get(SecretKind, reference));

@@ -84,7 +84,10 @@ async function overThere(kubeconfig: string, config: Config, manifests: readonly
   const deps = { clock: createClock(), random: createRandom() };
   const { cluster, server, may } = await connectCluster(kubeconfig, deps);
   try {
-    return { lines: await checkCluster({ ...cluster, may }, config, manifests), checked: [`the cluster at ${server.origin}`] };
+    return {
+      lines: await checkCluster({ ...cluster, may }, config, manifests),
+      checked: [`the cluster at ${server.origin}`],
+    };
   } finally {
     cluster.close();
   }

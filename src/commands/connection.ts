@@ -24,7 +24,11 @@ export async function connectCluster(
     clock: deps.clock,
     ...(kubeconfig === undefined ? {} : { kubeconfig }),
   });
-  return { cluster: createKubernetesCluster({ config, ...deps }), server: config.server, may: createAccessReview(config) };
+  return {
+    cluster: createKubernetesCluster({ config, ...deps }),
+    server: config.server,
+    may: createAccessReview(config),
+  };
 }
 
 /** How long an API server that does not answer is asked again. */

@@ -158,7 +158,14 @@ test('a Secret from before times were kept is taken as it is: the highest key se
   const keyring = await loadKeyring(deps);
   expect(keyring.currentKey()).toBe(3);
   const step = () =>
-    rotateOnce({ ...deps, log: createCapturingLog(), keyring, rotateAfterMs: 90 * DAY, longestOrderMs: () => DAY, macs: () => [] });
+    rotateOnce({
+      ...deps,
+      log: createCapturingLog(),
+      keyring,
+      rotateAfterMs: 90 * DAY,
+      longestOrderMs: () => DAY,
+      macs: () => [],
+    });
   await step();
   expect(await stored()).toEqual({ keys: ['key-1', 'key-3'], current: '3' });
   await clock.advance(90 * DAY);

@@ -12,7 +12,13 @@ import { servingCertificate } from './serving-certificate.ts';
 export const SERVING_SECRET = 'countersign-serving-tls';
 
 export const SERVING_TLS_RIGHTS: readonly Right[] = [
-  { kind: SecretKind, verbs: ['update'], in: ['operator'], names: [SERVING_SECRET], why: 'renew its serving certificate' },
+  {
+    kind: SecretKind,
+    verbs: ['update'],
+    in: ['operator'],
+    names: [SERVING_SECRET],
+    why: 'renew its serving certificate',
+  },
 ];
 
 export interface KeyPair {

@@ -130,13 +130,19 @@ describeOnApiServer('serve', (plane) => {
       await writeFile(config, stringify({ namespace: NAMESPACE }));
       expect(await check('--config', config, '--kubeconfig', kubeconfig)).toEqual({ code: 0, lines: [] });
 
-      const stranger = { kind: 'ServiceAccount', apiVersion: 'v1', metadata: { name: 'stranger', namespace: 'default' } };
+      const stranger = {
+        kind: 'ServiceAccount',
+        apiVersion: 'v1',
+        metadata: { name: 'stranger', namespace: 'default' },
+      };
       await apply(plane().api, [stranger]);
       const reader = await plane().kubeconfigFor(await plane().serviceAccountToken('default', 'stranger'));
       const { code, lines } = await check('--config', config, '--kubeconfig', reader);
       expect(code).toBe(1);
       expect(lines).toContain('the right to list clustercaissuers.countersign.dev is missing (issuers)');
-      expect(lines).toContain(`the right to update secrets countersign-sealing-keys in ${NAMESPACE} is missing (own-secrets)`);
+      expect(lines).toContain(
+        `the right to update secrets countersign-sealing-keys in ${NAMESPACE} is missing (own-secrets)`,
+      );
     });
 
     test('check says which Secrets are missing, of manifests and of the configuration', async () => {
@@ -279,6 +285,8 @@ describeOnApiServer('serve on a cluster that was not prepared', (plane) => {
       config: { listen: { address: '127.0.0.1' } },
     });
     expect(await serve.ended).toBe(1);
-    expect(serve.output()).toContain('lacks the CustomResourceDefinitions certificateclaims.countersign.dev: apply crds/ first');
+    expect(serve.output()).toContain(
+      'lacks the CustomResourceDefinitions certificateclaims.countersign.dev: apply crds/ first',
+    );
   });
 });
