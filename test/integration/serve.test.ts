@@ -215,7 +215,11 @@ describeOnApiServer('serve', (plane) => {
     const serve = await startServe({
       plane: plane(),
       kubeconfig: await plane().kubeconfigFor(token),
-      config: { listen: { address: '127.0.0.1', acme, distribution, peers } },
+      config: {
+        listen: { address: '127.0.0.1', acme, distribution, peers },
+        // Each of them has watches of its own.
+        watchNamespaces: ['default', 'kube-node-lease', 'kube-public', 'kube-system'],
+      },
       name: 'second',
     });
     await serve.waitFor(/^ready directory=https:\/\/countersign\.countersign-system\.svc\/acme\/main\/directory$/m);
