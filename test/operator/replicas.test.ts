@@ -208,6 +208,16 @@ test('an account made or changed at one replica is known at another before its w
   }
 });
 
+test('an account changed at both replicas at once is changed twice', async () => {
+  const a = await registered(0);
+  const b = await sameAt(a, 1);
+  for (let round = 0; round < 5; round++) {
+    const contact = (word: string) => ({ contact: [`mailto:${word}${round}@name.test`] });
+    const replies = await Promise.all([a.post(a.account.url, contact('one')), b.post(a.account.url, contact('two'))]);
+    expect(replies.map(({ status }) => status)).toEqual([200, 200]);
+  }
+});
+
 test('an authorization deactivated at one replica serves at none', async () => {
   const a = await registered(0);
   const b = await sameAt(a, 1);
