@@ -24,7 +24,11 @@ async function passed(count: number, request: () => Promise<Reply>): Promise<num
 
 test('hundreds of orders finalized at once are not held back', async () => {
   const { limits } = start();
-  const finalize = limited(limits, 'finalize', limitedRefusals(limits, 'refusedFinalize', async () => ok));
+  const finalize = limited(
+    limits,
+    'finalize',
+    limitedRefusals(limits, 'refusedFinalize', async () => ok),
+  );
   expect(await passed(1500, () => finalize(by('fleet')))).toBe(1500);
 });
 

@@ -748,6 +748,34 @@ test('property: no changed byte of a request goes unnoticed', () => {
   for (const sample of samples) expect(judge(sample)).toBe(true);
 });
 
+/** Names of 63-character labels that begin with xn--, each of which costs an IDNA check; about so many characters in all. */
+function aLabels(length: number): string[] {
+  const label = (i: number) => `xn--${String(i).padStart(59, 'a')}`;
+  return Array.from({ length: Math.ceil(length / 63) }, (_, i) => label(i));
+}
+
+test('names that are compared with an order are not put through IDNA: valid ones are known, others are refused anyway', () => {
+  const ordered = new Set(['xn--bcher-kva.test', NAME]);
+  const csr = parseCsr(build({ names: ['XN--BCHER-KVA.test', NAME] }), createCsrWork(), ordered);
+  expect(csr.names.dnsNames).toEqual(['xn--bcher-kva.test', NAME]);
+  const hostile = aLabels(12_000);
+  expect(parseCsr(build({ names: hostile }), createCsrWork(), ordered).names.dnsNames).toEqual(hostile);
+  expect(() => parseCsr(build({ names: ['a b'] }), createCsrWork(), ordered)).toThrow(/letters, digits/);
+});
+
+test('without an order, names that are too long together are refused before any is looked at', () => {
+  expect(() => parseCsr(build({ names: aLabels(12_000) }))).toThrow(/more than 4000 characters together/);
+  expect(() => parseCsr(build({ names: aLabels(3900) }))).toThrow(/A-label/);
+});
+
+test('more names than any door lets a request have are refused, whatever they are', () => {
+  const names = Array.from({ length: 257 }, (_, i) => `a${i}.test`);
+  const work = createCsrWork();
+  expect(() => parseCsr(build({ names }), work, new Set(names))).toThrow(/more than 256 names/);
+  expect(work.operations).toBe(0);
+  expect(parseCsr(build({ names: names.slice(1) })).names.dnsNames).toHaveLength(256);
+});
+
 test('property: whatever is in a well-signed request, it is a request in normal form or a badCSR', () => {
   const text = fc.oneof(
     fc.constantFrom(NAME, '*.x.test', 'a b', '', '10.0.0.1', 'x'.repeat(70)),

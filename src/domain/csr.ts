@@ -25,6 +25,10 @@ import { Problem } from './problem.ts';
 import { type KeyWork, parsePublicKey } from './public-key.ts';
 
 export const MAX_CSR_BYTES = 16_384;
+/** More names than any door lets a request have. */
+const MAX_NAMES = 256;
+/** DNS names that are checked label by label have at most this many characters together, as those of an order. */
+const MAX_CHECKED_LENGTH = 4000;
 
 /** Counts what a request costs, for tests; shared by all steps of the parse. */
 export interface CsrWork extends KeyWork {
@@ -40,13 +44,18 @@ export function createCsrWork(): CsrWork {
  * subjectAltName with DNS names, addresses, URIs and e-mail addresses, basicConstraints CA:FALSE, keyUsage of a leaf,
  * extendedKeyUsage of TLS servers and clients. Subject key identifier, challengePassword and unstructuredName are ignored.
  * DNS names, addresses, and a common name that is one of these, come out in normal form. Throws badCSR with a readable reason;
- * the key operations come last.
+ * the key operations come last. With `ordered`, DNS names in normal form that the request must be compared with, other names come out
+ * with their `xn--` labels unchecked: the caller refuses them anyway, and the check is what makes a request dear.
  */
-export function parseCsr(der: Buffer, work: CsrWork = createCsrWork()): CertificateSigningRequest {
+export function parseCsr(
+  der: Buffer,
+  work: CsrWork = createCsrWork(),
+  ordered?: ReadonlySet<string>,
+): CertificateSigningRequest {
   if (der.length > MAX_CSR_BYTES) throw bad(`it is larger than ${MAX_CSR_BYTES} bytes`);
   if (der.subarray(0, 10).toString('latin1') === '-----BEGIN') throw bad('it is PEM: send DER');
   try {
-    return readCsr(der, work);
+    return readCsr(der, work, ordered);
   } catch (error) {
     if (error instanceof DerError) throw bad(`it is not well-formed: ${error.message}`);
     if (error instanceof Problem && error.type !== 'badCSR') throw bad(error.detail);
@@ -74,7 +83,7 @@ function bad(reason: string): Problem {
   return new Problem('badCSR', `the certificate request cannot be accepted: ${reason}`);
 }
 
-function readCsr(der: Buffer, work: CsrWork): CertificateSigningRequest {
+function readCsr(der: Buffer, work: CsrWork, ordered?: ReadonlySet<string>): CertificateSigningRequest {
   const outer = DerReader.of(der, work.budget);
   const request = outer.readSequence();
   outer.end();
@@ -86,7 +95,7 @@ function readCsr(der: Buffer, work: CsrWork): CertificateSigningRequest {
   if (info.readSmallInteger() !== 0) throw bad('its version is not 1');
   const subject = checkSubject(readName(info));
   const spki = info.readRaw();
-  const { names, usages } = readAttributes(info.readTagged(0));
+  const { names, usages } = readAttributes(info.readTagged(0), ordered);
   info.end();
   // What the fields above skip (ignored values, the key) is DER all the same.
   checkDer(der);
@@ -152,7 +161,7 @@ const NO_NAMES: AlternativeNames = { dnsNames: [], ipAddresses: [], uris: [], em
 const IGNORED_ATTRIBUTES: readonly string[] = [OID.challengePassword, OID.unstructuredName];
 
 /** Order of the attributes is not held against anyone: much-used software does not sort them. */
-function readAttributes(attributes: DerReader): Requested {
+function readAttributes(attributes: DerReader, ordered: ReadonlySet<string> | undefined): Requested {
   let requested: Requested | undefined;
   while (attributes.more()) {
     const attribute = attributes.readSequence();
@@ -162,13 +171,16 @@ function readAttributes(attributes: DerReader): Requested {
     if (IGNORED_ATTRIBUTES.includes(type)) continue;
     if (type !== OID.extensionRequest) throw bad(`attribute ${describeOid(type)} is not allowed`);
     if (requested) throw bad('it has more than one extensionRequest');
-    requested = readRequested(readExtensions(values));
+    requested = readRequested(readExtensions(values), ordered);
     values.end();
   }
   return requested ?? { names: NO_NAMES, usages: undefined };
 }
 
-function readRequested(extensions: ReadonlyMap<string, Extension>): Requested {
+function readRequested(
+  extensions: ReadonlyMap<string, Extension>,
+  ordered: ReadonlySet<string> | undefined,
+): Requested {
   for (const [type, { value }] of extensions) {
     const check = EXTENSION_CHECKS[type];
     if (!check) throw bad(`extension ${describeOid(type)} is not allowed`);
@@ -176,7 +188,7 @@ function readRequested(extensions: ReadonlyMap<string, Extension>): Requested {
   }
   const san = extensions.get(OID.subjectAltName);
   const usage = extensions.get(OID.extKeyUsage);
-  return { names: san ? readNames(san.value) : NO_NAMES, usages: usage && readUsages(usage.value) };
+  return { names: san ? readNames(san.value, ordered) : NO_NAMES, usages: usage && readUsages(usage.value) };
 }
 
 const ignore = (): void => undefined;
@@ -220,11 +232,13 @@ function readUsages(value: Buffer): readonly Usage[] {
   return [...new Set(usages)];
 }
 
-function readNames(value: Buffer): AlternativeNames {
+function readNames(value: Buffer, ordered: ReadonlySet<string> | undefined): AlternativeNames {
   const { names, others } = parseAlternativeNames(value);
+  const count = Object.values(names).reduce((sum, list) => sum + list.length, 0);
+  if (count > MAX_NAMES) throw bad(`its subjectAltName has more than ${MAX_NAMES} names`);
   if (others.length > 0) throw bad(`subjectAltName (2.5.29.17) has names of type ${[...new Set(others)].join(', ')}`);
   return {
-    dnsNames: unique(names.dnsNames.map(checkDnsName)),
+    dnsNames: readDnsNames(names.dnsNames, ordered),
     ipAddresses: unique(names.ipAddresses.map(checkAddress)),
     uris: unique(names.uris.map((uri) => checkText(uri, /^[a-z][a-z0-9+.-]*:[\x21-\x7e]+$/i, 'a URI'))),
     emailAddresses: unique(
@@ -239,9 +253,17 @@ function unique(values: readonly string[]): string[] {
   return [...new Set(values)];
 }
 
-function checkDnsName(text: string): string {
+function readDnsNames(names: readonly string[], ordered: ReadonlySet<string> | undefined): string[] {
+  const each = unique(names);
+  if (ordered) return each.map((name) => (ordered.has(name) ? name : checkDnsName(name, () => true)));
+  const length = each.reduce((sum, name) => sum + name.length, 0);
+  if (length > MAX_CHECKED_LENGTH) throw bad(`its DNS names have more than ${MAX_CHECKED_LENGTH} characters together`);
+  return unique(each.map((name) => checkDnsName(name)));
+}
+
+function checkDnsName(text: string, isValid?: (aLabel: string) => boolean): string {
   try {
-    return parseDnsName(text);
+    return parseDnsName(text, isValid);
   } catch (error) {
     throw error instanceof Problem ? bad(error.detail) : error;
   }

@@ -30,8 +30,11 @@ export function quote(text: string): string {
   return JSON.stringify(shown.replace(/[^\x20-\x7e…]/g, '?'));
 }
 
-/** A DNS name, possibly a wildcard, in normal form. Throws malformed for bad syntax, rejectedIdentifier for a wildcard we never issue. */
-export function parseDnsName(text: string): string {
+/**
+ * A DNS name, possibly a wildcard, in normal form. Throws malformed for bad syntax, rejectedIdentifier for a wildcard we never issue.
+ * `isValid` judges its `xn--` labels, which costs a hundred times the rest.
+ */
+export function parseDnsName(text: string, isValid: (aLabel: string) => boolean = isALabel): string {
   const name = text.toLowerCase();
   if (name === '' || name.length > 253) throw new Problem('malformed', 'a DNS name has 1 to 253 characters');
   if (isIP(name) !== 0) throw new Problem('malformed', `${quote(text)} is an IP address: use identifier type ip`);
@@ -39,7 +42,7 @@ export function parseDnsName(text: string): string {
   if (base.includes('*') || base === '')
     throw new Problem('rejectedIdentifier', `${quote(text)}: a wildcard is one "*." before a name`);
   const labels = base.split('.');
-  for (const label of labels) checkLabel(label, text);
+  for (const label of labels) checkLabel(label, text, isValid);
   if (base !== name && labels.length < 2)
     throw new Problem('rejectedIdentifier', `${quote(text)}: no wildcard over a top-level name`);
   const last = labels.at(-1) ?? '';
@@ -48,12 +51,12 @@ export function parseDnsName(text: string): string {
   return name;
 }
 
-function checkLabel(label: string, name: string): void {
+function checkLabel(label: string, name: string, isValid: (aLabel: string) => boolean): void {
   if (label === '') throw new Problem('malformed', `${quote(name)} has an empty label or a trailing dot`);
   if (label.length > 63) throw new Problem('malformed', `${quote(name)} has a label longer than 63 characters`);
   if (!LDH.test(label)) throw new Problem('malformed', `${quote(name)}: labels have letters, digits and inner hyphens`);
   if (label.slice(2, 4) !== '--') return;
-  if (!label.startsWith('xn--') || !isALabel(label)) {
+  if (!label.startsWith('xn--') || !isValid(label)) {
     throw new Problem('malformed', `${quote(name)} has a label that is not a valid A-label (RFC 5890)`);
   }
 }

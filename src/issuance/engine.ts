@@ -4,7 +4,7 @@ import { type IssuedCertificate, IssuedCertificateKind } from '../api/issued-cer
 import type { NewObject } from '../api/kind.ts';
 import type { CertificateModel, CertificateSigningRequest } from '../domain/certificate-model.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
-import { parseCsr } from '../domain/csr.ts';
+import { createCsrWork, parseCsr } from '../domain/csr.ts';
 import { base32, sha256 } from '../domain/encoding.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Audit, Backend, Backends, Clock, Cluster, Counter } from '../ports.ts';
@@ -69,7 +69,7 @@ async function approve(
   request: IssuanceRequest,
   { backend, signal }: { backend: Backend; signal: AbortSignal },
 ): Promise<Approved> {
-  const csr = parseCsr(request.csr);
+  const csr = parseCsr(request.csr, createCsrWork(), orderedNames(request));
   const names = matchRequest(request, csr);
   const forbidden = deps.refuseKey(request.issuer.metadata.uid, csr);
   if (forbidden) throw forbidden;
@@ -89,6 +89,10 @@ async function approve(
   const limit = await backend.limits(model);
   if (limit) throw limit;
   return { csr, model, policy: verdict.policy, decisionID: verdict.decisionID };
+}
+
+function orderedNames({ identifiers }: IssuanceRequest): ReadonlySet<string> {
+  return new Set(identifiers.flatMap(({ type, value }) => (type === 'dns' ? [value] : [])));
 }
 
 /** Whether another live certificate of the issuer has this key; those of the same claim do not count, which may keep its key. */
