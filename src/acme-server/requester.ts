@@ -3,11 +3,17 @@ import type { Requester } from '../issuance/types.ts';
 import type { Authenticated } from './exchange.ts';
 
 export function requesterOf(exchange: Authenticated): Requester {
-  const { account } = exchange;
-  const eabKeyID = account.spec.externalAccountBinding?.keyID;
+  const eabKeyID = heldKey(exchange);
   return {
-    account: account.metadata.name,
+    account: exchange.account.metadata.name,
     ...(eabKeyID === undefined ? {} : { eabKeyID }),
     source: exchange.source,
   };
+}
+
+/** The key the account was bound with, for as long as the issuer lists it: what was taken back speaks for nobody. */
+function heldKey({ account, issuer }: Authenticated): string | undefined {
+  const keyID = account.spec.externalAccountBinding?.keyID;
+  const listed = issuer.spec.acme?.externalAccountBinding?.keys ?? [];
+  return listed.some((key) => key.keyID === keyID) ? keyID : undefined;
 }

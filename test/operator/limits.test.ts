@@ -63,7 +63,7 @@ test('an account whose finalizes are refused is held back, and leaves no more li
 
 test.each(['revokeCert', 'keyChange'] as const)('%s has its limit for each account', async (resource) => {
   const acme = await account();
-  const url = acme.directory[resource] as string;
+  const url = acme.directory[resource];
   const first = await acme.post(url, {});
   expect(first.problem.type).toMatch(/malformed$/);
   const second = await acme.post(url, {});
