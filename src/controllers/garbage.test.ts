@@ -144,6 +144,16 @@ test('an account without certificate goes after 30 days, and its alias after it;
   await world.stop();
 });
 
+test('an account that its owner deactivated stays, with its aliases, so that its keys register no account again', async () => {
+  const { world } = await withIssuer();
+  await anAccount(world, 'deactivated', { deactivated: true });
+  await anAccount(world, 'alias-of-deactivated', { aliasOf: 'deactivated' });
+  await anAccount(world, 'idle');
+  await world.pass(40 * DAY, 8);
+  expect(await namesOf(world, AccountKind)).toEqual(['alias-of-deactivated', 'deactivated']);
+  await world.stop();
+});
+
 /** A collector over copies that never hear of a change. */
 function overCopies(
   world: World,

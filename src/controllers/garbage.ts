@@ -131,10 +131,11 @@ function authorizationEnd({ spec }: Authorization, issuer: ClusterCAIssuer | und
 
 /**
  * Accounts bound to an external account stay: their number is limited by those keys, and a key that binds once must not bind
- * again because its account is gone.
+ * again because its account is gone. Deactivated ones stay, because RFC 8555 section 7.3.6 knows no way back: were the object gone, the
+ * key, perhaps lost to somebody, would get an account of the same name, which policies may trust.
  */
 function accountEnd({ metadata, spec }: Account): number {
-  if (spec.externalAccountBinding) return Infinity;
+  if (spec.externalAccountBinding || spec.deactivated) return Infinity;
   return new Date(metadata.creationTimestamp).getTime() + IDLE_ACCOUNT_MS;
 }
 
