@@ -24,11 +24,15 @@ const DENIED = [
   '168.63.129.16',
   '100.100.100.200',
   'fd20:ce::254',
+  '192.0.0.192',
   // multicast, broadcast
   '224.0.0.1',
   '239.255.255.255',
   'ff02::1',
   '255.255.255.255',
+  // reserved
+  '240.0.0.1',
+  '250.1.2.3',
   // IPv4-mapped, in both spellings
   '::ffff:127.0.0.1',
   '::ffff:7f00:1',
@@ -43,6 +47,17 @@ const DENIED = [
   '64:ff9b:1::127.0.0.1',
   '64:ff9b:1:7f00:0:1::',
   '64:ff9b::10.96.0.1',
+  // NAT64 for local use, split as for prefixes of 48, 56, 64 and 96 bits; where an address could hide, nothing is dialled
+  '64:ff9b:1:a9fe:a9:fe00::',
+  '64:ff9b:1:a9:fe:a9fe::',
+  '64:ff9b:1:0:a9:fea9:fe00:0',
+  '64:ff9b:1:abcd::169.254.169.254',
+  '64:ff9b:1:abcd:5:102:304:0',
+  '64:ff9b:1::1',
+  // IPv4-translated (SIIT)
+  '::ffff:0:127.0.0.1',
+  '::ffff:0:169.254.169.254',
+  '::ffff:0:10.96.0.1',
   // 6to4
   '2002:7f00:1::',
   '2002:a9fe:a9fe::1',
@@ -78,6 +93,9 @@ const OPEN = [
   '2001:db8::1',
   'fd00::1',
   '64:ff9b::10.0.0.7',
+  '64:ff9b:2::1',
+  '::ffff:0:10.0.0.7',
+  '192.0.0.193',
   '2002:a00:1::1',
 ];
 
@@ -110,7 +128,7 @@ test('any IPv4 address that is denied is denied in every IPv6 form of it', () =>
       const dotted = renderAddress(bytes);
       const hex = bytes.toString('hex');
       const words = `${hex.slice(0, 4)}:${hex.slice(4)}`;
-      const forms = [dotted, `::ffff:${dotted}`, `64:ff9b::${dotted}`, `2002:${words}::1`];
+      const forms = [dotted, `::ffff:${dotted}`, `::ffff:0:${dotted}`, `64:ff9b::${dotted}`, `2002:${words}::1`];
       expect(forms.filter((form) => denyList.denial(form) === undefined)).toEqual([]);
     }),
   );

@@ -22,14 +22,19 @@ const BEYOND_LOOPBACK: readonly DeniedNetwork[] = [
   { cidr: '::/128', reason: 'an unspecified address' },
   { cidr: '169.254.0.0/16', reason: 'a link-local address' },
   { cidr: 'fe80::/10', reason: 'a link-local address' },
-  // The metadata services that clouds keep outside the link-local range: EC2, Azure, Alibaba Cloud, Google Cloud.
+  // The metadata services that clouds keep outside the link-local range: EC2, Azure, Alibaba Cloud, Google Cloud, Oracle Cloud.
   { cidr: 'fd00:ec2::/32', reason: 'a metadata service' },
   { cidr: '168.63.129.16/32', reason: 'a metadata service' },
   { cidr: '100.100.100.200/32', reason: 'a metadata service' },
   { cidr: 'fd20:ce::254/128', reason: 'a metadata service' },
+  { cidr: '192.0.0.192/32', reason: 'a metadata service' },
   { cidr: '224.0.0.0/4', reason: 'a multicast address' },
   { cidr: 'ff00::/8', reason: 'a multicast address' },
   { cidr: '255.255.255.255/32', reason: 'the broadcast address' },
+  // RFC 1112 section 4.
+  { cidr: '240.0.0.0/4', reason: 'a reserved address' },
+  // NAT64 for local use, RFC 8215: RFC 6052 section 2.2 has six ways to embed an IPv4 address, and the network alone knows which.
+  { cidr: '64:ff9b:1::/48', reason: 'a NAT64 address for local use' },
   // Hides an IPv4 address by inverting it, and nobody serves names there.
   { cidr: '2001::/32', reason: 'a Teredo address' },
 ];
@@ -43,12 +48,8 @@ const EMBEDDINGS: readonly { network: Network; ipv4: (bytes: Address) => Address
   { network: network('::/96'), ipv4: (bytes) => bytes.subarray(12) },
   // NAT64, RFC 6052 section 2.1.
   { network: network('64:ff9b::/96'), ipv4: (bytes) => bytes.subarray(12) },
-  // NAT64 for local use, RFC 8215: as one /96, and split around bits 64 to 71 as RFC 6052 section 2.2 does for a /48.
-  { network: network('64:ff9b:1::/48'), ipv4: (bytes) => bytes.subarray(12) },
-  {
-    network: network('64:ff9b:1::/48'),
-    ipv4: (bytes) => Buffer.from([bytes[6] ?? 0, bytes[7] ?? 0, bytes[9] ?? 0, bytes[10] ?? 0]),
-  },
+  // IPv4-translated (SIIT), RFC 2765 section 2.1, replaced by the above and still in use.
+  { network: network('::ffff:0:0:0/96'), ipv4: (bytes) => bytes.subarray(12) },
   // 6to4, RFC 3056 section 2.
   { network: network('2002::/16'), ipv4: (bytes) => bytes.subarray(2, 6) },
 ];
