@@ -4,7 +4,7 @@ import type { Account, AccountSpec } from '../api/acme.ts';
 import { hashName, parseBase64url } from '../domain/encoding.ts';
 import { parseJson } from '../domain/json.ts';
 import { importJwk } from '../domain/jwk.ts';
-import { parseBindingJws, verifyBinding } from '../domain/jws.ts';
+import { type BindingJws, parseBindingJws, verifyBinding } from '../domain/jws.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Cache, SecretReader } from '../ports.ts';
 import type { Signed } from './exchange.ts';
@@ -49,8 +49,7 @@ export function createExternalAccountBindings(deps: {
         throw new Problem('malformed', 'the "url" of the binding differs from that of the request');
       const secret = settings.keys.find((key) => key.keyID === jws.header.kid)?.secretRef;
       const mac = secret && (await macKey(deps.secrets, secret));
-      if (!mac) throw new Problem('unauthorized', 'the key identifier of the binding is not known');
-      verifyBinding(jws, mac);
+      verifyMac(jws, mac);
       requireSameKey(exchange, jws.payload);
       if (settings.reuse === 'Never') refuseReuse(deps.accounts, exchange, jws.header.kid);
       const text = JSON.stringify(binding);
@@ -63,6 +62,16 @@ export function createExternalAccountBindings(deps: {
       if (settings?.reuse === 'Never') await takeKey(deps.objects, exchange, keyID);
     },
   };
+}
+
+/** One text for all reasons: none tells which key identifiers there are. */
+function verifyMac(jws: BindingJws, mac: Buffer | undefined): void {
+  try {
+    if (mac) return verifyBinding(jws, mac);
+  } catch (error) {
+    if (!(error instanceof Problem && error.type === 'unauthorized')) throw error;
+  }
+  throw new Problem('unauthorized', 'the binding is not accepted: its key identifier is not known, or its MAC is wrong');
 }
 
 /** By an object whose name follows from the key: what the cache knows is not enough while another request is on its way. */
