@@ -71,7 +71,7 @@ async function approve(
 ): Promise<Approved> {
   const csr = parseCsr(request.csr, createCsrWork(), orderedNames(request));
   const names = matchRequest(request, csr);
-  const forbidden = deps.refuseKey(request.issuer.metadata.uid, csr);
+  const forbidden = deps.refuseKey(csr);
   if (forbidden) throw forbidden;
   const now = deps.clock.now();
   const validity = wantedValidity(request, now);
