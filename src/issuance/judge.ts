@@ -30,9 +30,17 @@ export interface Judge {
       duration: JudgedRequest['duration'];
     },
   ): Promise<Problem | undefined>;
-  /** As above with the addresses of one name, before any of them is dialled. */
+  /**
+   * As above with the addresses of one name, before any of them is dialled. Where some may be missing (`incomplete`) and a rule is about
+   * every address, the problem is of type dns.
+   */
   atValidation(
-    request: Early & { identifier: Identifier; addresses: readonly string[]; signal: AbortSignal },
+    request: Early & {
+      identifier: Identifier;
+      addresses: readonly string[];
+      incomplete?: boolean | undefined;
+      signal: AbortSignal;
+    },
   ): Promise<Problem | undefined>;
   /** The decision over the final model. Throws serverInternal/503 where the DNS could not tell. */
   atFinalize(request: {
@@ -62,7 +70,7 @@ export function createJudge(deps: JudgeDeps): Judge {
       if (decision.verdict === 'transient') throw undecided(decision.reason);
       return denial(deps, decision, aboutOf(issuer, judged, 'newOrder'));
     },
-    atValidation: async ({ issuer, requester, identifier, addresses, signal }) => {
+    atValidation: async ({ issuer, requester, identifier, addresses, incomplete, signal }) => {
       const judged = { door: 'ACME', requester, names: alternativeNames([identifier]) } as const;
       const input = inputOf(issuer, judged, 'validation');
       const facts = await serverFacts(addresses, {
@@ -70,9 +78,15 @@ export function createJudge(deps: JudgeDeps): Judge {
         pointers: wantedFacts(input).pointers,
         signal,
       });
-      const decision = evaluate({ ...input, facts: { servers: new Map([[baseIdentifier(identifier).value, facts]]) } });
-      if (decision.verdict === 'transient') return new Problem('dns', decision.reason);
-      return denial(deps, decision, aboutOf(issuer, judged, 'validation'));
+      const { value } = baseIdentifier(identifier);
+      // What is known may be enough to refuse; what is not known may be, too.
+      for (const each of incomplete ? [facts, { state: 'failed' } as const] : [facts]) {
+        const decision = evaluate({ ...input, facts: { servers: new Map([[value, each]]) } });
+        if (decision.verdict === 'transient') return new Problem('dns', decision.reason);
+        const problem = denial(deps, decision, aboutOf(issuer, judged, 'validation'));
+        if (problem) return problem;
+      }
+      return undefined;
     },
     atFinalize: async ({ issuer, id, judged, keyInUse, signal }) => {
       const input = inputOf(issuer, judged, 'finalize');
