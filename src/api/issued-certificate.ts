@@ -74,6 +74,8 @@ export const RecordLabel = {
   namespace: 'countersign.dev/namespace',
   issuer: 'countersign.dev/issuer',
   replaces: 'countersign.dev/replaces',
+  /** What the door was asked for, in its own terms. */
+  request: 'countersign.dev/request',
   revoked: 'countersign.dev/revoked',
 } as const;
 

@@ -224,6 +224,34 @@ test('a row of deaths between record and Secret leaves every lost certificate re
   await last.stop();
 });
 
+test('a certificate made for an earlier spec is not delivered for a later one, even where key and names are the same', async () => {
+  const store = createFakeStore();
+  const first = await aWorld(store);
+  await store.cluster.create(CertificateClaimKind, aClaim({ rotationPolicy: 'Never' }));
+  await first.quiet();
+  const dead = Promise.withResolvers<void>();
+  first.cluster.intercept = (call, phase) => {
+    if (call.kind !== 'Secret' || call.verb !== 'replace' || phase !== 'before') return;
+    first.die();
+    dead.resolve();
+    throw new Error('killed');
+  };
+  await store.clock.advance(61 * DAY);
+  await dead.promise;
+  await settle();
+  const claim = await claimOf(first);
+  await store.cluster.replace(CertificateClaimKind, { ...claim, spec: { ...claim.spec, usages: ['client auth'] } });
+  const second = await startWorld(store);
+  await second.quiet();
+  expect(second.engine.requests.map(({ wanted }) => wanted.usages)).toEqual([['client auth']]);
+  const { status } = await claimOf(second);
+  expect(status?.revision).toBe(3);
+  const records = await recordsOf(store.cluster);
+  const lost = records.filter(({ spec }) => spec.revocation?.reason === 4);
+  expect([records.length, lost.map(({ spec }) => spec.requestID)]).toEqual([3, [`${claim.metadata.uid}/2`]]);
+  await second.stop();
+});
+
 test('two processes at once deliver one matching pair, and what was issued in vain is revoked', async () => {
   const store = createFakeStore();
   const worlds = [await aWorld(store), await startWorld(store)] as const;

@@ -68,6 +68,7 @@ function labels(request: IssuanceRequest, { leaf }: RecordFacts, names: readonly
     [RecordLabel.issuer]: request.issuer.metadata.uid,
     ...(account === undefined ? {} : { [RecordLabel.account]: account }),
     ...(namespace === undefined ? {} : { [RecordLabel.namespace]: namespace }),
+    ...(request.asked === undefined ? {} : { [RecordLabel.request]: request.asked }),
     ...(request.replaces === undefined ? {} : { [RecordLabel.replaces]: request.replaces }),
   };
 }
