@@ -447,6 +447,52 @@ test.each<[string, (secret: Secret, other: Secret) => Secret['data']]>([
   await world.stop();
 });
 
+test('a Secret that is damaged again and again is made right ever more rarely, and the claim says so', async () => {
+  const world = await withClaim();
+  const ruin = async () => {
+    const secret = await secretOf(world);
+    if (secret) await world.store.cluster.replace(SecretKind, { ...secret, data: { ...secret.data, 'tls.key': '' } });
+    await world.quiet();
+  };
+  await ruin();
+  expect(world.engine.requests).toHaveLength(2);
+  await ruin();
+  expect(world.engine.requests).toHaveLength(2);
+  expect(await conditionOf(world)).toMatchObject({ status: 'False', reason: 'SecretDamaged' });
+  await world.pass(MINUTE + 1000);
+  expect(world.engine.requests).toHaveLength(3);
+  expect(await conditionOf(world)).toMatchObject({ status: 'True' });
+  // Deleting it is no other matter, and neither is passing it off as somebody else's in between.
+  const secret = await secretOf(world);
+  await world.store.cluster.replace(SecretKind, {
+    ...(secret as Secret),
+    metadata: { ...(secret as Secret).metadata, annotations: {} },
+  });
+  await world.quiet();
+  await world.store.cluster.delete(SecretKind, { namespace: 'default', name: 'web-tls' });
+  await world.pass(MINUTE + 1000);
+  expect(world.engine.requests).toHaveLength(3);
+  await world.pass(MINUTE);
+  expect(world.engine.requests).toHaveLength(4);
+  for (let minute = 0; minute < 24 * 60; minute += 5) {
+    await ruin();
+    await world.pass(5 * MINUTE);
+  }
+  expect(world.engine.requests.length).toBeLessThan(4 + 6 + 24);
+  await world.stop();
+});
+
+test('what is damaged once in a while is made right at once', async () => {
+  const world = await withClaim();
+  for (let day = 1; day <= 5; day++) {
+    await world.store.cluster.delete(SecretKind, { namespace: 'default', name: 'web-tls' });
+    await world.quiet();
+    expect(world.engine.requests).toHaveLength(1 + day);
+    await world.pass(1.5 * DAY);
+  }
+  await world.stop();
+});
+
 test('a deleted Secret is made again; what others added to a Secret stays', async () => {
   const world = await withClaim();
   await world.store.cluster.delete(SecretKind, { namespace: 'default', name: 'web-tls' });
