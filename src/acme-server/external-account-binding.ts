@@ -71,7 +71,10 @@ function verifyMac(jws: BindingJws, mac: Buffer | undefined): void {
   } catch (error) {
     if (!(error instanceof Problem && error.type === 'unauthorized')) throw error;
   }
-  throw new Problem('unauthorized', 'the binding is not accepted: its key identifier is not known, or its MAC is wrong');
+  throw new Problem(
+    'unauthorized',
+    'the binding is not accepted: its key identifier is not known, or its MAC is wrong',
+  );
 }
 
 /** By an object whose name follows from the key: what the cache knows is not enough while another request is on its way. */

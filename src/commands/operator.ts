@@ -13,7 +13,7 @@ import { createDistributionApp } from '../distribution/app.ts';
 import { createCrls } from '../distribution/crl.ts';
 import { prepare } from '../domain/policy/prepare.ts';
 import { compileExpression } from '../expressions/cel.ts';
-import { createChainStore } from '../issuance/chains.ts';
+import { createChainStore, createChainsInUse } from '../issuance/chains.ts';
 import { createIssue } from '../issuance/engine.ts';
 import { createRefuseKey } from '../issuance/forbidden-keys.ts';
 import { createJudge } from '../issuance/judge.ts';
@@ -121,7 +121,7 @@ function createServices(deps: OperatorDeps, caches: Caches) {
     }),
   });
   const records = createRecords({ cluster, cache: caches.issued, namespace });
-  const chains = createChainStore({ cluster });
+  const chains = createChainStore({ cluster, inUse: createChainsInUse({ records: caches.issued, clock }) });
   const objects = createAcmeObjects({ ...deps, ...caches });
   const judge = createJudge({
     policies: caches.policies,

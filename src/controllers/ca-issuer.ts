@@ -7,7 +7,7 @@ import { chainFingerprint, preferredChain } from '../domain/chain.ts';
 import { findCondition, type NewCondition, setCondition } from '../domain/conditions.ts';
 import { renderName } from '../domain/distinguished-name.ts';
 import { renderPem } from '../domain/encoding.ts';
-import { MAX_CHAINS } from '../issuance/chains.ts';
+import { type ChainsInUse, fitChains } from '../issuance/chains.ts';
 import type { BackendHealth, Backends, Cache, Clock, Cluster, EventRecorder, Log, ObjectRef } from '../ports.ts';
 import type { Reconciler, Requeue } from '../runtime/controller.ts';
 import { onEach } from '../runtime/reflector.ts';
@@ -21,6 +21,7 @@ export interface CaIssuerDeps {
   /** The operator's. */
   namespace: string;
   backends: Backends;
+  chainsInUse: ChainsInUse;
   directoryURL: (issuer: ClusterCAIssuer) => string;
   clock: Clock;
   events: EventRecorder;
@@ -44,7 +45,7 @@ export function createCaIssuerReconciler(deps: CaIssuerDeps): Reconciler {
     const written = await writeStatus(deps.cluster, ClusterCAIssuerKind, issuer, {
       conditions: [...conditions],
       acme: { directoryURL: deps.directoryURL(issuer) },
-      ...certificateStatus(issuer, health.ca),
+      ...certificateStatus(deps, issuer, health.ca),
     });
     if (written) announce(deps, issuer, conditions);
     const ready = findCondition(conditions, 'Ready')?.status === 'True';
@@ -157,7 +158,11 @@ function judgeConditions(judged: {
  * The CA and its chains, the preferred one first. Earlier chains stay behind them, because live certificates were handed out with them;
  * what the backend cannot tell just now stays as it was.
  */
-function certificateStatus(issuer: ClusterCAIssuer, ca: BackendHealth['ca']): Pick<CAIssuerStatus, 'ca' | 'chains'> {
+function certificateStatus(
+  { chainsInUse }: CaIssuerDeps,
+  issuer: ClusterCAIssuer,
+  ca: BackendHealth['ca'],
+): Pick<CAIssuerStatus, 'ca' | 'chains'> {
   const { ca: knownCA, chains: known = [] } = issuer.status ?? {};
   if (!ca) return { ...(knownCA ? { ca: knownCA } : {}), ...(known.length > 0 ? { chains: known } : {}) };
   const facts = parseCertificate(ca.certificate);
@@ -173,7 +178,8 @@ function certificateStatus(issuer: ClusterCAIssuer, ca: BackendHealth['ca']): Pi
   const earlier = known.filter(({ fingerprint }) => !current.some((chain) => chain.fingerprint === fingerprint));
   return {
     ca: { subject: renderName(facts.subject), notAfter: instant(facts.notAfter), fingerprint: facts.fingerprint },
-    chains: [...current, ...earlier].slice(0, MAX_CHAINS),
+    // Without room for the new ones nothing is signed with them either: the chain store refuses.
+    chains: fitChains({ current, earlier }, () => chainsInUse(issuer.metadata.uid)) ?? [...known],
   };
 }
 

@@ -61,7 +61,11 @@ function aRecord(
   });
 }
 
-const anAccount = (world: World, name: string, spec: Pick<AccountSpec, 'aliasOf' | 'externalAccountBinding' | 'deactivated'> = {}) =>
+const anAccount = (
+  world: World,
+  name: string,
+  spec: Pick<AccountSpec, 'aliasOf' | 'externalAccountBinding' | 'deactivated'> = {},
+) =>
   world.store.cluster.create<Account>(AccountKind, {
     metadata: { namespace, name },
     spec: { issuerUID: 'u', thumbprint: 't', spkiHash: 'h', jwk: { kty: 'OKP' }, mac: 'm', ...spec },

@@ -5,6 +5,7 @@ import type { CertificateClaim } from '../api/certificate-claim.ts';
 import type { CertificateRequestPolicy } from '../api/certificate-request-policy.ts';
 import type { Namespace, Secret } from '../api/core.ts';
 import type { IssuedCertificate } from '../api/issued-certificate.ts';
+import { createChainsInUse } from '../issuance/chains.ts';
 import type { Records } from '../issuance/records.ts';
 import type { Issue } from '../issuance/types.ts';
 import type {
@@ -82,7 +83,15 @@ export function withoutValues({ apiVersion, kind, metadata, type }: Secret): Sec
 export function createControllers(deps: ControllersDeps): Controllers {
   const { caches } = deps;
   const made = [
-    { name: 'ca-issuer', reconciler: createCaIssuerReconciler({ ...deps, ...caches }), cache: caches.issuers },
+    {
+      name: 'ca-issuer',
+      reconciler: createCaIssuerReconciler({
+        ...deps,
+        ...caches,
+        chainsInUse: createChainsInUse({ ...deps, ...caches }),
+      }),
+      cache: caches.issuers,
+    },
     {
       name: 'certificate-request-policy',
       reconciler: createPolicyReconciler({ ...deps, ...caches, faultOf: deps.policyFault }),
