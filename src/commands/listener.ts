@@ -4,12 +4,15 @@ import type { FastifyInstance, FastifyServerOptions } from 'fastify';
 /** Node counts the URL into the header size; the longest order URL is about 6 kB. */
 const MAX_HEADER_SIZE = 16_384;
 
+/** What a certificate is served with, also when it is exchanged while the server runs. */
+export const SECURE_CONTEXT = { minVersion: 'TLSv1.2' } as const;
+
 export function listenerOptions(tls: { cert: string; key: string }): FastifyServerOptions {
   const options = {
     https: {
+      ...SECURE_CONTEXT,
       cert: tls.cert,
       key: tls.key,
-      minVersion: 'TLSv1.2' as const,
       ALPNProtocols: ['http/1.1'],
       maxHeaderSize: MAX_HEADER_SIZE,
       // A slow sender gets this long for the headers, and (below) for the whole request; looked at once a second.
