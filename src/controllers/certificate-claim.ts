@@ -18,6 +18,7 @@ import {
   leafOf,
   type Obtained,
 } from './claim-issuance.ts';
+import { createRepairs, type Repairs } from './claim-repairs.ts';
 import { type ClaimRequest, keyParameters, parseClaimSpec, requestHash } from './claim-request.ts';
 import { judgeOwnership, type Marks, readKey, readReleased, takeOver, writeSecret } from './claim-secret.ts';
 import { claimStatus, type Current, currentOf, judgeReleased, type Obstacle, type Verdict } from './claim-status.ts';
@@ -54,9 +55,10 @@ export interface ClaimReconciler {
 
 export function createClaimReconciler(deps: ClaimDeps): ClaimReconciler {
   const issuance = createClaimIssuance(deps);
+  const repairs = createRepairs(deps.clock);
   const nudged = new Set<string>();
 
-  function forget(uid: string): void {
+  function settled(uid: string): void {
     issuance.forget(uid);
     nudged.delete(uid);
   }
@@ -70,14 +72,22 @@ export function createClaimReconciler(deps: ClaimDeps): ClaimReconciler {
     const { verdict, orphaned } = situation;
     const current = 'current' in verdict ? verdict.current : undefined;
     if (current && 'due' in verdict && !verdict.due) {
-      forget(uid);
+      settled(uid);
       if (orphaned) await takeOver(deps.cluster, { claim, before: orphaned, marks: deps.marks });
       return conclude(deps, claim, { current });
     }
-    const obstacle = waitFor(situation, nudged.has(uid) ? undefined : deps.clock.now());
+    const obstacle =
+      waitFor(situation, nudged.has(uid) ? undefined : deps.clock.now()) ?? repairObstacle(situation, repairs);
     if (obstacle) return conclude(deps, claim, { current, obstacle });
     nudged.delete(uid);
-    return conclude(deps, claim, await attempt(deps, issuance, { situation, signal }));
+    const result = await attempt(deps, issuance, { situation, signal });
+    if ('fault' in verdict && !('obstacle' in result)) repairs.delivered(uid, situation.hash);
+    return conclude(deps, claim, result);
+  }
+
+  function forget(uid: string): void {
+    settled(uid);
+    repairs.forget(uid);
   }
 
   return { reconcile, nudge: (uid) => void nudged.add(uid), forget };
@@ -158,6 +168,13 @@ function backOffObstacle({ claim, verdict }: Situation, now: Date): Obstacle | u
   const last = findCondition(conditions, 'current' in verdict ? 'Issuing' : 'Ready');
   const { reason = 'Failed', message = FAILED } = last ?? {};
   return { reason, message, failed: { failures, nextAttempt: next } };
+}
+
+function repairObstacle({ claim, hash, verdict }: Situation, repairs: Repairs): Obstacle | undefined {
+  const failed = 'fault' in verdict ? repairs.next(claim.metadata.uid, hash) : undefined;
+  if (!failed || !('fault' in verdict)) return undefined;
+  const message = `the certificate in Secret ${claim.spec.secretName} was lost again (${verdict.fault}); there is another one later`;
+  return { reason: 'SecretDamaged', message, failed };
 }
 
 /** Whether the status is about the spec as it is. */

@@ -71,6 +71,7 @@ function labels(request: IssuanceRequest, { leaf }: RecordFacts, names: readonly
     ...(home === undefined ? {} : { [RecordLabel.issuerNamespace]: home }),
     ...(account === undefined ? {} : { [RecordLabel.account]: account }),
     ...(namespace === undefined ? {} : { [RecordLabel.namespace]: namespace }),
+    ...(request.asked === undefined ? {} : { [RecordLabel.request]: request.asked }),
     ...(request.replaces === undefined ? {} : { [RecordLabel.replaces]: request.replaces }),
   };
 }
