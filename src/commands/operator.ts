@@ -18,6 +18,7 @@ import { createIssue } from '../issuance/engine.ts';
 import { createRefuseKey } from '../issuance/forbidden-keys.ts';
 import { createJudge } from '../issuance/judge.ts';
 import { createRecords } from '../issuance/records.ts';
+import { createAwaitRecord } from '../issuance/waiting.ts';
 import type { Audit, Backends, Clock, Cluster, Log, Random, Resolver, SecretReader, Validators } from '../ports.ts';
 import { createEventRecorder } from '../runtime/event-recorder.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -141,6 +142,7 @@ function createServices(deps: OperatorDeps, caches: Caches) {
     records,
     chains,
     refuseKey,
+    awaitRecord: createAwaitRecord({ cluster, cache: caches.issued, namespace, clock }),
     clock,
     audit,
     issued,

@@ -109,7 +109,7 @@ async function look(deps: ClaimDeps, claim: CertificateClaim): Promise<Situation
   const common = { claim, request, hash, issuer, secret, orphaned: ownership.kind === 'orphaned' ? secret : undefined };
   const known = claim.status?.revision ?? 0;
   if (typeof released === 'string') return { ...common, verdict: { fault: released }, revision: known };
-  const record = released.record === undefined ? undefined : await deps.records.get(released.record);
+  const record = released.record === undefined ? undefined : await deps.records.issued(released.record);
   const verdict = judgeReleased(released, { ...common, record, now: deps.clock.now() });
   return { ...common, verdict, revision: Math.max(known, released.revision) };
 }

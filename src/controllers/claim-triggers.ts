@@ -4,7 +4,7 @@ import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
 import type { CertificateClaim } from '../api/certificate-claim.ts';
 import type { CertificateRequestPolicy } from '../api/certificate-request-policy.ts';
 import type { Namespace } from '../api/core.ts';
-import type { IssuedCertificate } from '../api/issued-certificate.ts';
+import type { CertificateRecord } from '../api/issued-certificate.ts';
 import type { KubeObject } from '../api/kind.ts';
 import { findCondition } from '../domain/conditions.ts';
 import type { Cache } from '../ports.ts';
@@ -20,7 +20,7 @@ export interface ClaimSources {
   secrets: Cache<KubeObject>;
   namespaces: Cache<Namespace>;
   policies: Cache<CertificateRequestPolicy>;
-  records: Cache<IssuedCertificate>;
+  records: Cache<CertificateRecord>;
 }
 
 type Targets = Pick<ClaimReconciler, 'nudge' | 'forget'> & { enqueue: Enqueue };

@@ -6,7 +6,7 @@ import { type Account, AccountKind, type AccountSpec, type Authorization, Author
 import { type ClusterCAIssuer, ClusterCAIssuerKind } from '../api/ca-issuer.ts';
 import { CertificateClaimKind } from '../api/certificate-claim.ts';
 import { EventKind } from '../api/core.ts';
-import { type IssuedCertificate, IssuedCertificateKind, RecordLabel } from '../api/issued-certificate.ts';
+import { type CertificateRecord, IssuedCertificateKind, RecordLabel } from '../api/issued-certificate.ts';
 import type { Cache, Clock, Cluster } from '../ports.ts';
 import { sweepEvents } from './event-garbage.ts';
 import { createGarbage } from './garbage.ts';
@@ -147,7 +147,7 @@ test('an account without certificate goes after 30 days, and its alias after it;
 /** A collector over copies that never hear of a change. */
 function overCopies(
   world: World,
-  copies: { issuers: ClusterCAIssuer[]; records?: IssuedCertificate[]; accounts?: Account[] },
+  copies: { issuers: ClusterCAIssuer[]; records?: CertificateRecord[]; accounts?: Account[] },
   cluster: Partial<Cluster> = {},
 ) {
   const cache = (items: readonly unknown[] = []) => ({ list: () => items }) as unknown as Cache<never>;

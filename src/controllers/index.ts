@@ -4,7 +4,7 @@ import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
 import type { CertificateClaim } from '../api/certificate-claim.ts';
 import type { CertificateRequestPolicy } from '../api/certificate-request-policy.ts';
 import type { Namespace, Secret } from '../api/core.ts';
-import type { IssuedCertificate } from '../api/issued-certificate.ts';
+import type { CertificateRecord } from '../api/issued-certificate.ts';
 import type { Records } from '../issuance/records.ts';
 import type { Issue } from '../issuance/types.ts';
 import type {
@@ -41,7 +41,7 @@ export interface ControllersDeps {
     namespaces: Cache<Namespace>;
     accounts: Cache<Account>;
     authorizations: Cache<Authorization>;
-    records: Cache<IssuedCertificate>;
+    records: Cache<CertificateRecord>;
   };
   issue: Issue;
   records: Records;

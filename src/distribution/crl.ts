@@ -1,6 +1,6 @@
 // The CRL of each issuer: built when asked for, kept until something was revoked or half its life is over.
 import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
-import type { IssuedCertificate } from '../api/issued-certificate.ts';
+import { type CertificateRecord, isIssued } from '../api/issued-certificate.ts';
 import { parseDuration } from '../domain/duration.ts';
 import type { Backends, Cache, Clock, RevokedEntry } from '../ports.ts';
 
@@ -21,11 +21,11 @@ interface Kept {
 /** Index of the record cache: revoked records by issuer UID. */
 export const REVOKED_INDEX = 'revoked';
 
-export function revokedIndex(record: IssuedCertificate): string[] {
+export function revokedIndex(record: CertificateRecord): string[] {
   return record.spec.revocation ? [record.spec.issuerUID] : [];
 }
 
-export function createCrls(deps: { records: Cache<IssuedCertificate>; backends: Backends; clock: Clock }): Crls {
+export function createCrls(deps: { records: Cache<CertificateRecord>; backends: Backends; clock: Clock }): Crls {
   const kept = new Map<string, Kept>();
   deps.records.onChange((record) => {
     const crl = kept.get(record.spec.issuerUID);
@@ -35,6 +35,7 @@ export function createCrls(deps: { records: Cache<IssuedCertificate>; backends: 
   function entries(issuerUID: string, now: Date): RevokedEntry[] {
     return deps.records
       .byIndex(REVOKED_INDEX, issuerUID)
+      .filter(isIssued)
       .filter(({ status }) => new Date(status.notAfter) > now)
       .flatMap(({ spec, status }) =>
         spec.revocation

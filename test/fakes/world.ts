@@ -6,7 +6,7 @@ import { CertificateClaimKind } from '../../src/api/certificate-claim.ts';
 import { CertificateRequestPolicyKind } from '../../src/api/certificate-request-policy.ts';
 import { NamespaceKind, SecretKind } from '../../src/api/core.ts';
 import { ALL_KINDS } from '../../src/api/index.ts';
-import { type IssuedCertificate, IssuedCertificateKind } from '../../src/api/issued-certificate.ts';
+import { isIssued, type IssuedCertificate, IssuedCertificateKind } from '../../src/api/issued-certificate.ts';
 import type { Kind, KubeObject, NewObject } from '../../src/api/kind.ts';
 import { createEmbeddedCluster } from '../../src/cluster/embedded.ts';
 import { memoryStorage } from '../../src/cluster/storage.ts';
@@ -150,5 +150,5 @@ export const anIssuer = (spec: Partial<ClusterCAIssuer['spec']> = {}): NewObject
 });
 
 export async function recordsOf(cluster: Cluster): Promise<IssuedCertificate[]> {
-  return (await cluster.list(IssuedCertificateKind)).items;
+  return (await cluster.list(IssuedCertificateKind)).items.filter(isIssued);
 }

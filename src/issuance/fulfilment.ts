@@ -1,0 +1,169 @@
+// Reservations worked off: a CA elsewhere is asked for the certificate that was approved, and what came of it is put on record. The
+// promise is that of all certificates a CA may have signed for a reservation, across crashes and lost answers, exactly one is released.
+import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
+import {
+  type CertificateRecord,
+  IssuedCertificateKind,
+  isReserved,
+  RecordAnnotation,
+} from '../api/issued-certificate.ts';
+import { parseCertificate } from '../domain/certificate.ts';
+import { isClusterError } from '../domain/cluster-error.ts';
+import { Problem } from '../domain/problem.ts';
+import type { Audit, Backend, Clock, Cluster, Counter, SigningRequest } from '../ports.ts';
+import type { ChainStore } from './chains.ts';
+import { reportIssuance } from './lines.ts';
+import type { Orphans } from './orphans.ts';
+import { finishRecord, refusalOf, signingRequestOf } from './record.ts';
+import type { Records } from './records.ts';
+import { judgeAnswer, type Verified } from './verify.ts';
+
+export interface FulfilmentDeps {
+  cluster: Cluster;
+  /** The operator's namespace. */
+  namespace: string;
+  records: Records;
+  chains: ChainStore;
+  orphans: Orphans;
+  clock: Clock;
+  audit: Audit;
+  issued: Counter;
+  refused: Counter;
+  rejected: Counter;
+}
+
+/** What a reservation is worked off with. */
+export interface Desk {
+  issuer: ClusterCAIssuer;
+  backend: Backend;
+  /** Makes a call to the CA; its failures count towards the breaker. */
+  ask: <T>(call: () => Promise<T>) => Promise<T>;
+  signal: AbortSignal;
+}
+
+export interface Attempt extends Desk {
+  /** The CA may have signed already: by a process that died, or in an attempt whose answer was lost. Then it is searched first. */
+  mayHaveBeenSent: boolean;
+  /** As of the attempt before. */
+  handle: string | undefined;
+}
+
+export type Progress =
+  /** The record is finished, or gone. */
+  | { kind: 'done' }
+  | { kind: 'pending'; retryAfterMs: number; handle: string };
+
+export interface Fulfilment {
+  /** One attempt. Safe to repeat after any throw, with `mayHaveBeenSent`. */
+  attempt(record: CertificateRecord, attempt: Attempt): Promise<Progress>;
+  /** Ends a reservation that nobody waits for any longer; whether it did, or it was over already. */
+  expire(record: CertificateRecord): Promise<boolean>;
+  /** When nobody waits for the reservation any longer: its order, or the certificate itself, would have expired. */
+  expiryOf(record: CertificateRecord): Date;
+  /** Puts the handle on record, so that it outlives this process. */
+  keepHandle(record: CertificateRecord, handle: string): Promise<void>;
+}
+
+const EXPIRED = new Problem('malformed', 'the CA did not answer before the request expired: make a new one');
+const REJECTED = 'the CA answered with a certificate other than approved, which is not released: ask the operator';
+
+export function createFulfilment(deps: FulfilmentDeps): Fulfilment {
+  const refRead = (name: string) => deps.cluster.get(IssuedCertificateKind, { namespace: deps.namespace, name });
+
+  async function attempt(given: CertificateRecord, context: Attempt): Promise<Progress> {
+    // After a crash or a lost answer the copy at hand may be behind what came of it.
+    const record = context.mayHaveBeenSent ? await refRead(given.metadata.name) : given;
+    if (!record || !isReserved(record)) return { kind: 'done' };
+    const request = signingRequestOf(record);
+    const anchors = await context.backend.trustAnchors?.();
+    const found = context.mayHaveBeenSent
+      ? await deps.orphans.find(record, request, { ...context, anchors })
+      : undefined;
+    if (found) return finish(record, found, context);
+    const handle = context.handle ?? record.metadata.annotations?.[RecordAnnotation.handle];
+    const asked: SigningRequest = handle === undefined ? request : { ...request, handle };
+    const outcome = await context.ask(() => context.backend.sign(asked, context.signal));
+    if (outcome.kind === 'pending') return outcome;
+    if (outcome.kind === 'refused') return refuse(record, outcome.problem);
+    const verified = judgeAnswer(outcome.chain, request.model, { controls: context.backend.controls, anchors });
+    return 'reasons' in verified
+      ? reject(record, { ...verified, certificate: outcome.chain[0] }, context)
+      : finish(record, verified, context);
+  }
+
+  async function finish(record: CertificateRecord, { leaf, above }: Verified, desk: Desk): Promise<Progress> {
+    const chain = await deps.chains.keep(desk.issuer, above);
+    const facts = { leaf, chain, now: deps.clock.now() };
+    reportIssuance(deps.audit, finishRecord(record, facts), record.spec.requester);
+    for (let current: CertificateRecord | undefined = record; current; ) {
+      if (!isReserved(current)) {
+        if (current.status?.serial !== leaf.serial) await deps.orphans.report(current, leaf, desk);
+        return { kind: 'done' };
+      }
+      try {
+        await deps.cluster.replace(IssuedCertificateKind, finishRecord(current, facts));
+        deps.issued.inc({ issuer: desk.issuer.metadata.name, door: record.spec.door });
+        return { kind: 'done' };
+      } catch (error) {
+        if (!isClusterError(error, 'Conflict', 'NotFound')) throw error;
+        current = await refRead(record.metadata.name);
+      }
+    }
+    await deps.orphans.report(record, leaf, desk);
+    return { kind: 'done' };
+  }
+
+  async function refuse(record: CertificateRecord, problem: Problem): Promise<Progress> {
+    const { requestID, door, issuerRef, requester } = record.spec;
+    deps.refused.inc({ issuer: issuerRef.name, door, reason: problem.type });
+    deps.audit.record('refusal', {
+      record: record.metadata.name,
+      id: requestID,
+      door,
+      issuer: issuerRef.name,
+      requester,
+      problem: problem.type,
+      detail: problem.detail,
+    });
+    await deps.records.refuse(record, refusalOf(problem, deps.clock.now()));
+    return { kind: 'done' };
+  }
+
+  /** What must not be released is revoked where that can be, and its request ends. */
+  async function reject(
+    record: CertificateRecord,
+    { reasons, serial, certificate }: { reasons: string[]; serial: string | undefined; certificate: Buffer | undefined },
+    desk: Desk,
+  ): Promise<Progress> {
+    const { name } = record.metadata;
+    deps.rejected.inc({ issuer: desk.issuer.metadata.name });
+    deps.audit.record('rejection', { record: name, issuer: desk.issuer.metadata.name, serial, reasons });
+    const detail = serial === undefined ? REJECTED : `${REJECTED} (serial ${serial})`;
+    await refuse(record, new Problem('unauthorized', detail));
+    if (certificate && serial !== undefined) await deps.orphans.report(record, parseCertificate(certificate), desk);
+    return { kind: 'done' };
+  }
+
+  function expiryOf({ spec }: CertificateRecord): Date {
+    return new Date(spec.orderExpires ?? spec.approved?.notAfter ?? 0);
+  }
+
+  return {
+    attempt,
+    expiryOf,
+    expire: async (record) => {
+      if (expiryOf(record) > deps.clock.now()) return false;
+      await refuse(record, EXPIRED);
+      return true;
+    },
+    keepHandle: async (record, handle) => {
+      const annotations = { ...record.metadata.annotations, [RecordAnnotation.handle]: handle };
+      try {
+        await deps.cluster.replace(IssuedCertificateKind, { ...record, metadata: { ...record.metadata, annotations } });
+      } catch (error) {
+        // It is finished or withdrawn: nothing to keep. Or it changed otherwise: the next attempt tries again.
+        if (!isClusterError(error, 'Conflict', 'NotFound')) throw error;
+      }
+    },
+  };
+}
