@@ -83,6 +83,7 @@ export function createOperator(deps: OperatorDeps) {
     showDepth: (controller, read) => deps.metrics.gauge('queueDepth', { controller }, read),
     sweeps: deps.sweeps ?? [],
     collected: deps.metrics.collected,
+    counters: deps.metrics,
   });
 
   return {

@@ -116,7 +116,8 @@ function onNews<T extends KubeObject>(
 function watchRecords({ records }: ClaimSources, { enqueue }: Targets): () => void {
   return records.onChange(({ spec }, type) => {
     const { namespace, claim } = spec.requester;
-    if (type !== 'MODIFIED' || !spec.revocation || namespace === undefined || claim === undefined) return;
+    // Revoked, or finished by a CA elsewhere.
+    if (type !== 'MODIFIED' || namespace === undefined || claim === undefined) return;
     enqueue({ namespace, name: claim });
   });
 }

@@ -5,7 +5,11 @@ import type { CertificateClaim } from '../api/certificate-claim.ts';
 import type { CertificateRequestPolicy } from '../api/certificate-request-policy.ts';
 import type { Namespace, Secret } from '../api/core.ts';
 import type { CertificateRecord } from '../api/issued-certificate.ts';
+import { createFulfilment } from '../issuance/fulfilment.ts';
+import { createOrphans } from '../issuance/orphans.ts';
+import type { ChainStore } from '../issuance/chains.ts';
 import type { Records } from '../issuance/records.ts';
+import { createCarryRevocation } from '../issuance/remote-revocation.ts';
 import type { Issue } from '../issuance/types.ts';
 import type {
   Audit,
@@ -27,6 +31,7 @@ import { createPolicyReconciler } from './certificate-request-policy.ts';
 import type { Marks } from './claim-secret.ts';
 import { watchClaims } from './claim-triggers.ts';
 import { createGarbage, type Sweep, sweepRegularly } from './garbage.ts';
+import { createIssuedCertificateController } from './issued-certificate.ts';
 
 export interface ControllersDeps {
   cluster: Cluster;
@@ -45,6 +50,7 @@ export interface ControllersDeps {
   };
   issue: Issue;
   records: Records;
+  chains: ChainStore;
   backends: Backends;
   marks: Marks;
   directoryURL: (issuer: ClusterCAIssuer) => string;
@@ -57,6 +63,8 @@ export interface ControllersDeps {
   audit: Audit;
   durations: Histogram;
   collected: Counter;
+  /** Of CAs elsewhere. */
+  counters: Record<'issued' | 'refused' | 'rejected' | 'orphaned' | 'backendCalls' | 'breakerOpened', Counter>;
   /** Shows how many keys wait for a controller. */
   showDepth?: (controller: string, read: () => number) => void;
   /** Further sweeps of what has served its time, such as sweepEvents where the store does not let Events expire. */
@@ -81,7 +89,7 @@ export function withoutValues({ apiVersion, kind, metadata, type }: Secret): Sec
 
 export function createControllers(deps: ControllersDeps): Controllers {
   const { caches } = deps;
-  const made = [
+  const reconciled = [
     { name: 'ca-issuer', reconciler: createCaIssuerReconciler({ ...deps, ...caches }), cache: caches.issuers },
     {
       name: 'certificate-request-policy',
@@ -90,7 +98,7 @@ export function createControllers(deps: ControllersDeps): Controllers {
     },
     { name: 'certificate-claim', reconciler: claimReconciler(deps), cache: caches.claims },
   ].map(({ name, reconciler, cache }) => ({
-    reconciler,
+    watch: reconciler.watch,
     controller: createController({
       ...deps,
       name,
@@ -98,6 +106,8 @@ export function createControllers(deps: ControllersDeps): Controllers {
       resync: { everyMs: RESYNC_MS, keys: () => cache.list().map(({ metadata }): ObjectRef => metadata) },
     }),
   }));
+  const remote = issuedCertificates(deps);
+  const made = [...reconciled, { watch: remote.watch, controller: remote }];
   const sweeps = [createGarbage({ ...deps, ...caches }), ...(deps.sweeps ?? [])];
   for (const { controller } of made) deps.showDepth?.(controller.name, () => controller.depth());
 
@@ -106,7 +116,7 @@ export function createControllers(deps: ControllersDeps): Controllers {
     async run(filled, signal) {
       await filled.catch(() => undefined);
       if (signal.aborted) return;
-      const stops = made.map(({ reconciler, controller }) => reconciler.watch(controller.enqueue));
+      const stops = made.map(({ watch, controller }) => watch(controller.enqueue));
       await Promise.all([
         ...made.map(({ controller }) => controller.run(signal)),
         ...sweeps.map((sweep) => sweepRegularly(deps, sweep, signal)),
@@ -115,6 +125,19 @@ export function createControllers(deps: ControllersDeps): Controllers {
     },
     idle: () => idle(made.map(({ controller }) => controller)),
   };
+}
+
+function issuedCertificates(deps: ControllersDeps) {
+  const orphans = createOrphans({ ...deps, ...deps.counters });
+  return createIssuedCertificateController({
+    ...deps,
+    ...deps.counters,
+    issuers: deps.caches.issuers,
+    records: deps.caches.records,
+    orphans,
+    fulfilment: createFulfilment({ ...deps, ...deps.counters, orphans }),
+    carryRevocation: createCarryRevocation(deps),
+  });
 }
 
 function claimReconciler(deps: ControllersDeps): Reconciler {

@@ -12,6 +12,7 @@ import { createEmbeddedCluster } from '../../src/cluster/embedded.ts';
 import { memoryStorage } from '../../src/cluster/storage.ts';
 import { CLAIM_INDEXES } from '../../src/controllers/certificate-claim.ts';
 import { type ControllersDeps, createControllers, withoutValues } from '../../src/controllers/index.ts';
+import { createChainStore } from '../../src/issuance/chains.ts';
 import { createRecords, RECORD_INDEXES } from '../../src/issuance/records.ts';
 import type { Backend, BackendHealth, Cluster } from '../../src/ports.ts';
 import { createEventRecorder } from '../../src/runtime/event-recorder.ts';
@@ -75,11 +76,14 @@ export async function startWorld(store = createFakeStore(), overrides: Partial<C
       .update(JSON.stringify([purpose, parts]))
       .digest('hex');
   const collected: string[] = [];
+  const issued = { inc: () => undefined };
   const controllers = createControllers({
     cluster,
     namespace: OPERATOR_NAMESPACE,
     caches,
     issue: engine.issue,
+    chains: createChainStore({ cluster }),
+    counters: { issued, refused: issued, rejected: issued, orphaned: issued, backendCalls: issued, breakerOpened: issued },
     records: createRecords({ cluster, cache: caches.records, namespace: OPERATOR_NAMESPACE }),
     backends: { of: () => ({ check: async () => backend.health }) as unknown as Backend },
     marks: { mac: digest, verifyMac: (purpose, parts, mac) => digest(purpose, parts) === mac },
