@@ -1,16 +1,39 @@
 // Rules across the fields of a ClusterCAIssuer, and of texts that the schema cannot read.
 import { parseAddress } from '../domain/address.ts';
+import { parsePemCertificates } from '../domain/chain.ts';
+import { parseDuration } from '../domain/duration.ts';
 import { parseDnsName } from '../domain/identifier.ts';
 import { parseCidr } from '../domain/policy/network-range.ts';
 import { NAMESPACE_PLACEHOLDER, parsePattern } from '../domain/policy/pattern.ts';
 import { parseSubjectTemplate } from '../domain/subject.ts';
-import type { CAIssuerSpec, ClusterCAIssuer, Profile } from './ca-issuer.ts';
-import { durationOrderRule, keySizeRule, positiveDurationRule } from './common-rules.ts';
+import { parseCertificate } from '../domain/certificate.ts';
+import type { CAIssuerSpec, ClusterCAIssuer, Profile, WebhookBackendSpec } from './ca-issuer.ts';
+import { durationOrderRule, keySizeRule, oneOfRule, positiveDurationRule } from './common-rules.ts';
 import type { FieldError } from './kind.ts';
 import { labelErrors } from './metadata.ts';
 import { placeErrors, type PlaceRule, placeRule } from './rule.ts';
 
 export const ISSUER_RULES: readonly PlaceRule[] = [
+  oneOfRule('spec.backend', ['ca', 'webhook']),
+  oneOfRule('spec.backend.webhook.authentication', ['clientCertificateRef', 'hmac']),
+  placeRule<Record<string, unknown>>({
+    at: 'spec.backend.webhook',
+    cel: '!has(self.caBundle) || !has(self.caBundleRef)',
+    message: 'caBundle and caBundleRef do not go together',
+    holds: (self) => self.caBundle === undefined || self.caBundleRef === undefined,
+  }),
+  placeRule<string>({
+    at: 'spec.backend.webhook.url',
+    cel: "self.startsWith('https://')",
+    message: 'must be an https URL',
+    holds: (self) => self.startsWith('https://'),
+  }),
+  placeRule<string>({
+    at: 'spec.backend.webhook.timeout',
+    cel: "duration(self) > duration('0s') && duration(self) <= duration('10m')",
+    message: 'must be longer than zero and at most 10m',
+    holds: (self) => parseDuration(self) > 0 && parseDuration(self) <= 600_000,
+  }),
   placeRule<Profile[]>({
     at: 'spec.profiles',
     cel: 'self.filter(p, has(p.default) && p.default).size() <= 1',
@@ -36,6 +59,7 @@ export function issuerRules(object: ClusterCAIssuer, old?: ClusterCAIssuer): Fie
   const { spec } = object;
   return [
     ...placeErrors(ISSUER_RULES, object, old),
+    ...webhookErrors(spec.backend.webhook),
     ...denyErrors(spec.deny ?? {}),
     ...subjectErrors(spec.subject),
     ...acmeErrors(spec.acme ?? {}),
@@ -53,6 +77,27 @@ function each(
     const message = fault(text);
     return message === undefined ? [] : [{ path: `${path}[${i}]`, message }];
   });
+}
+
+function webhookErrors(webhook: WebhookBackendSpec | undefined): FieldError[] {
+  if (!webhook) return [];
+  const path = 'spec.backend.webhook';
+  const url = URL.parse(webhook.url);
+  const plain = url && url.username === '' && url.password === '' && url.hash === '' && url.search === '';
+  return [
+    ...(plain ? [] : [{ path: `${path}.url`, message: 'must be a URL without user, query and fragment' }]),
+    ...pemErrors(`${path}.trustAnchors`, webhook.trustAnchors),
+    ...pemErrors(`${path}.caBundle`, webhook.caBundle),
+  ];
+}
+
+function pemErrors(path: string, pem: string | undefined): FieldError[] {
+  try {
+    if (pem === undefined || parsePemCertificates(pem).map(parseCertificate).length > 0) return [];
+    return [{ path, message: 'holds no certificate in PEM' }];
+  } catch (error) {
+    return [{ path, message: `holds a certificate that cannot be read: ${error instanceof Error ? error.message : ''}` }];
+  }
 }
 
 function denyErrors({ dnsNames, cidrs }: NonNullable<CAIssuerSpec['deny']>): FieldError[] {

@@ -2,10 +2,14 @@
 import type { CAIssuerSpec, ClusterCAIssuer } from '../api/ca-issuer.ts';
 import type { Backend, BackendDeps, BackendFactory, Backends } from '../ports.ts';
 import { caBackend } from './ca/index.ts';
+import { webhookBackend } from './webhook/index.ts';
 
 type BackendSpec = NonNullable<CAIssuerSpec['backend']>;
 
-const FACTORIES: Readonly<Record<keyof BackendSpec, BackendFactory>> = { ca: caBackend };
+const FACTORIES: Readonly<Record<keyof BackendSpec, BackendFactory>> = {
+  ca: caBackend,
+  webhook: webhookBackend,
+};
 
 export interface BackendsDeps extends Omit<BackendDeps, 'urls'> {
   /** Where the CRL and issuer certificate of the issuer are served over plain HTTP. */

@@ -206,11 +206,10 @@ async function abandonedObjects({ cluster }: ManifestDeps, wanted: ReadonlySet<s
 async function issuerSecrets({ cluster }: ManifestDeps): Promise<Set<string>> {
   const { items } = await cluster.list(ClusterCAIssuerKind);
   return new Set(
-    items.flatMap(({ spec: { backend } }) => [
-      backend.ca.secretRef.name,
-      ...(backend.ca.passphraseSecretRef ? [backend.ca.passphraseSecretRef.name] : []),
-      ...(backend.ca.alternateChains ?? []).map(({ name }) => name),
-    ]),
+    items.flatMap(({ spec: { backend } }) => {
+      const { secretRef, passphraseSecretRef, alternateChains = [] } = backend.ca ?? {};
+      return [secretRef, passphraseSecretRef, ...alternateChains].flatMap((ref) => (ref ? [ref.name] : []));
+    }),
   );
 }
 

@@ -71,8 +71,17 @@ export function createCaIssuerReconciler(deps: CaIssuerDeps): Reconciler {
 }
 
 function secretsOf({ spec }: ClusterCAIssuer): string[] {
-  const { secretRef, passphraseSecretRef, alternateChains = [] } = spec.backend.ca;
-  return [secretRef, passphraseSecretRef, ...alternateChains].flatMap((ref) => (ref ? [ref.name] : []));
+  const { ca, webhook } = spec.backend;
+  const { clientCertificateRef, hmac } = webhook?.authentication ?? {};
+  const refs = [
+    ca?.secretRef,
+    ca?.passphraseSecretRef,
+    ...(ca?.alternateChains ?? []),
+    webhook?.caBundleRef,
+    clientCertificateRef,
+    hmac?.secretRef,
+  ];
+  return refs.flatMap((ref) => (ref ? [ref.name] : []));
 }
 
 async function check(deps: CaIssuerDeps, issuer: ClusterCAIssuer, signal: AbortSignal): Promise<BackendHealth> {

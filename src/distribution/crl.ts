@@ -56,7 +56,7 @@ export function createCrls(deps: { records: Cache<CertificateRecord>; backends: 
       // The number follows the clock, so that it grows over restarts too (RFC 5280 section 5.2.3).
       const byClock = BigInt(now.getTime());
       const number = old && byClock <= old.number ? old.number + 1n : byClock;
-      const life = issuer.spec.backend.ca.crlDuration;
+      const life = issuer.spec.backend.ca?.crlDuration;
       const der = backend.signCrl(entries(uid, now), number, now);
       const freshUntil = deps.clock.monotonic() + (life === undefined ? CRL_MS : parseDuration(life)) / 2;
       kept.set(uid, { der, number, freshUntil, generation: issuer.metadata.generation });

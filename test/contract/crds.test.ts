@@ -115,13 +115,36 @@ const profiles = fc.array(fc.record({ name: fc.string(), default: fc.boolean() }
   maxLength: 4,
 });
 
+const word = fc.constantFrom('x');
+const backend = fc.record({ ca: word, webhook: word }, { requiredKeys: [] });
+const serial = fc.constantFrom('0a', '0b');
+const recordStatus = fc.oneof(
+  fc.constant({ refusal: { detail: 'no' } }),
+  fc.record({
+    certificate: word,
+    serial,
+    notBefore: word,
+    notAfter: word,
+    issuedAt: word,
+    chain: word,
+  }),
+  fc.record({ certificate: word, serial, refusal: word }, { requiredKeys: [] }),
+);
+
 /** Values for the places of the rules. */
 function valuesFor(at: string): fc.Arbitrary<unknown> {
   if (at.endsWith('rivateKey')) return key;
   if (at === 'spec.profiles') return profiles;
   if (at === 'spec.profiles[].duration' || at === 'spec.defaults') return durations;
   if (at === 'spec.subject.countries[]') return fc.oneof(fc.constantFrom('DE', 'de', 'DEU', 'D1', ''), fc.string());
-  if (at === 'status') return fc.record({ serial: fc.constantFrom('0a', '0b') });
+  if (at === 'status') return recordStatus;
+  if (at === '') return fc.record({ status: recordStatus }, { requiredKeys: [] });
+  if (at === 'spec.backend') return backend;
+  if (at === 'spec.backend.webhook') return fc.record({ caBundle: word, caBundleRef: word }, { requiredKeys: [] });
+  if (at === 'spec.backend.webhook.url') return fc.constantFrom('https://ca.test/sign', 'http://ca.test/sign');
+  if (at === 'spec.backend.webhook.timeout') return fc.constantFrom('1s', '10m', '11m', '1h', '0s', '90s');
+  if (at === 'spec.backend.webhook.authentication')
+    return fc.record({ clientCertificateRef: word, hmac: word }, { requiredKeys: [] });
   return duration;
 }
 
