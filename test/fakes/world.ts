@@ -19,7 +19,7 @@ import { createEventRecorder } from '../../src/runtime/event-recorder.ts';
 import { createReflector, type Reflector } from '../../src/runtime/reflector.ts';
 import { createFakeClock, type FakeClock, settle } from './clock.ts';
 import { createFakeEngine } from './issuance.ts';
-import { createCapturingAudit, createCapturingLog } from './log.ts';
+import { type CapturingAudit, createCapturingAudit, createCapturingLog } from './log.ts';
 import { observeCluster } from './observed-cluster.ts';
 import { createFakeRandom } from './random.ts';
 
@@ -39,8 +39,20 @@ export function createFakeStore(start?: string): { cluster: Cluster; clock: Fake
 
 export type World = Awaited<ReturnType<typeof startWorld>>;
 
-/** One process: its own caches, queues and memory. */
-export async function startWorld(store = createFakeStore(), overrides: Partial<ControllersDeps> = {}) {
+/** What a process is made of before its controllers are. */
+interface Foundation {
+  cluster: Cluster;
+  caches: ControllersDeps['caches'];
+  clock: FakeClock;
+  audit: CapturingAudit;
+}
+
+/** One process: its own caches, queues and memory. `more` makes further parts of it, from what is there by then. */
+export async function startWorld(
+  store = createFakeStore(),
+  overrides: Partial<ControllersDeps> = {},
+  more: (foundation: Foundation) => Partial<ControllersDeps> = () => ({}),
+) {
   const { clock } = store;
   const cluster = observeCluster(store.cluster);
   const [log, audit, random] = [createCapturingLog(), createCapturingAudit(), createFakeRandom('process')];
@@ -77,6 +89,7 @@ export async function startWorld(store = createFakeStore(), overrides: Partial<C
       .digest('hex');
   const collected: string[] = [];
   const issued = { inc: () => undefined };
+  const made = more({ cluster, caches, clock, audit });
   const controllers = createControllers({
     cluster,
     namespace: OPERATOR_NAMESPACE,
@@ -97,6 +110,7 @@ export async function startWorld(store = createFakeStore(), overrides: Partial<C
     durations: { observe: () => undefined },
     collected: { inc: (labels) => void collected.push(labels?.kind ?? '') },
     ...overrides,
+    ...made,
   });
   running.push(...reflectors.map((reflector) => reflector.run(stop.signal)));
   const filled = Promise.all(reflectors.map((reflector) => reflector.synced(stop.signal))).then(() => undefined);
@@ -118,6 +132,7 @@ export async function startWorld(store = createFakeStore(), overrides: Partial<C
     caches,
     controllers,
     engine,
+    issue: made.issue ?? engine.issue,
     backend,
     log,
     audit,

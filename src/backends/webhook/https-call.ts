@@ -55,7 +55,9 @@ export function createHttpsCall({ credentials, clock, timeoutMs }: HttpsCallDeps
     try {
       const both = AbortSignal.any([signal, over.signal]);
       const response = await send({ method, url, headers, agent, signal: both }, payload);
-      return await readAnswer(response, clock.now());
+      const answer = await readAnswer(response, clock.now());
+      if (answer.status === 401 || answer.status === 403) credentials.refresh();
+      return answer;
     } catch (error) {
       signal.throwIfAborted();
       // A new certificate or key may be the cure.
