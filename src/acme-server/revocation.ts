@@ -4,6 +4,7 @@ import type { IssuedCertificate } from '../api/issued-certificate.ts';
 import { type CertificateFacts, parseCertificate } from '../domain/certificate.ts';
 import { parseBase64url, sha256 } from '../domain/encoding.ts';
 import { Problem } from '../domain/problem.ts';
+import { authorityKeyID } from '../issuance/record.ts';
 import type { Records } from '../issuance/records.ts';
 import type { Audit, Clock } from '../ports.ts';
 import { type Authenticated, readPayload, type Reply, type Signed } from './exchange.ts';
@@ -60,7 +61,7 @@ function readCertificate(text: unknown): CertificateFacts {
 
 function find(records: Records, exchange: Signed, certificate: CertificateFacts): IssuedCertificate {
   const found = records
-    .bySerial(certificate.authorityKeyIdentifier?.toString('hex') ?? '', certificate.serial)
+    .bySerial(authorityKeyID(certificate), certificate.serial)
     .find(
       ({ spec, status }) =>
         spec.issuerUID === exchange.issuer.metadata.uid && status.certificate === certificate.der.toString('base64'),

@@ -11,7 +11,7 @@ import { type CertificateFacts, parseCertificate } from '../domain/certificate.t
 import type { Audit, Clock, Cluster, Counter, Log, SigningRequest } from '../ports.ts';
 import type { Desk } from './fulfilment.ts';
 import { allNames } from './judge.ts';
-import { signingRequestOf } from './record.ts';
+import { authorityKeyID, signingRequestOf } from './record.ts';
 import { BACKDATE_MS, judgeAnswer, type Verified } from './verify.ts';
 
 export interface Orphans {
@@ -47,9 +47,8 @@ export function createOrphans(deps: OrphansDeps): Orphans {
   const reported = new Set<string>();
 
   /** Live: a cache that is behind must not make a certificate in use an orphan. */
-  async function isOnRecord({ serial, authorityKeyIdentifier }: CertificateFacts): Promise<boolean> {
-    const authority = authorityKeyIdentifier?.toString('hex') ?? 'none';
-    const labels = { [RecordLabel.serial]: serial, [RecordLabel.authorityKeyID]: authority };
+  async function isOnRecord(leaf: CertificateFacts): Promise<boolean> {
+    const labels = { [RecordLabel.serial]: leaf.serial, [RecordLabel.authorityKeyID]: authorityKeyID(leaf) };
     const { items } = await deps.cluster.list(IssuedCertificateKind, { namespace: deps.namespace, labels, limit: 1 });
     return items.length > 0;
   }

@@ -125,8 +125,13 @@ function requestLabels(request: IssuanceRequest, { model }: ApprovedFacts): Reco
 function certificateLabels(leaf: CertificateFacts): Record<string, string> {
   return {
     [RecordLabel.serial]: leaf.serial,
-    [RecordLabel.authorityKeyID]: leaf.authorityKeyIdentifier?.toString('hex') ?? 'none',
+    [RecordLabel.authorityKeyID]: authorityKeyID(leaf),
   };
+}
+
+/** As the label of a record has it; CAs elsewhere may leave the extension out. */
+export function authorityKeyID({ authorityKeyIdentifier }: Pick<CertificateFacts, 'authorityKeyIdentifier'>): string {
+  return authorityKeyIdentifier?.toString('hex') ?? 'none';
 }
 
 /** What the CA is asked for a reservation, whoever made it. Throws Error for a record that is none. */

@@ -54,6 +54,8 @@ export interface Signed {
   polls: number;
   /** The last request, as it came. */
   request?: SigningBody;
+  /** Countersign-Key-ID of that request. */
+  keyID?: string;
 }
 
 export interface SigningBody {

@@ -157,6 +157,8 @@ function post(exchange: Exchange): void {
   const known = (state.signed[body.id] ??= { posts: 0, chains: [], revoked: [], polls: 0 });
   known.posts++;
   known.request = body;
+  const keyID = exchange.request.headers['countersign-key-id'];
+  if (typeof keyID === 'string') known.keyID = keyID;
   save();
   if (body.names.dnsNames.some((name) => name.startsWith('refused.'))) {
     const detail = 'names that begin with "refused" are not\r\nsigned \u202ehere';
