@@ -8,7 +8,7 @@ import { findCondition, type NewCondition, setCondition } from '../domain/condit
 import { renderName } from '../domain/distinguished-name.ts';
 import { renderPem } from '../domain/encoding.ts';
 import { MAX_CHAINS } from '../issuance/chains.ts';
-import type { BackendHealth, Backends, Cache, Clock, Cluster, EventRecorder, Log, ObjectRef } from '../ports.ts';
+import type { Backend, BackendHealth, Backends, Cache, Clock, Cluster, EventRecorder, Log, ObjectRef } from '../ports.ts';
 import type { Reconciler, Requeue } from '../runtime/controller.ts';
 import { onEach } from '../runtime/reflector.ts';
 import { instant, writeStatus } from './status.ts';
@@ -86,7 +86,8 @@ function secretsOf({ spec }: ClusterCAIssuer): string[] {
 
 async function check(deps: CaIssuerDeps, issuer: ClusterCAIssuer, signal: AbortSignal): Promise<BackendHealth> {
   try {
-    return await deps.backends.of(issuer).check(signal);
+    const backend = deps.backends.of(issuer);
+    return settingsFault(issuer, backend) ?? (await backend.check(signal));
   } catch (error) {
     if (signal.aborted) throw error;
     deps.log.warn({ issuer: issuer.metadata.name, error }, 'a backend could not be checked');
@@ -97,6 +98,13 @@ async function check(deps: CaIssuerDeps, issuer: ClusterCAIssuer, signal: AbortS
       message: 'the backend did not answer; the log of the operator says more',
     };
   }
+}
+
+/** A setting that the CA would not follow makes nothing but certificates that are refused. */
+function settingsFault({ spec }: ClusterCAIssuer, backend: Backend): BackendHealth | undefined {
+  if (!spec.subject || backend.controls.subject) return undefined;
+  const message = 'spec.subject cannot be had from this backend: its CA takes the subject from the request';
+  return { ready: false, reason: 'SubjectNotControlled', message };
 }
 
 interface Validity extends Pick<NewCondition, 'status' | 'reason' | 'message'> {

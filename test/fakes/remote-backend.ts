@@ -2,8 +2,14 @@
 import { parseCertificate } from '../../src/domain/certificate.ts';
 import { Unavailable } from '../../src/domain/unavailable.ts';
 import type { Backend, Clock, RevokedEntry, SigningOutcome, SigningRequest } from '../../src/ports.ts';
-import { buildCaCertificate, buildCertificate, createKeyPair, type KeyPair } from '../support/certificate-builder.ts';
-import { extendedKeyUsage } from '../support/certificate-builder.ts';
+import {
+  basicConstraints,
+  buildCertificate,
+  createKeyPair,
+  extendedKeyUsage,
+  type KeyPair,
+  keyUsage,
+} from '../support/certificate-builder.ts';
 import { sanOf } from '../support/csr-builder.ts';
 import { subjectAltName } from '../support/der-writer.ts';
 
@@ -35,7 +41,13 @@ export interface FakeRemote {
 
 export function createFakeRemote(clock: Clock, overrides: Partial<Backend> = {}): FakeRemote {
   const authority = createKeyPair();
-  const ca = buildCaCertificate('Remote CA', authority);
+  const ca = buildCertificate({
+    subject: 'Remote CA',
+    keys: authority,
+    notBefore: new Date(clock.now().getTime() - 24 * 60 * MINUTE),
+    notAfter: new Date(clock.now().getTime() + 3650 * 24 * 60 * MINUTE),
+    extensions: [basicConstraints(true), keyUsage(5, 6)],
+  });
 
   function certify({ model }: SigningRequest): Buffer {
     return buildCertificate({
