@@ -5,7 +5,13 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import { json } from 'node:stream/consumers';
 
-type Order = { id: string; csr: string; notBefore: string; notAfter: string; usages: ('server auth' | 'client auth')[] };
+type Order = {
+  id: string;
+  csr: string;
+  notBefore: string;
+  notAfter: string;
+  usages: ('server auth' | 'client auth')[];
+};
 const USAGES = { 'server auth': 'serverAuth', 'client auth': 'clientAuth' };
 const read = (file: string) => readFileSync(file, 'utf8');
 const time = (text: string) => text.replace(/[-:T]|\.\d+/g, '');
@@ -27,8 +33,11 @@ createServer(tls, (request, response) => {
     response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(body));
   const signed = `signed-${request.url?.slice('/sign/'.length)}.pem`;
   if (request.method === 'POST' && request.url === '/sign')
-    json(request).then((order) => send(200, { certificate: sign(order as Order) })).catch(() => send(500, {}));
+    json(request)
+      .then((order) => send(200, { certificate: sign(order as Order) }))
+      .catch(() => send(500, {}));
   else if (request.url === '/sign') send(200, { chain: read('ca.crt') });
-  else if (/^signed-ic-[a-z2-7]{52}\.pem$/.test(signed) && existsSync(signed)) send(200, { certificates: [read(signed)] });
+  else if (/^signed-ic-[a-z2-7]{52}\.pem$/.test(signed) && existsSync(signed))
+    send(200, { certificates: [read(signed)] });
   else send(404, {});
 }).listen(Number(process.env.PORT ?? 8444), () => console.log('ready'));

@@ -7,7 +7,8 @@ import { parseCidr } from '../domain/policy/network-range.ts';
 import { NAMESPACE_PLACEHOLDER, parsePattern } from '../domain/policy/pattern.ts';
 import { parseSubjectTemplate } from '../domain/subject.ts';
 import { parseCertificate } from '../domain/certificate.ts';
-import type { CAIssuerSpec, ClusterCAIssuer, Profile, WebhookBackendSpec } from './ca-issuer.ts';
+import type { CAIssuerSpec, ClusterCAIssuer, Profile } from './ca-issuer.ts';
+import type { WebhookBackendSpec } from './webhook-backend.ts';
 import { durationOrderRule, keySizeRule, oneOfRule, positiveDurationRule } from './common-rules.ts';
 import type { FieldError } from './kind.ts';
 import { labelErrors } from './metadata.ts';
@@ -96,7 +97,9 @@ function pemErrors(path: string, pem: string | undefined): FieldError[] {
     if (pem === undefined || parsePemCertificates(pem).map(parseCertificate).length > 0) return [];
     return [{ path, message: 'holds no certificate in PEM' }];
   } catch (error) {
-    return [{ path, message: `holds a certificate that cannot be read: ${error instanceof Error ? error.message : ''}` }];
+    return [
+      { path, message: `holds a certificate that cannot be read: ${error instanceof Error ? error.message : ''}` },
+    ];
   }
 }
 

@@ -19,6 +19,7 @@ import {
   Usage,
   VERSION,
 } from './kind.ts';
+import { WebhookBackend } from './webhook-backend.ts';
 
 export const KeyParameters = Closed(
   {
@@ -61,38 +62,6 @@ const CaBackend = Closed(
   'Sign with a CA key and certificate kept in a Secret (keys tls.key and tls.crt, the chain in tls.crt, in the namespace of the operator).',
 );
 export type CaBackendSpec = Static<typeof CaBackend>;
-
-const WebhookBackend = Closed(
-  {
-    url: Text('https URL that signing requests are posted to.', 2048),
-    trustAnchors: Text('CA certificates, PEM. Every certificate the webhook answers must chain to one of them.', 65_536),
-    caBundle: Type.Optional(
-      Text('CA certificates that the server certificate must chain to, PEM; those of the system when absent.', 65_536),
-    ),
-    caBundleRef: Type.Optional(SecretKeyRef),
-    authentication: Closed(
-      {
-        clientCertificateRef: Type.Optional(SecretRef),
-        hmac: Type.Optional(
-          Closed(
-            {
-              keyID: Type.Optional(Text('Sent along, for servers that know several keys.', 128)),
-              secretRef: SecretKeyRef,
-            },
-            'Requests are signed by HMAC-SHA-256 with a shared key of at least 32 bytes.',
-          ),
-        ),
-      },
-      'How the webhook knows us: a TLS client certificate (tls.crt and tls.key of a Secret) or a shared key. Exactly one.',
-    ),
-    timeout: Type.Optional(Duration('Longest time for one answer; 30s when absent, at most 10m.')),
-    concurrency: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: 64, description: 'Requests under way at a time; 4 when absent.' }),
-    ),
-  },
-  'Have requests signed by an HTTPS service of your own (docs/write-your-own-backend.md). Its Secrets are in the namespace of the operator.',
-);
-export type WebhookBackendSpec = Static<typeof WebhookBackend>;
 
 const Profile = Closed({
   name: Text('Name, offered to ACME clients as a profile.', 63),
@@ -192,10 +161,7 @@ const Acme = Closed(
 );
 
 const Spec = Closed({
-  backend: Closed(
-    { ca: Type.Optional(CaBackend), webhook: Type.Optional(WebhookBackend) },
-    'What signs. Exactly one.',
-  ),
+  backend: Closed({ ca: Type.Optional(CaBackend), webhook: Type.Optional(WebhookBackend) }, 'What signs. Exactly one.'),
   deny: Type.Optional(
     Closed(
       {

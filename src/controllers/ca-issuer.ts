@@ -8,7 +8,17 @@ import { findCondition, type NewCondition, setCondition } from '../domain/condit
 import { renderName } from '../domain/distinguished-name.ts';
 import { renderPem } from '../domain/encoding.ts';
 import { MAX_CHAINS } from '../issuance/chains.ts';
-import type { Backend, BackendHealth, Backends, Cache, Clock, Cluster, EventRecorder, Log, ObjectRef } from '../ports.ts';
+import type {
+  Backend,
+  BackendHealth,
+  Backends,
+  Cache,
+  Clock,
+  Cluster,
+  EventRecorder,
+  Log,
+  ObjectRef,
+} from '../ports.ts';
 import type { Reconciler, Requeue } from '../runtime/controller.ts';
 import { onEach } from '../runtime/reflector.ts';
 import { instant, writeStatus } from './status.ts';

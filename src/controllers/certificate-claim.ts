@@ -19,14 +19,7 @@ import {
 } from './claim-issuance.ts';
 import { pending, type Stage, stageOf } from './claim-remote.ts';
 import { type ClaimRequest, keyParameters, parseClaimSpec, requestHash } from './claim-request.ts';
-import {
-  judgeOwnership,
-  type Marks,
-  readKey,
-  readReleased,
-  takeOver,
-  writeSecret,
-} from './claim-secret.ts';
+import { judgeOwnership, type Marks, readKey, readReleased, takeOver, writeSecret } from './claim-secret.ts';
 import { claimStatus, type Current, currentOf, judgeReleased, type Obstacle, type Verdict } from './claim-status.ts';
 import { instant, writeStatus } from './status.ts';
 
@@ -269,7 +262,13 @@ async function conclude(deps: ClaimDeps, claim: CertificateClaim, result: Result
   }
   if (written && obstacle && obstacle.reason !== 'Pending')
     deps.events.event(claim, 'Warning', obstacle.reason, obstacle.message);
-  // With an obstacle the renewal waits for that to go, by its time or by being told; and Ready must turn when the certificate expires.
+  return nextLook(result, now);
+}
+
+/** With an obstacle the renewal waits for that to go, by its time or by being told; and Ready must turn when the certificate expires. */
+function nextLook(result: Result, now: Date): Requeue | undefined {
+  const { current } = result;
+  const obstacle = 'obstacle' in result ? result.obstacle : undefined;
   const times = obstacle ? [obstacle.failed?.nextAttempt, current?.notAfter] : [current?.renewal];
   const waits = times.flatMap((time) => (time === undefined ? [] : [time.getTime() - now.getTime()]));
   if (result.requeueAfterMs !== undefined) waits.push(result.requeueAfterMs);

@@ -15,6 +15,7 @@ import {
   isIssued,
   isRefused,
   RecordLabel,
+  type Refusal,
 } from '../api/issued-certificate.ts';
 import { type CertificateFacts, parseCertificate } from '../domain/certificate.ts';
 import { ClusterError } from '../domain/cluster-error.ts';
@@ -101,62 +102,77 @@ export function createClaimIssuance(deps: ClaimIssuanceDeps): ClaimIssuance {
     return known?.id === id && known.hash === hash ? known.key : (stage?.read(id) ?? reuse);
   }
 
-  /** Ends a record whose certificate was never released and never can be: revoked if there is one, else there will be none. */
-  async function supersede(given: CertificateRecord): Promise<void> {
-    const { name } = given.metadata;
-    const record = isIssued(given) ? given : await withdraw(given);
-    if (!record || !isIssued(record) || record.spec.revocation) return;
-    // First the line, then the write: a process that dies in between writes it again, and no revocation is without one.
-    deps.audit.record('revocation', {
-      record: name,
-      serial: record.status.serial,
-      reason: SUPERSEDED,
-      by: 'certificate-claim',
-    });
-    const revokedAt = deps.clock.now().toISOString();
-    const revoked = await records.revoke(record, { reason: SUPERSEDED, revokedAt, by: 'certificate-claim' });
-    if (revoked) deps.log.info({ record: name }, 'a certificate whose key was lost is superseded');
-  }
-
-  async function withdraw(record: CertificateRecord): Promise<CertificateRecord | undefined> {
-    if (isRefused(record)) return record;
-    const { requestID: id, door, issuerRef } = record.spec;
-    const { type: problem, detail } = WITHDRAWN;
-    deps.audit.record('refusal', { record: record.metadata.name, id, door, issuer: issuerRef.name, problem, detail });
-    return records.refuse(record, refusalOf(WITHDRAWN, deps.clock.now()));
-  }
-
-  async function obtain(attempt: Attempt, signal: AbortSignal): Promise<Obtained> {
+  /** What one revision comes to; undefined where it is spent. */
+  async function tryRevision(attempt: Attempt, revision: number, signal: AbortSignal): Promise<Obtained | undefined> {
     const { claim, request, hash, issuer, stage } = attempt;
-    for (let revision = attempt.revision + 1; ; revision++) {
-      const id = `${claim.metadata.uid}/${revision}`;
-      const known = keyAtHand(attempt, id);
-      const existing = await records.get(recordName('CertificateClaim', id));
-      if (existing && isRefused(existing) && existing.status.refusal.detail !== WITHDRAWN.detail)
-        return { kind: 'refused', problem: problemOf(existing.status.refusal), revision };
-      if (existing && !(known && serves(existing, known, request))) {
-        await supersede(existing);
-        continue;
-      }
-      const key = known ?? (await generatePrivateKey(keyParameters(claim.spec, issuer)));
-      const { askedAt } = keep(claim.metadata.uid, { id, hash, key });
-      if (key !== attempt.reuse && stage && !stage.read(id)) await stage.write(id, key);
-      const outcome = await issue(await issuanceRequest(claim, request, { ...attempt, id, key }), signal);
-      if (outcome.kind === 'pending') return { ...outcome, waitedMs: deps.clock.monotonic() - askedAt };
-      if (outcome.kind === 'refused') return { ...outcome, revision: outcome.record && revision };
-      if (serves(outcome.record, key, request)) return { kind: 'issued', outcome, key, revision };
-      // Another process was faster by a moment and may be about to deliver: look again before anything is given up for lost.
-      if (!leafOf(outcome.record).spki.equals(spkiOf(key)))
-        throw new ClusterError('Conflict', 'the revision was taken');
-      await supersede(outcome.record);
-      throw new Error('the certificate issued is not what the claim asks for');
+    const id = `${claim.metadata.uid}/${revision}`;
+    const known = keyAtHand(attempt, id);
+    const existing = await records.get(recordName('CertificateClaim', id));
+    const refusal = existing && refusalByCa(existing);
+    if (refusal) return { kind: 'refused', problem: problemOf(refusal), revision };
+    if (existing && !(known && serves(existing, known, request))) {
+      await supersede(deps, existing);
+      return undefined;
     }
+    const key = known ?? (await generatePrivateKey(keyParameters(claim.spec, issuer)));
+    const { askedAt } = keep(claim.metadata.uid, { id, hash, key });
+    if (key !== attempt.reuse && stage && !stage.read(id)) await stage.write(id, key);
+    const outcome = await issue(await issuanceRequest(claim, request, { ...attempt, id, key }), signal);
+    if (outcome.kind === 'pending') return { ...outcome, waitedMs: deps.clock.monotonic() - askedAt };
+    if (outcome.kind === 'refused') return { ...outcome, revision: outcome.record && revision };
+    if (serves(outcome.record, key, request)) return { kind: 'issued', outcome, key, revision };
+    // Another process was faster by a moment and may be about to deliver: look again before anything is given up for lost.
+    if (!leafOf(outcome.record).spki.equals(spkiOf(key))) throw new ClusterError('Conflict', 'the revision was taken');
+    await supersede(deps, outcome.record);
+    throw new Error('the certificate issued is not what the claim asks for');
   }
 
-  return { obtain, forget: (uid) => void atHand.delete(uid) };
+  return {
+    async obtain(attempt, signal) {
+      for (let revision = attempt.revision + 1; ; revision++) {
+        const obtained = await tryRevision(attempt, revision, signal);
+        if (obtained) return obtained;
+      }
+    },
+    forget: (uid) => void atHand.delete(uid),
+  };
+}
+
+/** Ends a record whose certificate was never released and never can be: revoked if there is one, else there will be none. */
+async function supersede(deps: ClaimIssuanceDeps, given: CertificateRecord): Promise<void> {
+  const { name } = given.metadata;
+  const record = isIssued(given) ? given : await withdraw(deps, given);
+  if (!record || !isIssued(record) || record.spec.revocation) return;
+  // First the line, then the write: a process that dies in between writes it again, and no revocation is without one.
+  deps.audit.record('revocation', {
+    record: name,
+    serial: record.status.serial,
+    reason: SUPERSEDED,
+    by: 'certificate-claim',
+  });
+  const revokedAt = deps.clock.now().toISOString();
+  const revoked = await deps.records.revoke(record, { reason: SUPERSEDED, revokedAt, by: 'certificate-claim' });
+  if (revoked) deps.log.info({ record: name }, 'a certificate whose key was lost is superseded');
+}
+
+async function withdraw(
+  { audit, records, clock }: ClaimIssuanceDeps,
+  record: CertificateRecord,
+): Promise<CertificateRecord | undefined> {
+  if (isRefused(record)) return record;
+  const { requestID: id, door, issuerRef } = record.spec;
+  const { type: problem, detail } = WITHDRAWN;
+  audit.record('refusal', { record: record.metadata.name, id, door, issuer: issuerRef.name, problem, detail });
+  return records.refuse(record, refusalOf(WITHDRAWN, clock.now()));
 }
 
 const WITHDRAWN = new Problem('malformed', 'withdrawn: the claim has changed, or its key was lost');
+
+/** What was not withdrawn by us. */
+function refusalByCa(record: CertificateRecord): Refusal | undefined {
+  const { refusal } = record.status ?? {};
+  return refusal?.detail === WITHDRAWN.detail ? undefined : refusal;
+}
 
 /** Whether the record's certificate may be released for this key and these names, or may once there is one. */
 function serves(record: CertificateRecord, key: KeyObject, request: ClaimRequest): boolean {

@@ -146,7 +146,10 @@ test('a claim that changes while the CA is asked withdraws the request; what is 
 
 test('a refusal is told, waited out, and tried again as another revision', async () => {
   const world = await startRemoteWorld();
-  world.remote.behave = () => ({ kind: 'refused', problem: new Problem('unauthorized', 'the CA refused the request: no') });
+  world.remote.behave = () => ({
+    kind: 'refused',
+    problem: new Problem('unauthorized', 'the CA refused the request: no'),
+  });
   await claim(world);
   await world.pass(30_000, 3);
   expect(await ready(world)).toBe('False Denied');
@@ -203,6 +206,9 @@ test('an issuer that wants a subject which its CA would not follow is not ready'
   await world.store.cluster.replace(ClusterCAIssuerKind, { ...issuer, spec: { ...issuer.spec, subject } });
   await world.quiet();
   const judged = await world.store.cluster.get(ClusterCAIssuerKind, { name: 'corporate' });
-  expect(findCondition(judged?.status?.conditions, 'Ready')).toMatchObject({ status: 'False', reason: 'SubjectNotControlled' });
+  expect(findCondition(judged?.status?.conditions, 'Ready')).toMatchObject({
+    status: 'False',
+    reason: 'SubjectNotControlled',
+  });
   await world.stop();
 });

@@ -39,7 +39,7 @@ export function stageOf(
   { claim, hash, secret }: { claim: CertificateClaim; hash: string; secret: Secret | undefined },
   issuer: ClusterCAIssuer,
 ): Stage | undefined {
-  if (backends.of(issuer).local !== false) return undefined;
+  if (backends.of(issuer).local) return undefined;
   let current = secret;
   return {
     secret: () => current,

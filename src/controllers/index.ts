@@ -24,7 +24,7 @@ import type {
   ObjectRef,
   Random,
 } from '../ports.ts';
-import { type Controller, createController, type Reconciler } from '../runtime/controller.ts';
+import { type Controller, createController, type Enqueue, type Reconciler } from '../runtime/controller.ts';
 import { createCaIssuerReconciler } from './ca-issuer.ts';
 import { createClaimReconciler } from './certificate-claim.ts';
 import { createPolicyReconciler } from './certificate-request-policy.ts';
@@ -98,7 +98,7 @@ export function createControllers(deps: ControllersDeps): Controllers {
     },
     { name: 'certificate-claim', reconciler: claimReconciler(deps), cache: caches.claims },
   ].map(({ name, reconciler, cache }) => ({
-    watch: reconciler.watch,
+    watch: (enqueue: Enqueue) => reconciler.watch(enqueue),
     controller: createController({
       ...deps,
       name,
@@ -107,7 +107,7 @@ export function createControllers(deps: ControllersDeps): Controllers {
     }),
   }));
   const remote = issuedCertificates(deps);
-  const made = [...reconciled, { watch: remote.watch, controller: remote }];
+  const made = [...reconciled, { watch: (enqueue: Enqueue) => remote.watch(enqueue), controller: remote }];
   const sweeps = [createGarbage({ ...deps, ...caches }), ...(deps.sweeps ?? [])];
   for (const { controller } of made) deps.showDepth?.(controller.name, () => controller.depth());
 

@@ -25,14 +25,17 @@ const callsOf = ({ remote, name }: RemoteWorld, id: string) =>
   remote.calls.filter((call) => call.endsWith(name(id))).map((call) => call.split(' ')[0]);
 
 const events = ({ audit }: RemoteWorld, ...wanted: string[]) =>
-  audit.entries.filter(({ event }) => wanted.includes(event)).map(({ event, fields }) => `${event} ${fields.serial ?? ''}`.trim());
+  audit.entries
+    .filter(({ event }) => wanted.includes(event))
+    .map(({ event, fields }) => [event, ...(typeof fields.serial === 'string' ? [fields.serial] : [])].join(' '));
 
 describe('a reservation', () => {
   test('is one create; its end is one replace, whose line in the audit log comes first', async () => {
     const world = await startRemoteWorld();
     const before: string[] = [];
     world.cluster.intercept = ({ verb, kind }, phase) => {
-      if (phase === 'before' && verb === 'replace' && kind === 'IssuedCertificate') before.push(...events(world, 'issuance'));
+      if (phase === 'before' && verb === 'replace' && kind === 'IssuedCertificate')
+        before.push(...events(world, 'issuance'));
     };
     expect(await world.ask(world.request('a'))).toMatchObject({ kind: 'pending' });
     expect((await world.record('a'))?.status).toBeUndefined();
@@ -82,7 +85,10 @@ describe('a reservation', () => {
     await world.ask(world.request('a'));
     await world.quiet();
     for (let round = 0; round < 2; round++)
-      expect(await world.ask(world.request('a'))).toMatchObject({ kind: 'refused', problem: { type: 'badCSR', status: 400 } });
+      expect(await world.ask(world.request('a'))).toMatchObject({
+        kind: 'refused',
+        problem: { type: 'badCSR', status: 400 },
+      });
     expect((await world.record('a'))?.metadata.labels).toMatchObject({ 'countersign.dev/state': 'refused' });
     expect(world.counted).toEqual(['refused corporate ACME badCSR']);
     expect(events(world, 'refusal')).toEqual(['refusal']);
@@ -296,7 +302,10 @@ describe('a record that changes while the CA signs', () => {
 test('a certificate other than approved is not released: refused, told of with its reasons, revoked, counted', async () => {
   const world = await startRemoteWorld();
   world.remote.behave = (request) => {
-    const other = { ...request, model: { ...request.model, names: { ...request.model.names, dnsNames: ['evil.test'] } } };
+    const other = {
+      ...request,
+      model: { ...request.model, names: { ...request.model.names, dnsNames: ['evil.test'] } },
+    };
     return { kind: 'issued', chain: [world.remote.sign(other), world.remote.ca] };
   };
   await world.ask(world.request('a'));
@@ -514,7 +523,10 @@ describe('a revocation', () => {
 
   test.each([
     [{ kind: 'unsupported' }, 'Unsupported'],
-    [{ kind: 'refused', problem: new Problem('unauthorized', 'the CA refused the request: no') }, 'Refused: the CA refused the request: no'],
+    [
+      { kind: 'refused', problem: new Problem('unauthorized', 'the CA refused the request: no') },
+      'Refused: the CA refused the request: no',
+    ],
   ] as const)('that the CA does not take is marked so: %o', async (outcome, said) => {
     const world = await startRemoteWorld({ backend: { revoke: async () => outcome } });
     await world.ask(world.request('a'));

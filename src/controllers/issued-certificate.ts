@@ -1,32 +1,24 @@
 // IssuedCertificate: reservations are worked off at CAs elsewhere, revocations are carried there, and what those CAs signed beyond what
 // was released is swept up. Runs where controllers run: one process at a time asks a CA. Records of a CA at hand need nothing of this.
-import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
 import { type CertificateRecord, isIssued, isReserved, RecordAnnotation } from '../api/issued-certificate.ts';
 import type { Desk, Fulfilment, Progress } from '../issuance/fulfilment.ts';
 import type { Orphans } from '../issuance/orphans.ts';
 import { signingRequestOf } from '../issuance/record.ts';
 import { isToBeCarried } from '../issuance/remote-revocation.ts';
-import type { Backend, Backends, Cache, Clock, Counter, Log, Random } from '../ports.ts';
+import type { Cache } from '../ports.ts';
 import { fraction } from '../runtime/back-off.ts';
 import type { Controller, Enqueue } from '../runtime/controller.ts';
 import { onEach } from '../runtime/reflector.ts';
-import { createLane, type Lane } from './signing-lane.ts';
+import { createLanes, type Lanes, type LanesDeps } from './signing-lanes.ts';
+import { createTurns, type Turns } from './signing-turns.ts';
 
-export interface IssuedCertificateDeps {
+export interface IssuedCertificateDeps extends LanesDeps {
   records: Cache<CertificateRecord>;
-  issuers: Cache<ClusterCAIssuer>;
   /** The operator's. */
   namespace: string;
-  backends: Backends;
   fulfilment: Fulfilment;
   orphans: Orphans;
   carryRevocation: (record: CertificateRecord, desk: Desk) => Promise<void>;
-  clock: Clock;
-  random: Random;
-  log: Log;
-  /** Calls to CAs elsewhere, by issuer and outcome. */
-  backendCalls: Counter;
-  breakerOpened: Counter;
 }
 
 export interface IssuedCertificateController extends Controller {
@@ -58,102 +50,28 @@ interface Memory {
   swept: boolean;
 }
 
+interface Memories {
+  of(name: string): Memory;
+  peek(name: string): Memory | undefined;
+  forget(name: string): void;
+  /** From now on this process is the one that asks CAs. */
+  takeOver(): void;
+}
+
+/** What the pieces of the controller share. */
+interface Shared {
+  deps: IssuedCertificateDeps;
+  lanes: Lanes;
+  memories: Memories;
+  turns: Turns;
+}
+
 export function createIssuedCertificateController(deps: IssuedCertificateDeps): IssuedCertificateController {
-  const { records, namespace, clock, log } = deps;
-  const memories = new Map<string, Memory>();
-  const lanes = createLanes(deps, work);
-  const inTurn = createTurns((uid, name) => lanes.of(uid).add(name));
-  let handover = Infinity;
-
-  function memoryOf(name: string): Memory {
-    const known = memories.get(name) ?? { suspect: clock.monotonic() < handover, sweepDue: false, swept: false };
-    memories.set(name, known);
-    return known;
-  }
-
-  async function work(name: string, signal: AbortSignal): Promise<number | undefined> {
-    const record = records.get({ namespace, name });
-    const desk = record && lanes.deskOf(record, signal);
-    if (!record) return void memories.delete(name);
-    if (!desk) return isReserved(record) ? NO_BACKEND_MS : undefined;
-    if (isReserved(record)) return reserved(record, desk);
-    if (isToBeCarried(record, desk.backend)) await deps.carryRevocation(record, desk);
-    return sweep(record, desk);
-  }
-
-  async function reserved(record: CertificateRecord, desk: Desk): Promise<number | undefined> {
-    if (await deps.fulfilment.expire(record)) return undefined;
-    if (desk.issuer.spec.suspend) return NO_BACKEND_MS;
-    const { name } = record.metadata;
-    const lane = desk.backend.lane?.(signingRequestOf(record));
-    const turn = lane === undefined ? () => undefined : inTurn.take(lane, desk.issuer.metadata.uid, name);
-    if (!turn) return undefined;
-    const memory = memoryOf(name);
-    const { suspect, handle } = memory;
-    // Until its answer is on record: whatever interrupts this attempt, the next one searches first.
-    memory.suspect = true;
-    try {
-      const progress = await deps.fulfilment.attempt(record, { ...desk, mayHaveBeenSent: suspect, handle });
-      return await conclude(record, memory, { progress, suspect });
-    } finally {
-      turn();
-    }
-  }
-
-  async function conclude(
-    record: CertificateRecord,
-    memory: Memory,
-    { progress, suspect }: { progress: Progress; suspect: boolean },
-  ): Promise<number | undefined> {
-    if (progress.kind === 'done') {
-      // What was asked for once, and answered, has no orphans to be looked for soon.
-      memory.sweepDue = suspect;
-      return suspect ? MIN_POLL_MS : undefined;
-    }
-    memory.suspect = false;
-    memory.handle = progress.handle;
-    memory.pendingSince ??= clock.monotonic();
-    const isLong = clock.monotonic() - memory.pendingSince >= KEEP_HANDLE_MS;
-    const kept = record.metadata.annotations?.[RecordAnnotation.handle];
-    if (isLong && kept !== progress.handle) await deps.fulfilment.keepHandle(record, progress.handle);
-    return Math.min(MAX_POLL_MS, Math.max(MIN_POLL_MS, progress.retryAfterMs));
-  }
-
-  async function sweep(record: CertificateRecord, desk: Desk): Promise<number | undefined> {
-    const memory = memories.get(record.metadata.name);
-    if (!memory?.sweepDue) return undefined;
-    const count = await deps.orphans.sweep(record, desk);
-    memory.sweepDue = false;
-    if (count > 0) log.warn({ record: record.metadata.name, count }, 'a CA had signed more than was released');
-    return undefined;
-  }
-
-  /** Ends what expired, CA or no CA, and has each finished record compared once with what its CA has. */
-  async function patrol(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      await clock.sleep(PATROL_MS * (0.9 + fraction(deps.random) / 5), signal).catch(() => undefined);
-      if (signal.aborted) return;
-      const now = clock.now().getTime();
-      for (const record of records.list()) if (record.spec.approved) await inspect(record, now);
-    }
-  }
-
-  async function inspect(record: CertificateRecord, now: number): Promise<void> {
-    if (isReserved(record)) {
-      await deps.fulfilment.expire(record).catch((error: unknown) => {
-        log.warn({ record: record.metadata.name, error }, 'a reservation could not be ended');
-      });
-      return;
-    }
-    const { name } = record.metadata;
-    const age = now - finishedAt(record);
-    if (age > SWEEP_WINDOW_MS) return void memories.delete(name);
-    const memory = memoryOf(name);
-    if (memory.swept || age < SWEEP_AFTER_MS) return;
-    Object.assign(memory, { swept: true, sweepDue: true });
-    lanes.of(record.spec.issuerUID).add(name, { priority: 'low' });
-  }
-
+  const { records, namespace } = deps;
+  const memories = createMemories(deps);
+  const lanes: Lanes = createLanes(deps, (name, signal) => work(shared, name, signal));
+  const turns = createTurns((uid, name) => lanes.of(uid).add(name));
+  const shared: Shared = { deps, lanes, memories, turns };
   return {
     name: 'issued-certificate',
     enqueue({ name }, options) {
@@ -162,15 +80,15 @@ export function createIssuedCertificateController(deps: IssuedCertificateDeps): 
       if (record?.spec.approved) lanes.of(record.spec.issuerUID).add(name, options);
     },
     watch(enqueue) {
-      handover = clock.monotonic() + HANDOVER_MS;
+      memories.takeOver();
       return onEach(records, (record, type) => {
         const { metadata, spec } = record;
-        if (type === 'DELETED') memories.delete(metadata.name);
+        if (type === 'DELETED') memories.forget(metadata.name);
         else if (isReserved(record) || spec.revocation) enqueue(metadata);
       });
     },
     run: async (signal) => {
-      await Promise.all([lanes.run(signal), patrol(signal)]);
+      await Promise.all([lanes.run(signal), patrol(shared, signal)]);
     },
     idle: () => lanes.idle(),
     busy: () => lanes.busy(),
@@ -178,118 +96,114 @@ export function createIssuedCertificateController(deps: IssuedCertificateDeps): 
   };
 }
 
-function finishedAt(record: CertificateRecord): number {
-  return new Date((isIssued(record) ? record.status.issuedAt : record.status?.refusal?.refusedAt) ?? 0).getTime();
-}
-
-interface Lanes extends Pick<Controller, 'idle' | 'busy' | 'depth' | 'run'> {
-  /** By uid of the issuer. */
-  of(uid: string): Lane;
-  /** What a record is worked on with; undefined where its issuer is gone or cannot be used. */
-  deskOf(record: CertificateRecord, signal: AbortSignal): Desk | undefined;
-}
-
-function createLanes(
-  deps: IssuedCertificateDeps,
-  work: (name: string, signal: AbortSignal) => Promise<number | undefined>,
-): Lanes {
-  const lanes = new Map<string, Lane>();
-  const running = new Set<Promise<void>>();
-  let signal: AbortSignal | undefined;
-  const all = () => [...lanes.values()];
-
-  function issuerOf({ issuerRef, issuerUID }: Pick<CertificateRecord['spec'], 'issuerRef' | 'issuerUID'>) {
-    const issuer = deps.issuers.get({ name: issuerRef.name });
-    return issuer?.metadata.uid === issuerUID ? issuer : undefined;
-  }
-
-  function start(lane: Lane): void {
-    if (!signal) return;
-    const run = lane.run(signal).finally(() => running.delete(run));
-    running.add(run);
-  }
-
-  function make(uid: string): Lane {
-    const issuer = deps.issuers.list().find(({ metadata }) => metadata.uid === uid);
-    const name = issuer?.metadata.name ?? uid;
-    const lane = createLane({
-      ...deps,
-      name,
-      concurrency: () => {
-        const current = issuerOf({ issuerRef: { kind: 'ClusterCAIssuer', name }, issuerUID: uid });
-        return (current && backendOf(deps.backends, current)?.concurrency) ?? CONCURRENCY;
-      },
-      work,
-      onBreaker: (state) => {
-        if (state === 'open') deps.breakerOpened.inc({ issuer: name });
-      },
-    });
-    lanes.set(uid, lane);
-    start(lane);
-    return lane;
-  }
-
-  const of = (uid: string) => lanes.get(uid) ?? make(uid);
+function createMemories({ clock }: IssuedCertificateDeps): Memories {
+  const memories = new Map<string, Memory>();
+  let handover = Infinity;
   return {
-    of,
-    deskOf(record, signal) {
-      const issuer = issuerOf(record.spec);
-      const backend = issuer && backendOf(deps.backends, issuer);
-      if (!backend) return undefined;
-      const ask = async <T>(call: () => Promise<T>): Promise<T> => {
-        const { breaker } = of(record.spec.issuerUID);
-        let outcome = 'failed';
-        try {
-          const result = await breaker.run(call, signal);
-          outcome = 'answered';
-          return result;
-        } finally {
-          deps.backendCalls.inc({ issuer: issuer.metadata.name, outcome });
-        }
-      };
-      return { issuer, backend, ask, signal };
+    of(name) {
+      const known = memories.get(name) ?? { suspect: clock.monotonic() < handover, sweepDue: false, swept: false };
+      memories.set(name, known);
+      return known;
     },
-    async run(given) {
-      signal = given;
-      all().forEach(start);
-      await new Promise((resolve) => {
-        if (given.aborted) resolve(undefined);
-        given.addEventListener('abort', resolve, { once: true });
-      });
-      await Promise.all(running);
+    peek: (name) => memories.get(name),
+    forget: (name) => void memories.delete(name),
+    takeOver() {
+      handover = clock.monotonic() + HANDOVER_MS;
     },
-    idle: async () => void (await Promise.all(all().map((lane) => lane.idle()))),
-    busy: () => all().some((lane) => lane.busy()),
-    depth: () => all().reduce((sum, lane) => sum + lane.depth(), 0),
   };
 }
 
-const CONCURRENCY = 4;
+/** Milliseconds until the record is to be looked at again, undefined when there is nothing left to do. */
+type Again = Promise<number | undefined>;
 
-function backendOf(backends: Backends, issuer: ClusterCAIssuer): Backend | undefined {
-  try {
-    return backends.of(issuer);
-  } catch {
-    // The controller of issuers says what is wrong with it.
+async function work(shared: Shared, name: string, signal: AbortSignal): Again {
+  const { deps, lanes, memories } = shared;
+  const record = deps.records.get({ namespace: deps.namespace, name });
+  if (!record) {
+    memories.forget(name);
     return undefined;
   }
+  const desk = lanes.deskOf(record, signal);
+  if (!desk) return isReserved(record) ? NO_BACKEND_MS : undefined;
+  if (isReserved(record)) return fulfil(shared, record, desk);
+  if (isToBeCarried(record, desk.backend)) await deps.carryRevocation(record, desk);
+  return sweep(shared, record, desk);
 }
 
-/** One request at a time for each lane of a backend; those that come meanwhile are queued again when it is done. */
-function createTurns(again: (issuerUID: string, name: string) => void) {
-  const taken = new Map<string, Set<string>>();
-  return {
-    /** The way to end the turn; undefined where another has it. */
-    take(lane: string, issuerUID: string, name: string): (() => void) | undefined {
-      const key = `${issuerUID} ${lane}`;
-      const behind = taken.get(key);
-      if (behind) return void behind.add(name);
-      taken.set(key, new Set());
-      return () => {
-        const next = taken.get(key) ?? [];
-        taken.delete(key);
-        for (const each of next) again(issuerUID, each);
-      };
-    },
-  };
+async function fulfil({ deps, memories, turns }: Shared, record: CertificateRecord, desk: Desk): Again {
+  const { fulfilment } = deps;
+  if (await fulfilment.expire(record)) return undefined;
+  if (desk.issuer.spec.suspend) return NO_BACKEND_MS;
+  const { name } = record.metadata;
+  const lane = desk.backend.lane?.(signingRequestOf(record));
+  const endTurn = lane === undefined ? () => undefined : turns.take(desk.issuer.metadata.uid, lane, name);
+  if (!endTurn) return undefined;
+  const memory = memories.of(name);
+  const { suspect, handle } = memory;
+  // Until its answer is on record: whatever interrupts this attempt, the next one searches first.
+  memory.suspect = true;
+  try {
+    const progress = await fulfilment.attempt(record, { ...desk, mayHaveBeenSent: suspect, handle });
+    if (progress.kind === 'pending') return await postpone(deps, record, { memory, progress });
+    // What was asked for once, and answered, has no orphans to be looked for soon.
+    memory.sweepDue = suspect;
+    return suspect ? MIN_POLL_MS : undefined;
+  } finally {
+    endTurn();
+  }
+}
+
+async function postpone(
+  { clock, fulfilment }: IssuedCertificateDeps,
+  record: CertificateRecord,
+  { memory, progress }: { memory: Memory; progress: Progress & { kind: 'pending' } },
+): Promise<number> {
+  const { handle, retryAfterMs } = progress;
+  const pendingSince = memory.pendingSince ?? clock.monotonic();
+  Object.assign(memory, { suspect: false, handle, pendingSince });
+  const isLong = clock.monotonic() - pendingSince >= KEEP_HANDLE_MS;
+  const kept = record.metadata.annotations?.[RecordAnnotation.handle];
+  if (isLong && kept !== handle) await fulfilment.keepHandle(record, handle);
+  return Math.min(MAX_POLL_MS, Math.max(MIN_POLL_MS, retryAfterMs));
+}
+
+async function sweep({ deps, memories }: Shared, record: CertificateRecord, desk: Desk): Again {
+  const { name } = record.metadata;
+  const memory = memories.peek(name);
+  if (!memory?.sweepDue) return undefined;
+  const count = await deps.orphans.sweep(record, desk);
+  memory.sweepDue = false;
+  if (count > 0) deps.log.warn({ record: name, count }, 'a CA had signed more than was released');
+  return undefined;
+}
+
+/** Ends what expired, CA or no CA, and has each finished record compared once with what its CA has. */
+async function patrol(shared: Shared, signal: AbortSignal): Promise<void> {
+  const { clock, random, records } = shared.deps;
+  while (!signal.aborted) {
+    await clock.sleep(PATROL_MS * (0.9 + fraction(random) / 5), signal).catch(() => undefined);
+    if (signal.aborted) return;
+    const now = clock.now().getTime();
+    for (const record of records.list()) if (record.spec.approved) await inspect(shared, record, now);
+  }
+}
+
+async function inspect({ deps, lanes, memories }: Shared, record: CertificateRecord, now: number): Promise<void> {
+  const { name } = record.metadata;
+  if (isReserved(record)) {
+    await deps.fulfilment.expire(record).catch((error: unknown) => {
+      deps.log.warn({ record: name, error }, 'a reservation could not be ended');
+    });
+    return;
+  }
+  const age = now - finishedAt(record);
+  if (age > SWEEP_WINDOW_MS) return memories.forget(name);
+  const memory = memories.of(name);
+  if (memory.swept || age < SWEEP_AFTER_MS) return;
+  Object.assign(memory, { swept: true, sweepDue: true });
+  lanes.of(record.spec.issuerUID).add(name, { priority: 'low' });
+}
+
+function finishedAt(record: CertificateRecord): number {
+  return new Date((isIssued(record) ? record.status.issuedAt : record.status?.refusal?.refusedAt) ?? 0).getTime();
 }

@@ -2,7 +2,7 @@
 import type { Clock, Log, Random } from '../ports.ts';
 import type { BackOff } from '../runtime/back-off.ts';
 import { type Breaker, BreakerOpen, createBreaker } from '../runtime/breaker.ts';
-import { type AddOptions, createWorkQueue } from '../runtime/work-queue.ts';
+import { type AddOptions, createWorkQueue, type WorkQueue } from '../runtime/work-queue.ts';
 
 export interface LaneDeps {
   /** Of the issuer, for the log. */
@@ -34,9 +34,9 @@ const RETRY: BackOff = { baseMs: 1_000, maxMs: 30_000 };
 export function createLane(deps: LaneDeps): Lane {
   const { clock, random, log } = deps;
   const queue = createWorkQueue({ clock, random, retry: RETRY });
+  const active = new Set<Promise<void>>();
   /** Keys that failed and wait out their back-off. */
   const waiting = new Set<string>();
-  const active = new Set<Promise<void>>();
   const breaker = createBreaker({
     clock,
     random,
@@ -48,15 +48,31 @@ export function createLane(deps: LaneDeps): Lane {
       waiting.clear();
     },
   });
+  const work = createLaneWork(deps, queue, waiting);
+  const busy = () => active.size > 0 || (queue.busy() && breaker.waitMs() === 0);
+  return {
+    breaker,
+    add: (key, options) => queue.add(key, options),
+    run: (signal) => runLane(deps, { queue, active, breaker, work }, signal),
+    idle: async () => {
+      while (busy()) await new Promise((resolve) => setImmediate(resolve));
+    },
+    busy,
+    depth: () => queue.depth(),
+  };
+}
 
+type Work = (key: string, signal: AbortSignal) => Promise<void>;
+
+function createLaneWork(deps: LaneDeps, queue: WorkQueue, waiting: Set<string>): Work {
   function fail(key: string, error: unknown): void {
     waiting.add(key);
     if (error instanceof BreakerOpen) return queue.add(key, { afterMs: error.retryAfterMs });
-    log.warn({ issuer: deps.name, record: key, error }, 'a CA could not be asked');
+    deps.log.warn({ issuer: deps.name, record: key, error }, 'a CA could not be asked');
     queue.retry(key, retryAfterOf(error));
   }
 
-  async function work(key: string, signal: AbortSignal): Promise<void> {
+  return async (key, signal) => {
     waiting.delete(key);
     try {
       const againMs = await deps.work(key, signal);
@@ -67,36 +83,36 @@ export function createLane(deps: LaneDeps): Lane {
     } finally {
       queue.done(key);
     }
-  }
-
-  /** Keys stay queued while the CA has time to recover; an open breaker lets one at a time see whether it has. */
-  async function run(signal: AbortSignal): Promise<void> {
-    for (;;) {
-      while (active.size >= (breaker.isOpen() ? 1 : deps.concurrency())) await Promise.race(active);
-      const waitMs = breaker.waitMs();
-      if (waitMs > 0 && !signal.aborted) {
-        await clock.sleep(waitMs, signal).catch(() => undefined);
-        continue;
-      }
-      const key = await queue.take(signal);
-      if (key === undefined) break;
-      const done = work(key, signal).finally(() => active.delete(done));
-      active.add(done);
-    }
-    await Promise.all(active);
-  }
-
-  const busy = () => active.size > 0 || (queue.busy() && breaker.waitMs() === 0);
-  return {
-    breaker,
-    add: (key, options) => queue.add(key, options),
-    run,
-    idle: async () => {
-      while (busy()) await new Promise((resolve) => setImmediate(resolve));
-    },
-    busy,
-    depth: () => queue.depth(),
   };
+}
+
+interface LaneParts {
+  queue: WorkQueue;
+  /** What is under way. */
+  active: Set<Promise<void>>;
+  breaker: Breaker;
+  work: Work;
+}
+
+/** Keys stay queued while the CA has time to recover; an open breaker lets one at a time see whether it has. */
+async function runLane(
+  { clock, concurrency }: LaneDeps,
+  { queue, active, breaker, work }: LaneParts,
+  signal: AbortSignal,
+): Promise<void> {
+  for (;;) {
+    while (active.size >= (breaker.isOpen() ? 1 : concurrency())) await Promise.race(active);
+    const waitMs = breaker.waitMs();
+    if (waitMs > 0 && !signal.aborted) {
+      await clock.sleep(waitMs, signal).catch(() => undefined);
+      continue;
+    }
+    const key = await queue.take(signal);
+    if (key === undefined) break;
+    const done = work(key, signal).finally(() => active.delete(done));
+    active.add(done);
+  }
+  await Promise.all(active);
 }
 
 function retryAfterOf(error: unknown): number | undefined {

@@ -1,12 +1,7 @@
 // The one way to a certificate, whatever the door: parse, match, judge, sign, verify, record (DESIGN section 4).
 // For a local backend the create of the record is the commit: nothing is released before it, and of several attempts one wins. For a
 // CA elsewhere the record is created first, as a reservation, and somebody else asks the CA (fulfilment.ts).
-import {
-  type CertificateRecord,
-  isIssued,
-  isRefused,
-  IssuedCertificateKind,
-} from '../api/issued-certificate.ts';
+import { type CertificateRecord, isIssued, isRefused, IssuedCertificateKind } from '../api/issued-certificate.ts';
 import type { NewObject } from '../api/kind.ts';
 import type { CertificateModel, CertificateSigningRequest } from '../domain/certificate-model.ts';
 import { isClusterError } from '../domain/cluster-error.ts';

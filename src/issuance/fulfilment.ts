@@ -50,8 +50,7 @@ export interface Attempt extends Desk {
 
 export type Progress =
   /** The record is finished, or gone. */
-  | { kind: 'done' }
-  | { kind: 'pending'; retryAfterMs: number; handle: string };
+  { kind: 'done' } | { kind: 'pending'; retryAfterMs: number; handle: string };
 
 export interface Fulfilment {
   /** One attempt. Safe to repeat after any throw, with `mayHaveBeenSent`. */
@@ -64,106 +63,116 @@ export interface Fulfilment {
   keepHandle(record: CertificateRecord, handle: string): Promise<void>;
 }
 
+const DONE = { kind: 'done' } as const;
 const EXPIRED = new Problem('malformed', 'the CA did not answer before the request expired: make a new one');
 const REJECTED = 'the CA answered with a certificate other than approved, which is not released: ask the operator';
 
 export function createFulfilment(deps: FulfilmentDeps): Fulfilment {
-  const refRead = (name: string) => deps.cluster.get(IssuedCertificateKind, { namespace: deps.namespace, name });
-
-  async function attempt(given: CertificateRecord, context: Attempt): Promise<Progress> {
-    // After a crash or a lost answer the copy at hand may be behind what came of it.
-    const record = context.mayHaveBeenSent ? await refRead(given.metadata.name) : given;
-    if (!record || !isReserved(record)) return { kind: 'done' };
-    const request = signingRequestOf(record);
-    const anchors = await context.backend.trustAnchors?.();
-    const found = context.mayHaveBeenSent
-      ? await deps.orphans.find(record, request, { ...context, anchors })
-      : undefined;
-    if (found) return finish(record, found, context);
-    const handle = context.handle ?? record.metadata.annotations?.[RecordAnnotation.handle];
-    const asked: SigningRequest = handle === undefined ? request : { ...request, handle };
-    const outcome = await context.ask(() => context.backend.sign(asked, context.signal));
-    if (outcome.kind === 'pending') return outcome;
-    if (outcome.kind === 'refused') return refuse(record, outcome.problem);
-    const verified = judgeAnswer(outcome.chain, request.model, { controls: context.backend.controls, anchors });
-    return 'reasons' in verified
-      ? reject(record, { ...verified, certificate: outcome.chain[0] }, context)
-      : finish(record, verified, context);
-  }
-
-  async function finish(record: CertificateRecord, { leaf, above }: Verified, desk: Desk): Promise<Progress> {
-    const chain = await deps.chains.keep(desk.issuer, above);
-    const facts = { leaf, chain, now: deps.clock.now() };
-    reportIssuance(deps.audit, finishRecord(record, facts), record.spec.requester);
-    for (let current: CertificateRecord | undefined = record; current; ) {
-      if (!isReserved(current)) {
-        if (current.status?.serial !== leaf.serial) await deps.orphans.report(current, leaf, desk);
-        return { kind: 'done' };
-      }
-      try {
-        await deps.cluster.replace(IssuedCertificateKind, finishRecord(current, facts));
-        deps.issued.inc({ issuer: desk.issuer.metadata.name, door: record.spec.door });
-        return { kind: 'done' };
-      } catch (error) {
-        if (!isClusterError(error, 'Conflict', 'NotFound')) throw error;
-        current = await refRead(record.metadata.name);
-      }
-    }
-    await deps.orphans.report(record, leaf, desk);
-    return { kind: 'done' };
-  }
-
-  async function refuse(record: CertificateRecord, problem: Problem): Promise<Progress> {
-    const { requestID, door, issuerRef, requester } = record.spec;
-    deps.refused.inc({ issuer: issuerRef.name, door, reason: problem.type });
-    deps.audit.record('refusal', {
-      record: record.metadata.name,
-      id: requestID,
-      door,
-      issuer: issuerRef.name,
-      requester,
-      problem: problem.type,
-      detail: problem.detail,
-    });
-    await deps.records.refuse(record, refusalOf(problem, deps.clock.now()));
-    return { kind: 'done' };
-  }
-
-  /** What must not be released is revoked where that can be, and its request ends. */
-  async function reject(
-    record: CertificateRecord,
-    { reasons, serial, certificate }: { reasons: string[]; serial: string | undefined; certificate: Buffer | undefined },
-    desk: Desk,
-  ): Promise<Progress> {
-    const { name } = record.metadata;
-    deps.rejected.inc({ issuer: desk.issuer.metadata.name });
-    deps.audit.record('rejection', { record: name, issuer: desk.issuer.metadata.name, serial, reasons });
-    const detail = serial === undefined ? REJECTED : `${REJECTED} (serial ${serial})`;
-    await refuse(record, new Problem('unauthorized', detail));
-    if (certificate && serial !== undefined) await deps.orphans.report(record, parseCertificate(certificate), desk);
-    return { kind: 'done' };
-  }
-
-  function expiryOf({ spec }: CertificateRecord): Date {
-    return new Date(spec.orderExpires ?? spec.approved?.notAfter ?? 0);
-  }
-
   return {
-    attempt,
+    attempt: (record, context) => attempt(deps, record, context),
     expiryOf,
     expire: async (record) => {
       if (expiryOf(record) > deps.clock.now()) return false;
-      await refuse(record, EXPIRED);
+      await refuse(deps, record, EXPIRED);
       return true;
     },
-    keepHandle: async (record, handle) => {
-      const annotations = { ...record.metadata.annotations, [RecordAnnotation.handle]: handle };
-      try {
-        await deps.cluster.replace(IssuedCertificateKind, { ...record, metadata: { ...record.metadata, annotations } });
-      } catch (error) {
-        // It is finished or withdrawn: nothing to keep. Or it changed otherwise: the next attempt tries again.
-        if (!isClusterError(error, 'Conflict', 'NotFound')) throw error;
-      }
-    },
+    keepHandle: (record, handle) => keepHandle(deps, record, handle),
   };
+}
+
+const read = ({ cluster, namespace }: FulfilmentDeps, name: string) =>
+  cluster.get(IssuedCertificateKind, { namespace, name });
+
+async function attempt(deps: FulfilmentDeps, given: CertificateRecord, context: Attempt): Promise<Progress> {
+  const { backend, mayHaveBeenSent } = context;
+  // After a crash or a lost answer the copy at hand may be behind what came of it.
+  const record = mayHaveBeenSent ? await read(deps, given.metadata.name) : given;
+  if (!record || !isReserved(record)) return DONE;
+  const request = signingRequestOf(record);
+  const anchors = await backend.trustAnchors?.();
+  const found = mayHaveBeenSent ? await deps.orphans.find(record, request, { ...context, anchors }) : undefined;
+  if (found) return finish(deps, record, { verified: found, desk: context });
+  const handle = context.handle ?? record.metadata.annotations?.[RecordAnnotation.handle];
+  const asked: SigningRequest = handle === undefined ? request : { ...request, handle };
+  const outcome = await context.ask(() => backend.sign(asked, context.signal));
+  if (outcome.kind === 'pending') return outcome;
+  if (outcome.kind === 'refused') return refuse(deps, record, outcome.problem);
+  const verified = judgeAnswer(outcome.chain, request.model, { controls: backend.controls, anchors });
+  return 'reasons' in verified
+    ? reject(deps, record, { ...verified, certificate: outcome.chain[0], desk: context })
+    : finish(deps, record, { verified, desk: context });
+}
+
+async function finish(
+  deps: FulfilmentDeps,
+  record: CertificateRecord,
+  { verified: { leaf, above }, desk }: { verified: Verified; desk: Desk },
+): Promise<Progress> {
+  const chain = await deps.chains.keep(desk.issuer, above);
+  const facts = { leaf, chain, now: deps.clock.now() };
+  reportIssuance(deps.audit, finishRecord(record, facts), record.spec.requester);
+  for (let current: CertificateRecord | undefined = record; current && isReserved(current); ) {
+    try {
+      await deps.cluster.replace(IssuedCertificateKind, finishRecord(current, facts));
+      deps.issued.inc({ issuer: desk.issuer.metadata.name, door: record.spec.door });
+      return DONE;
+    } catch (error) {
+      if (!isClusterError(error, 'Conflict', 'NotFound')) throw error;
+      current = await read(deps, record.metadata.name);
+      if (current?.status?.serial === leaf.serial) return DONE;
+    }
+  }
+  // It was withdrawn, or is gone: nobody will use this certificate.
+  await deps.orphans.report(record, leaf, desk);
+  return DONE;
+}
+
+async function refuse(deps: FulfilmentDeps, record: CertificateRecord, problem: Problem): Promise<Progress> {
+  const { requestID, door, issuerRef, requester } = record.spec;
+  deps.refused.inc({ issuer: issuerRef.name, door, reason: problem.type });
+  deps.audit.record('refusal', {
+    record: record.metadata.name,
+    id: requestID,
+    door,
+    issuer: issuerRef.name,
+    requester,
+    problem: problem.type,
+    detail: problem.detail,
+  });
+  await deps.records.refuse(record, refusalOf(problem, deps.clock.now()));
+  return DONE;
+}
+
+interface Rejection {
+  reasons: string[];
+  serial: string | undefined;
+  /** DER. */
+  certificate: Buffer | undefined;
+  desk: Desk;
+}
+
+/** What must not be released is revoked where that can be, and its request ends. */
+async function reject(deps: FulfilmentDeps, record: CertificateRecord, rejection: Rejection): Promise<Progress> {
+  const { reasons, serial, certificate, desk } = rejection;
+  const { name } = record.metadata;
+  deps.rejected.inc({ issuer: desk.issuer.metadata.name });
+  deps.audit.record('rejection', { record: name, issuer: desk.issuer.metadata.name, serial, reasons });
+  const detail = serial === undefined ? REJECTED : `${REJECTED} (serial ${serial})`;
+  await refuse(deps, record, new Problem('unauthorized', detail));
+  if (certificate && serial !== undefined) await deps.orphans.report(record, parseCertificate(certificate), desk);
+  return DONE;
+}
+
+function expiryOf({ spec }: CertificateRecord): Date {
+  return new Date(spec.orderExpires ?? spec.approved?.notAfter ?? 0);
+}
+
+async function keepHandle({ cluster }: FulfilmentDeps, record: CertificateRecord, handle: string): Promise<void> {
+  const annotations = { ...record.metadata.annotations, [RecordAnnotation.handle]: handle };
+  try {
+    await cluster.replace(IssuedCertificateKind, { ...record, metadata: { ...record.metadata, annotations } });
+  } catch (error) {
+    // It is finished or withdrawn: nothing to keep. Or it changed otherwise: the next attempt tries again.
+    if (!isClusterError(error, 'Conflict', 'NotFound')) throw error;
+  }
 }

@@ -204,7 +204,10 @@ const LISTS = { dns: 'dnsNames', ip: 'ipAddresses', uri: 'uris', email: 'emailAd
 
 /** The names that `allNames` wrote. */
 export function namesOf(all: readonly string[]): AlternativeNames {
-  const names = { dnsNames: [], ipAddresses: [], uris: [], emailAddresses: [] } as Record<keyof AlternativeNames, string[]>;
+  const names = { dnsNames: [], ipAddresses: [], uris: [], emailAddresses: [] } as Record<
+    keyof AlternativeNames,
+    string[]
+  >;
   for (const name of all) {
     const separator = name.indexOf(':');
     const list = LISTS[name.slice(0, separator) as keyof typeof LISTS];

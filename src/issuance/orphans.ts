@@ -45,52 +45,20 @@ const REMEMBERED = 4096;
 
 export function createOrphans(deps: OrphansDeps): Orphans {
   const reported = new Set<string>();
-
-  /** Live: a cache that is behind must not make a certificate in use an orphan. */
-  async function isOnRecord(leaf: CertificateFacts): Promise<boolean> {
-    const labels = { [RecordLabel.serial]: leaf.serial, [RecordLabel.authorityKeyID]: authorityKeyID(leaf) };
-    const { items } = await deps.cluster.list(IssuedCertificateKind, { namespace: deps.namespace, labels, limit: 1 });
-    return items.length > 0;
-  }
-
-  /** Those of the request's key that are not too old to be of this reservation, oldest first as the CA has them. */
-  async function search(record: CertificateRecord, request: SigningRequest, { backend, ask, signal }: Desk) {
-    const since = new Date(new Date(record.metadata.creationTimestamp).getTime() - BACKDATE_MS);
-    const chains = (await ask(async () => backend.search?.(request, since, signal))) ?? [];
-    return chains.flatMap((chain) => {
-      const leaf = readLeaf(chain);
-      const fits = leaf?.spki.equals(request.model.publicKey.spki) && leaf.notBefore >= since;
-      return leaf && fits ? [{ leaf, chain }] : [];
-    });
-  }
-
-  async function report(record: CertificateRecord, leaf: CertificateFacts, desk: Desk): Promise<void> {
-    const issuer = desk.issuer.metadata.name;
-    const { name } = record.metadata;
-    const known = `${name} ${leaf.serial}`;
+  const report: Orphans['report'] = async (record, leaf, desk) => {
+    const known = `${record.metadata.name} ${leaf.serial}`;
     if (reported.has(known) && !desk.backend.revoke) return;
     remember(reported, known);
-    deps.audit.record('orphan', { record: name, issuer, serial: leaf.serial, notAfter: leaf.notAfter });
-    deps.orphaned.inc({ issuer });
-    const revoke = desk.backend.revoke?.bind(desk.backend);
-    if (!revoke) return;
-    const entry = { serial: leaf.serial, revokedAt: deps.clock.now(), reason: SUPERSEDED };
-    deps.audit.record('revocation', { record: name, issuer, serial: leaf.serial, reason: SUPERSEDED, by: 'orphan sweep' });
-    try {
-      const outcome = await desk.ask(() => revoke(name, leaf.der, entry, desk.signal));
-      if (outcome.kind !== 'revoked') deps.log.warn({ record: name, issuer, outcome }, 'an orphan could not be revoked');
-    } catch (error) {
-      if (desk.signal.aborted) throw error;
-      deps.log.warn({ record: name, issuer, error }, 'an orphan could not be revoked now');
-    }
-  }
-
+    await reportOrphan(deps, record, { leaf, desk });
+  };
   return {
     report,
     async find(record, request, context) {
+      const { controls } = context.backend;
       for (const { leaf, chain } of await search(record, request, context)) {
-        if (allNames(leaf.names).join('\n') !== record.spec.names.join('\n') || (await isOnRecord(leaf))) continue;
-        const verified = judgeAnswer(chain, request.model, { controls: context.backend.controls, anchors: context.anchors });
+        const sameNames = allNames(leaf.names).join('\n') === record.spec.names.join('\n');
+        if (!sameNames || (await isOnRecord(deps, leaf))) continue;
+        const verified = judgeAnswer(chain, request.model, { controls, anchors: context.anchors });
         if (!('reasons' in verified)) return verified;
       }
       return undefined;
@@ -98,17 +66,55 @@ export function createOrphans(deps: OrphansDeps): Orphans {
     async sweep(record, desk) {
       if (!desk.backend.search || isReserved(record)) return 0;
       const released = isIssued(record) ? record.status.serial : undefined;
-      const request = signingRequestOf(record);
-      const found = await search(record, request, desk);
       let count = 0;
-      for (const { leaf } of found) {
-        if (leaf.serial === released || (await isOnRecord(leaf))) continue;
+      for (const { leaf } of await search(record, signingRequestOf(record), desk)) {
+        if (leaf.serial === released || (await isOnRecord(deps, leaf))) continue;
         await report(record, leaf, desk);
         count++;
       }
       return count;
     },
   };
+}
+
+/** Live: a cache that is behind must not make a certificate in use an orphan. */
+async function isOnRecord({ cluster, namespace }: OrphansDeps, leaf: CertificateFacts): Promise<boolean> {
+  const labels = { [RecordLabel.serial]: leaf.serial, [RecordLabel.authorityKeyID]: authorityKeyID(leaf) };
+  const { items } = await cluster.list(IssuedCertificateKind, { namespace, labels, limit: 1 });
+  return items.length > 0;
+}
+
+/** What the CA has of the request's key that is not too old to be of this reservation, oldest first as the CA has it. */
+async function search(record: CertificateRecord, request: SigningRequest, { backend, ask, signal }: Desk) {
+  const since = new Date(new Date(record.metadata.creationTimestamp).getTime() - BACKDATE_MS);
+  const chains = (await ask(async () => backend.search?.(request, since, signal))) ?? [];
+  return chains.flatMap((chain) => {
+    const leaf = readLeaf(chain);
+    const fits = leaf?.spki.equals(request.model.publicKey.spki) && leaf.notBefore >= since;
+    return leaf && fits ? [{ leaf, chain }] : [];
+  });
+}
+
+async function reportOrphan(
+  deps: OrphansDeps,
+  record: CertificateRecord,
+  { leaf, desk }: { leaf: CertificateFacts; desk: Desk },
+): Promise<void> {
+  const { backend, signal } = desk;
+  const line = { record: record.metadata.name, issuer: desk.issuer.metadata.name, serial: leaf.serial };
+  deps.audit.record('orphan', { ...line, notAfter: leaf.notAfter });
+  deps.orphaned.inc({ issuer: line.issuer });
+  const revoke = backend.revoke?.bind(backend);
+  if (!revoke) return;
+  const entry = { serial: leaf.serial, revokedAt: deps.clock.now(), reason: SUPERSEDED };
+  deps.audit.record('revocation', { ...line, reason: SUPERSEDED, by: 'orphan sweep' });
+  try {
+    const outcome = await desk.ask(() => revoke(line.record, leaf.der, entry, signal));
+    if (outcome.kind !== 'revoked') deps.log.warn({ ...line, outcome }, 'an orphan could not be revoked');
+  } catch (error) {
+    if (signal.aborted) throw error;
+    deps.log.warn({ ...line, error }, 'an orphan could not be revoked now');
+  }
 }
 
 function readLeaf([der]: readonly Buffer[]): CertificateFacts | undefined {

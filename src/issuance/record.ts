@@ -14,7 +14,7 @@ import { parseCsr } from '../domain/csr.ts';
 import { DerReader } from '../domain/der.ts';
 import { encodeName, readName } from '../domain/distinguished-name.ts';
 import { base32, hashName, sha256 } from '../domain/encoding.ts';
-import { parseProblem, Problem, URN } from '../domain/problem.ts';
+import { parseProblem, type Problem, URN } from '../domain/problem.ts';
 import type { SigningRequest } from '../ports.ts';
 import { allNames, namesOf } from './judge.ts';
 import type { IssuanceRequest } from './types.ts';

@@ -62,12 +62,12 @@ export function judgeAnswer(
   if (chain.length === 1) reasons.push('there is no chain');
   else if (anchors && !chain.slice(1).some(({ fingerprint }) => fingerprints.has(fingerprint)))
     reasons.push('its chain leads to none of the trust anchors of the issuer');
-  return reasons.length > 0
-    ? { reasons, serial: leaf.serial }
-    : { leaf, above: chain.slice(1).map(({ der }) => der) };
+  return reasons.length > 0 ? { reasons, serial: leaf.serial } : { leaf, above: chain.slice(1).map(({ der }) => der) };
 }
 
-function parseAll(answer: readonly Buffer[]): { leaf: CertificateFacts; others: CertificateFacts[] } | { fault: string } {
+function parseAll(
+  answer: readonly Buffer[],
+): { leaf: CertificateFacts; others: CertificateFacts[] } | { fault: string } {
   try {
     const [leaf, ...others] = answer.map(parseCertificate);
     return leaf ? { leaf, others } : { fault: 'there is no certificate in the answer' };

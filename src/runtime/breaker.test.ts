@@ -67,9 +67,9 @@ test('it opens at the fifth failure in a row, then lets one call at a time throu
   expect(await first).toBe('back');
   expect(states).toEqual(['open', 'closed']);
   expect(breaker.isOpen()).toBe(false);
-  expect(await Promise.all([breaker.run(subject.call('good'), signal), breaker.run(subject.call('good'), signal)])).toEqual(
-    ['answer', 'answer'],
-  );
+  expect(
+    await Promise.all([breaker.run(subject.call('good'), signal), breaker.run(subject.call('good'), signal)]),
+  ).toEqual(['answer', 'answer']);
 });
 
 test('a probe that fails keeps it open, and longer', async () => {

@@ -133,23 +133,26 @@ export function remoteBackendContract(
       expect(await backend.search?.(aSigningRequest(), since(), none)).toEqual([]);
     });
 
-    test.each([true, false])('a request that waits is one certificate in the end, its handle kept: %s', async (kept) => {
-      const { backend, remote } = await setUp();
-      const request: SigningRequest = aSigningRequest();
-      await remote.pend(2);
-      const outcomes: string[] = [];
-      for (let handle: string | undefined; outcomes.at(-1) !== 'issued'; ) {
-        const outcome = await backend.sign({ ...request, ...(kept && handle !== undefined ? { handle } : {}) }, none);
-        outcomes.push(outcome.kind);
-        if (outcome.kind === 'pending') {
-          handle = outcome.handle;
-          expect(outcome.retryAfterMs).toBeGreaterThan(0);
-          expect(await backend.search?.(request, since(), none)).toEqual([]);
+    test.each([true, false])(
+      'a request that waits is one certificate in the end, its handle kept: %s',
+      async (kept) => {
+        const { backend, remote } = await setUp();
+        const request: SigningRequest = aSigningRequest();
+        await remote.pend(2);
+        const outcomes: string[] = [];
+        for (let handle: string | undefined; outcomes.at(-1) !== 'issued'; ) {
+          const outcome = await backend.sign({ ...request, ...(kept && handle !== undefined ? { handle } : {}) }, none);
+          outcomes.push(outcome.kind);
+          if (outcome.kind === 'pending') {
+            handle = outcome.handle;
+            expect(outcome.retryAfterMs).toBeGreaterThan(0);
+            expect(await backend.search?.(request, since(), none)).toEqual([]);
+          }
         }
-      }
-      expect(outcomes).toEqual(['pending', 'pending', 'issued']);
-      expect(await remote.live(request.id)).toBe(1);
-    });
+        expect(outcomes).toEqual(['pending', 'pending', 'issued']);
+        expect(await remote.live(request.id)).toBe(1);
+      },
+    );
 
     test('an overload is transient, and the time to come back is passed on', async () => {
       const { backend, remote } = await setUp();

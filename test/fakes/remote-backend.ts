@@ -107,7 +107,9 @@ export function createFakeRemote(clock: Clock, overrides: Partial<Backend> = {})
       },
       async search({ id }) {
         note(`search ${id}`);
-        const live = (fake.signed.get(id) ?? []).filter((leaf) => !fake.revoked.includes(parseCertificate(leaf).serial));
+        const live = (fake.signed.get(id) ?? []).filter(
+          (leaf) => !fake.revoked.includes(parseCertificate(leaf).serial),
+        );
         return live.map((leaf) => [leaf, ca]);
       },
       async revoke(id: string, _certificate: Buffer, { serial }: RevokedEntry) {

@@ -27,7 +27,8 @@ export async function startRemoteWorld(options: RemoteOptions = {}) {
   const remote = options.remote ?? createFakeRemote(store.clock, options.backend);
   const counted: string[] = [];
   const counter = (name: string) => ({
-    inc: (labels?: Readonly<Record<string, string>>) => void counted.push([name, ...Object.values(labels ?? {})].join(' ')),
+    inc: (labels?: Readonly<Record<string, string>>) =>
+      void counted.push([name, ...Object.values(labels ?? {})].join(' ')),
   });
   const backends = {
     of: ({ metadata }: ClusterCAIssuer) => (options.others?.[metadata.name] ?? remote).backend,
@@ -70,7 +71,11 @@ export async function startRemoteWorld(options: RemoteOptions = {}) {
   world.writes();
   const signal = new AbortController().signal;
 
-  function request(id: string, given: Partial<IssuanceRequest> = {}, csr: Csr = buildCsr({ names: [`${id}.test`] })): IssuanceRequest {
+  function request(
+    id: string,
+    given: Partial<IssuanceRequest> = {},
+    csr: Csr = buildCsr({ names: [`${id}.test`] }),
+  ): IssuanceRequest {
     return {
       id,
       door: 'ACME',

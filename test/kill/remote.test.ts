@@ -59,7 +59,10 @@ async function startLane(): Promise<Lane> {
   return { program, peer };
 }
 
-async function run(kill: SeriesKind, experiment: (lane: Lane, kill: Kill) => Promise<void>): Promise<readonly string[]> {
+async function run(
+  kill: SeriesKind,
+  experiment: (lane: Lane, kill: Kill) => Promise<void>,
+): Promise<readonly string[]> {
   const lanes = await Promise.all(Array.from({ length: LANES }, startLane));
   const { deaths, faults } = await forEveryCall(
     kill,

@@ -39,7 +39,7 @@ beforeAll(async () => {
     wrap: (cluster) => countingCluster(cluster, writes),
   });
   for (const [name, data] of Object.entries(peer.secrets))
-    await operator.cluster.create(SecretKind, { metadata: { namespace: NAMESPACE, name }, stringData: data } as never);
+    await operator.cluster.create(SecretKind, { metadata: { namespace: NAMESPACE, name }, stringData: data });
   await eventually('the issuer is ready', async () => {
     const issuer = await operator.cluster.get(ClusterCAIssuerKind, { name: 'main' });
     return issuer?.status?.conditions?.find(({ type }) => type === 'Ready')?.status === 'True' || undefined;
@@ -84,7 +84,9 @@ test('an order is one write an authorization and two for the record', async () =
   const { certificateUrl, keys } = await issue(acme, responders, [name]);
   expect(writes).toEqual(['create Authorization', 'create IssuedCertificate', 'replace IssuedCertificate']);
   const reply = await acme.get(certificateUrl);
-  const chain = (reply.text.match(/-----BEGIN[^-]+-----[^-]+-----END[^-]+-----/g) ?? []).map((pem) => new X509Certificate(pem));
+  const chain = (reply.text.match(/-----BEGIN[^-]+-----[^-]+-----END[^-]+-----/g) ?? []).map(
+    (pem) => new X509Certificate(pem),
+  );
   expect(chain[0]?.subjectAltName).toBe(`DNS:${name}`);
   expect(chain[0]?.checkPrivateKey(keys.privateKey)).toBe(true);
   expect(chain[1]?.verify(new X509Certificate(peer.root).publicKey)).toBe(true);
@@ -123,15 +125,18 @@ test('a refusal of the CA ends the order, and its words reach the client on one 
   expect(error).toMatchObject({ type: 'urn:ietf:params:acme:error:rejectedIdentifier', detail });
 });
 
-test.each(['validity', 'name', 'key', 'issuer'] as const)('a certificate with wrong %s is not released but revoked', async (what) => {
-  const name = freshName();
-  const order = await readyOrder(acme, responders, [name]);
-  await peer.behave({ kind: 'wrong', what });
-  const reply = await finalize(acme, order, buildCsr({ names: [name] }).der);
-  expect(reply.status).toBe(403);
-  expect((await poll(acme, order.url, ({ status }) => status !== 'processing')).status).toBe('invalid');
-  await eventually('it is revoked', async () => (await liveAt(name)).length === 0 || undefined);
-});
+test.each(['validity', 'name', 'key', 'issuer'] as const)(
+  'a certificate with wrong %s is not released but revoked',
+  async (what) => {
+    const name = freshName();
+    const order = await readyOrder(acme, responders, [name]);
+    await peer.behave({ kind: 'wrong', what });
+    const reply = await finalize(acme, order, buildCsr({ names: [name] }).der);
+    expect(reply.status).toBe(403);
+    expect((await poll(acme, order.url, ({ status }) => status !== 'processing')).status).toBe('invalid');
+    await eventually('it is revoked', async () => (await liveAt(name)).length === 0 || undefined);
+  },
+);
 
 test('an outage leaves orders alive: they are done once the signer is back', async () => {
   const name = freshName();
@@ -214,7 +219,10 @@ test('a claim is six writes: staged Secret, record twice, Secret, status, Event;
   const claim = await operator.cluster.get(CertificateClaimKind, { namespace: 'default', name: 'shop' });
   if (!claim) throw new Error('no claim');
   await peer.behave({ kind: 'slow', ms: 1_000 });
-  await operator.cluster.replace(CertificateClaimKind, { ...claim, spec: { ...claim.spec, dnsNames: ['shop.test', 'www.shop.test'] } });
+  await operator.cluster.replace(CertificateClaimKind, {
+    ...claim,
+    spec: { ...claim.spec, dnsNames: ['shop.test', 'www.shop.test'] },
+  });
   await eventually('the staged key', async () => {
     const secret = await operator.cluster.get(SecretKind, ref);
     if (!secret?.data?.['next-tls.key']) return undefined;

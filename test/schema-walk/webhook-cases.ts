@@ -1,5 +1,6 @@
 // Effects of the fields of the webhook backend, against a signer that runs.
-import { type CAIssuerSpec, ClusterCAIssuerKind, type WebhookBackendSpec } from '../../src/api/ca-issuer.ts';
+import { type CAIssuerSpec, ClusterCAIssuerKind } from '../../src/api/ca-issuer.ts';
+import type { WebhookBackendSpec } from '../../src/api/webhook-backend.ts';
 import { webhookBackend } from '../../src/backends/webhook/index.ts';
 import { createClock } from '../../src/runtime/clock.ts';
 import { anIssuer as anIssuerOf, createMemorySecrets } from '../contract/authorities.ts';
@@ -11,7 +12,9 @@ import { ABSENT, type FieldCase } from './field-case.ts';
 import { anIssuer, aSecret, uniqueName } from './lab.ts';
 
 /** What stands in the cases for what is known only once the signer runs. */
-const [ROOT, BUNDLE, OTHER] = ['root', 'bundle', 'other'].map((name) => pemOf('CERTIFICATE', buildCaCertificate(name, createKeyPair())));
+const [ROOT, BUNDLE, OTHER] = ['root', 'bundle', 'other'].map((name) =>
+  pemOf('CERTIFICATE', buildCaCertificate(name, createKeyPair())),
+);
 const URL_OF_SIGNER = 'https://signer.test/sign';
 const NAMES = { key: uniqueName('walk-key'), client: uniqueName('walk-client'), bundle: uniqueName('walk-bundle') };
 const HMAC = { hmac: { secretRef: { name: NAMES.key, key: 'key' } } };
@@ -19,7 +22,10 @@ const HMAC = { hmac: { secretRef: { name: NAMES.key, key: 'key' } } };
 const running: { peers?: Promise<Record<'hmac' | 'mtls', WebhookPeer>> } = {};
 
 async function startPeers() {
-  const [hmac, mtls] = await Promise.all([startWebhookPeer({ authentication: 'hmac' }), startWebhookPeer({ authentication: 'mtls' })]);
+  const [hmac, mtls] = await Promise.all([
+    startWebhookPeer({ authentication: 'hmac' }),
+    startWebhookPeer({ authentication: 'mtls' }),
+  ]);
   await aSecret(NAMES.key, hmac.secrets['webhook-key'] ?? {});
   await aSecret(NAMES.client, mtls.secrets['webhook-client'] ?? {});
   await aSecret(NAMES.bundle, { 'ca.crt': hmac.spec.caBundle ?? '', 'other.crt': OTHER ?? '' });
@@ -75,7 +81,12 @@ const base = (webhook: object = {}) => ({
   backend: { webhook: { url: URL_OF_SIGNER, trustAnchors: ROOT, caBundle: BUNDLE, authentication: HMAC, ...webhook } },
 });
 
-function field(path: string, values: readonly unknown[], outcome: (spec: CAIssuerSpec) => Promise<unknown>, given = base()): FieldCase {
+function field(
+  path: string,
+  values: readonly unknown[],
+  outcome: (spec: CAIssuerSpec) => Promise<unknown>,
+  given = base(),
+): FieldCase {
   return { kind: ClusterCAIssuerKind, path: `spec.backend.webhook.${path}`, base: given, values, outcome };
 }
 
@@ -88,7 +99,11 @@ export const WEBHOOK_CASES: readonly FieldCase[] = [
   field('caBundleRef.name', [NAMES.bundle, 'nowhere'], ready, withRef),
   field('caBundleRef.key', ['ca.crt', 'other.crt', 'none.crt'], ready, withRef),
   field('authentication.clientCertificateRef.name', [NAMES.client, 'nowhere'], ready, base({ authentication: {} })),
-  field('authentication.hmac.keyID', ['first', 'second', ABSENT], async (spec) => (await signed(spec)).sent?.keyID ?? 'none'),
+  field(
+    'authentication.hmac.keyID',
+    ['first', 'second', ABSENT],
+    async (spec) => (await signed(spec)).sent?.keyID ?? 'none',
+  ),
   field('authentication.hmac.secretRef.name', [NAMES.key, NAMES.client], ready),
   field('authentication.hmac.secretRef.key', ['key', 'other'], ready),
   field('timeout', ['1s', '30s'], slowly),

@@ -4,8 +4,15 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { WebhookBackendSpec } from '../../src/api/ca-issuer.ts';
-import { buildCaCertificate, buildCertificate, buildServerCertificate, createKeyPair, pemOf, privateKeyPem } from './certificate-builder.ts';
+import type { WebhookBackendSpec } from '../../src/api/webhook-backend.ts';
+import {
+  buildCaCertificate,
+  buildCertificate,
+  buildServerCertificate,
+  createKeyPair,
+  pemOf,
+  privateKeyPem,
+} from './certificate-builder.ts';
 import { freePort } from './child-process.ts';
 import { sanOf } from './csr-builder.ts';
 import type { Behaviour, Signed, SignerAnswer, SignerOrder, SignerSettings } from './webhook-signer-words.ts';
@@ -38,7 +45,12 @@ export async function startWebhookPeer({ authentication = 'hmac', spec }: PeerOp
   const home = mkdtempSync(join(tmpdir(), 'countersign-webhook-'));
   const port = await freePort();
   const server = buildServerCertificate([sanOf('ip:127.0.0.1')]);
-  const [rootKeys, issuingKeys, clientCA, client] = [createKeyPair(), createKeyPair(), createKeyPair(), createKeyPair()];
+  const [rootKeys, issuingKeys, clientCA, client] = [
+    createKeyPair(),
+    createKeyPair(),
+    createKeyPair(),
+    createKeyPair(),
+  ];
   const root = pemOf('CERTIFICATE', buildCaCertificate('Webhook root CA', rootKeys));
   const issuing = buildCaCertificate('Webhook issuing CA', issuingKeys, { subject: 'Webhook root CA', keys: rootKeys });
   const hmac = randomBytes(32).toString('hex');
@@ -52,7 +64,12 @@ export async function startWebhookPeer({ authentication = 'hmac', spec }: PeerOp
       ? { hmac }
       : { clientCA: pemOf('CERTIFICATE', buildCaCertificate('client CA', clientCA)) }),
   };
-  const clientCertificate = buildCertificate({ subject: 'client', issuer: 'client CA', keys: client, signer: clientCA });
+  const clientCertificate = buildCertificate({
+    subject: 'client',
+    issuer: 'client CA',
+    keys: client,
+    signer: clientCA,
+  });
   const signer = createSigner(settings);
   await signer.start();
   return {
@@ -74,8 +91,8 @@ export async function startWebhookPeer({ authentication = 'hmac', spec }: PeerOp
     behave: async (behaviour) => void (await signer.ask({ say: 'behave', behaviour })),
     signed: async () => (await signer.report()).signed,
     calls: async () => (await signer.report()).calls,
-    stop: signer.stop,
-    start: signer.start,
+    stop: () => signer.stop(),
+    start: () => signer.start(),
     close: async () => {
       await signer.stop();
       rmSync(home, { recursive: true, force: true });

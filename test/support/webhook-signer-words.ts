@@ -25,7 +25,17 @@ export const WRONG = ['key', 'name', 'missing name', 'validity', 'past', 'issuer
 export type Wrong = (typeof WRONG)[number];
 
 /** Answers that are none. */
-export const RAW = ['html', 'huge', 'endless', 'gzip', 'redirect', 'not json', 'no certificate', 'broken pem', 'cut'] as const;
+export const RAW = [
+  'html',
+  'huge',
+  'endless',
+  'gzip',
+  'redirect',
+  'not json',
+  'no certificate',
+  'broken pem',
+  'cut',
+] as const;
 export type Raw = (typeof RAW)[number];
 
 /** First argument, as JSON. */
@@ -74,4 +84,7 @@ export interface SigningBody {
 }
 
 export type SignerOrder = { say: 'behave'; behaviour: Behaviour } | { say: 'report' };
-export type SignerAnswer = { say: 'ready' } | { say: 'behaves' } | { say: 'report'; signed: Record<string, Signed>; calls: number };
+export type SignerAnswer =
+  | { say: 'ready' }
+  | { say: 'behaves' }
+  | { say: 'report'; signed: Record<string, Signed>; calls: number };

@@ -1,6 +1,13 @@
 // A signer behind the webhook backend, as a process of its own: told over IPC to be good, slow, mute, forgetful, or to answer wrongly in
 // every way a test thinks of. What it signed it keeps in a file, so that it may die. Independent of src/.
-import { createHash, createHmac, createPrivateKey, createPublicKey, timingSafeEqual, X509Certificate } from 'node:crypto';
+import {
+  createHash,
+  createHmac,
+  createPrivateKey,
+  createPublicKey,
+  timingSafeEqual,
+  X509Certificate,
+} from 'node:crypto';
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
@@ -76,7 +83,8 @@ function certify(body: SigningBody, wrong?: Wrong): string {
   const names = [...dnsNames, ...ipAddresses.map((address) => `ip:${address}`)];
   if (wrong === 'name') names.push('extra.example.test');
   if (wrong === 'missing name') names.pop();
-  const publicKey = wrong === 'key' ? createKeyPair().publicKey : createPublicKey({ key: spki, format: 'der', type: 'spki' });
+  const publicKey =
+    wrong === 'key' ? createKeyPair().publicKey : createPublicKey({ key: spki, format: 'der', type: 'spki' });
   const usages = wrong === 'usages' ? ['1.3.6.1.5.5.7.3.3'] : body.usages.map((usage) => USAGES[usage] ?? '');
   const start = Math.max(new Date(body.notBefore).getTime(), Date.now() - 5 * 60_000);
   const extensions: Extension[] = [basicConstraints(wrong === 'ca'), extendedKeyUsage(...usages)];
@@ -92,7 +100,10 @@ function certify(body: SigningBody, wrong?: Wrong): string {
     extensions,
   });
   // A whole chain of a CA that nobody knows, or the right chain above a leaf that it did not sign.
-  const above = wrong === 'issuer' ? pemOf('CERTIFICATE', buildCaCertificate('Webhook issuing CA', other)) : settings.authority.certificate;
+  const above =
+    wrong === 'issuer'
+      ? pemOf('CERTIFICATE', buildCaCertificate('Webhook issuing CA', other))
+      : settings.authority.certificate;
   return pemOf('CERTIFICATE', signed) + above;
 }
 
@@ -114,7 +125,10 @@ function reply({ response }: Exchange, status: number, value?: object, headers: 
 
 function isGenuine({ request, body }: Exchange): boolean {
   if (settings.hmac === undefined) return true;
-  const { 'countersign-timestamp': time = '', 'countersign-signature': given = '' } = request.headers as Record<string, string>;
+  const { 'countersign-timestamp': time = '', 'countersign-signature': given = '' } = request.headers as Record<
+    string,
+    string
+  >;
   if (Math.abs(Date.now() / 1000 - Number(time)) > 300) return false;
   const digest = createHash('sha256').update(body).digest('hex');
   const text = ['v1', request.method, request.url, time, digest].join('\n');
@@ -134,7 +148,9 @@ function handle(exchange: Exchange): void {
   if (method === 'POST' && step === 'revoke') return revoke(exchange, known);
   if (method === 'GET' && step === 'poll') return answer(exchange, known);
   const live = known.chains.filter((chain) => !known.revoked.includes(serialOf(chain)));
-  return live.length > 0 ? reply(exchange, 200, { certificates: live }) : reply(exchange, 202, { poll: pollOf(id ?? '') });
+  return live.length > 0
+    ? reply(exchange, 200, { certificates: live })
+    : reply(exchange, 202, { poll: pollOf(id ?? '') });
 }
 
 function health(exchange: Exchange): void {
@@ -174,8 +190,9 @@ function answer(exchange: Exchange, known: Signed): void {
     case 'mute':
       return;
     case 'status': {
-      const headers = behaviour.retryAfter === undefined ? {} : { 'Retry-After': String(behaviour.retryAfter) };
-      return reply(exchange, behaviour.status, behaviour.problem, headers as Record<string, string>);
+      const headers: Record<string, string> =
+        behaviour.retryAfter === undefined ? {} : { 'Retry-After': String(behaviour.retryAfter) };
+      return reply(exchange, behaviour.status, behaviour.problem, headers);
     }
     case 'raw':
       return raw(exchange, behaviour.what);
@@ -232,7 +249,11 @@ function raw({ response }: Exchange, what: Raw): void {
     case 'no certificate':
       return send(200, json, '{"certificate": 7}');
     case 'broken pem':
-      return send(200, json, JSON.stringify({ certificate: '-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----' }));
+      return send(
+        200,
+        json,
+        JSON.stringify({ certificate: '-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----' }),
+      );
     case 'cut':
       response.writeHead(200, { ...json, 'Content-Length': '1000' }).write('{"certificate":');
       setTimeout(() => response.socket?.destroy(), 20);

@@ -3,7 +3,7 @@
 import { createHash, createHmac } from 'node:crypto';
 import { Agent } from 'node:https';
 import { createSecureContext } from 'node:tls';
-import type { WebhookBackendSpec } from '../../api/ca-issuer.ts';
+import type { WebhookBackendSpec } from '../../api/webhook-backend.ts';
 import { sha256 } from '../../domain/encoding.ts';
 import type { BackendDeps, SecretReader } from '../../ports.ts';
 import { WebhookFault } from './webhook-fault.ts';
@@ -68,7 +68,12 @@ async function readMaterial(secrets: SecretReader, spec: WebhookBackendSpec): Pr
     value(client && { name: client.name, key: 'tls.key' }),
     value(hmac?.secretRef),
   ]);
-  return { ca: caBundle === undefined ? bundle : Buffer.from(caBundle), certificate, key, hmac: shared && trimmed(shared) };
+  return {
+    ca: caBundle === undefined ? bundle : Buffer.from(caBundle),
+    certificate,
+    key,
+    hmac: shared && trimmed(shared),
+  };
 }
 
 async function readKey(secrets: SecretReader, { name, key }: { name: string; key: string }): Promise<Buffer> {
@@ -93,8 +98,15 @@ function digestOf(material: Material): string {
 function build(deps: BackendDeps, spec: WebhookBackendSpec, material: Material): Credentials {
   const { ca, certificate, key, hmac } = material;
   if (hmac && hmac.length < MIN_KEY_BYTES)
-    throw new WebhookFault('KeyTooShort', `the shared key has ${hmac.length} bytes, at least ${MIN_KEY_BYTES} are needed`);
-  const tls = { minVersion: 'TLSv1.2', ...(ca ? { ca } : {}), ...(certificate && key ? { cert: certificate, key } : {}) } as const;
+    throw new WebhookFault(
+      'KeyTooShort',
+      `the shared key has ${hmac.length} bytes, at least ${MIN_KEY_BYTES} are needed`,
+    );
+  const tls = {
+    minVersion: 'TLSv1.2',
+    ...(ca ? { ca } : {}),
+    ...(certificate && key ? { cert: certificate, key } : {}),
+  } as const;
   try {
     createSecureContext(tls);
   } catch {

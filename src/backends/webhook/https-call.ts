@@ -38,14 +38,15 @@ export interface HttpsCallDeps {
 export function createHttpsCall({ credentials, clock, timeoutMs }: HttpsCallDeps): HttpsCall {
   return async ({ method, url, body }, signal) => {
     signal.throwIfAborted();
-    const { agent, sign } = await credentials.get();
+    const known = await credentials.get();
+    const { agent } = known;
     const payload = Buffer.from(body ? JSON.stringify(body) : '');
     const headers = {
       Accept: 'application/json, application/problem+json',
       'Accept-Encoding': 'identity',
       'User-Agent': 'countersign',
       ...(body ? { 'Content-Type': 'application/json', 'Content-Length': String(payload.length) } : {}),
-      ...sign({ method, path: url.pathname + url.search, body: payload }),
+      ...known.sign({ method, path: url.pathname + url.search, body: payload }),
     };
     const over = new AbortController();
     clock.sleep(timeoutMs, over.signal).then(
@@ -91,7 +92,8 @@ async function readAnswer(response: IncomingMessage, now: Date): Promise<Answer>
   for await (const chunk of response as AsyncIterable<Buffer>) {
     length += chunk.length;
     // Leaving the loop destroys the response and its connection.
-    if (length > MAX_BODY) throw new WebhookFault('BadAnswer', `the answer of the webhook is longer than ${MAX_BODY} bytes`);
+    if (length > MAX_BODY)
+      throw new WebhookFault('BadAnswer', `the answer of the webhook is longer than ${MAX_BODY} bytes`);
     chunks.push(chunk);
   }
   const contentType = (headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase() ?? '';

@@ -10,7 +10,7 @@ import { aSigningRequest } from '../../../test/contract/models.ts';
 import { createFakeRandom } from '../../../test/fakes/random.ts';
 import { startWebhookPeer, type WebhookPeer } from '../../../test/support/webhook-peer.ts';
 import { RAW } from '../../../test/support/webhook-signer-words.ts';
-import type { WebhookBackendSpec } from '../../api/ca-issuer.ts';
+import type { WebhookBackendSpec } from '../../api/webhook-backend.ts';
 import { parsePemCertificates } from '../../domain/chain.ts';
 import type { Backend, SigningOutcome } from '../../ports.ts';
 import { createClock } from '../../runtime/clock.ts';
@@ -30,7 +30,11 @@ afterAll(() => Promise.all(Object.values(peers).map((peer) => peer.close())));
 
 beforeEach(() => Promise.all(Object.values(peers).map((peer) => peer.behave({ kind: 'sign' }))));
 
-function makeBackend(peer: WebhookPeer, spec: Partial<WebhookBackendSpec> = {}, secrets = createMemorySecrets(peer.secrets)) {
+function makeBackend(
+  peer: WebhookPeer,
+  spec: Partial<WebhookBackendSpec> = {},
+  secrets = createMemorySecrets(peer.secrets),
+) {
   const webhook = { ...peer.spec, ...spec };
   const deps = { secrets, clock: createClock(), random: createFakeRandom(), urls: undefined };
   return webhookBackend.create(deps, anIssuer({ webhook }), { webhook });
@@ -45,8 +49,7 @@ function underTest(peer: WebhookPeer): BackendUnderTest & { remote: RemoteUnderT
     loseAnswer: () => peer.behave({ kind: 'lose' }),
     pend: (polls) => peer.behave({ kind: 'pend', polls }),
     overload: (retryAfter) => peer.behave({ kind: 'status', status: 503, retryAfter }),
-    answerWrongly: (how) =>
-      peer.behave(isRaw(how) ? { kind: 'raw', what: how } : { kind: 'wrong', what: how }),
+    answerWrongly: (how) => peer.behave(isRaw(how) ? { kind: 'raw', what: how } : { kind: 'wrong', what: how }),
     behaveWell: () => peer.behave({ kind: 'sign' }),
   };
   return {
@@ -103,9 +106,19 @@ describe('statuses', () => {
   test.each<[string, number, object | undefined, string]>([
     ['a 4xx with a problem is a refusal', 400, problem, 'refused badCSR: the CA refused the request: no'],
     ['so is 403', 403, { detail: 'not you' }, 'refused unauthorized: the CA refused the request: not you'],
-    ['a type that is not for a CA to choose is not taken over', 403, { type: 'urn:ietf:params:acme:error:badNonce' }, 'refused unauthorized: the CA refused the request'],
+    [
+      'a type that is not for a CA to choose is not taken over',
+      403,
+      { type: 'urn:ietf:params:acme:error:badNonce' },
+      'refused unauthorized: the CA refused the request',
+    ],
     ['a detail that is no text is none', 400, { detail: { a: 1 } }, 'refused unauthorized: the CA refused the request'],
-    ['a 4xx without a problem is a mistake of somebody', 404, undefined, 'throws the webhook answered with HTTP status 404'],
+    [
+      'a 4xx without a problem is a mistake of somebody',
+      404,
+      undefined,
+      'throws the webhook answered with HTTP status 404',
+    ],
     ['401 is for us to mend', 401, problem, 'throws the webhook answered with HTTP status 401'],
     ['408 is transient', 408, problem, 'throws the webhook answered with HTTP status 408'],
     ['409 is transient', 409, problem, 'throws the webhook answered with HTTP status 409'],
@@ -120,7 +133,9 @@ describe('statuses', () => {
   test('what a CA says is shown on one line, cut, and without what a terminal obeys', async () => {
     const detail = `line\r\n\u001b[31mred \u202e${'x'.repeat(5000)}`;
     const shown = await refusalOf(makeBackend(peers.hmac), { kind: 'status', status: 400, problem: { detail } });
-    expect(shown).toMatch(/^refused unauthorized: the CA refused the request: line\\u000d\\u000a\\u001b\[31mred \\u202ex+…$/);
+    expect(shown).toMatch(
+      /^refused unauthorized: the CA refused the request: line\\u000d\\u000a\\u001b\[31mred \\u202ex+…$/,
+    );
     expect(shown.length).toBeLessThan(500);
   });
 });
@@ -174,7 +189,10 @@ describe('trust', () => {
   });
 
   test('without a client certificate where one is asked for, the connection ends', async () => {
-    const backend = makeBackend(peers.mtls, peers.hmac.spec.authentication ? { authentication: peers.hmac.spec.authentication } : {});
+    const backend = makeBackend(
+      peers.mtls,
+      peers.hmac.spec.authentication ? { authentication: peers.hmac.spec.authentication } : {},
+    );
     await expect(backend.sign(aSigningRequest(), none)).rejects.toThrow('cannot be reached');
   });
 

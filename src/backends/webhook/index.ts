@@ -1,5 +1,5 @@
 // The `webhook` backend: has requests signed by an HTTPS service of somebody's own. Protocol: docs/write-your-own-backend.md.
-import type { WebhookBackendSpec } from '../../api/ca-issuer.ts';
+import type { WebhookBackendSpec } from '../../api/webhook-backend.ts';
 import { parseCertificate } from '../../domain/certificate.ts';
 import { isRoot, linkChain, linkFault, parsePemCertificates } from '../../domain/chain.ts';
 import { parseDuration } from '../../domain/duration.ts';

@@ -1,5 +1,5 @@
 // The words of the protocol (docs/write-your-own-backend.md): what is sent, and what an answer means.
-import type { WebhookBackendSpec } from '../../api/ca-issuer.ts';
+import type { WebhookBackendSpec } from '../../api/webhook-backend.ts';
 import { parsePemCertificates } from '../../domain/chain.ts';
 import { renderName } from '../../domain/distinguished-name.ts';
 import { renderPem } from '../../domain/encoding.ts';
@@ -67,7 +67,11 @@ export function readSigning(answer: Answer, urls: ReturnType<typeof urlsOf>): Si
   if (answer.status === 202) {
     const { poll, retryAfter } = readJson(answer);
     const named = typeof retryAfter === 'number' && retryAfter >= 0 ? boundedRetry(retryAfter * 1000) : undefined;
-    return { kind: 'pending', handle: urls.poll(poll).href, retryAfterMs: named ?? answer.retryAfterMs ?? DEFAULT_POLL_MS };
+    return {
+      kind: 'pending',
+      handle: urls.poll(poll).href,
+      retryAfterMs: named ?? answer.retryAfterMs ?? DEFAULT_POLL_MS,
+    };
   }
   return { kind: 'refused', problem: refusal(answer) };
 }
