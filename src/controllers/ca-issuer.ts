@@ -8,6 +8,7 @@ import { findCondition, type NewCondition, setCondition } from '../domain/condit
 import { renderName } from '../domain/distinguished-name.ts';
 import { renderPem } from '../domain/encoding.ts';
 import { MAX_CHAINS } from '../issuance/chains.ts';
+import type { Mismatches } from '../issuance/mismatches.ts';
 import type {
   Backend,
   BackendHealth,
@@ -31,6 +32,7 @@ export interface CaIssuerDeps {
   /** The operator's. */
   namespace: string;
   backends: Backends;
+  mismatches: Mismatches;
   directoryURL: (issuer: ClusterCAIssuer) => string;
   clock: Clock;
   events: EventRecorder;
@@ -97,7 +99,7 @@ function secretsOf({ spec }: ClusterCAIssuer): string[] {
 async function check(deps: CaIssuerDeps, issuer: ClusterCAIssuer, signal: AbortSignal): Promise<BackendHealth> {
   try {
     const backend = deps.backends.of(issuer);
-    return settingsFault(issuer, backend) ?? (await backend.check(signal));
+    return settingsFault(issuer, backend) ?? deps.mismatches.judge(issuer) ?? (await backend.check(signal));
   } catch (error) {
     if (signal.aborted) throw error;
     deps.log.warn({ issuer: issuer.metadata.name, error }, 'a backend could not be checked');

@@ -88,6 +88,35 @@ const namesOf = async (
   kind: typeof IssuedCertificateKind | typeof AccountKind | typeof AuthorizationKind,
 ) => (await world.store.cluster.list(kind as typeof AccountKind)).items.map(({ metadata }) => metadata.name);
 
+test('a reservation stays while its certificate could come; what was refused goes after order and grace', async () => {
+  const { world, issuer } = await withIssuer({ recordGrace: '48h' });
+  const { clock, store } = world;
+  const make = async (name: string, orderExpiresMs?: number) => {
+    const { metadata, spec } = await aRecord(world, issuer, {
+      name,
+      notAfterMs: 0,
+      ...(orderExpiresMs ? { orderExpiresMs } : {}),
+    });
+    await store.cluster.delete(IssuedCertificateKind, metadata);
+    const approved = {
+      subject: '',
+      usages: ['server auth' as const],
+      notBefore: after(clock, 0),
+      notAfter: after(clock, 20 * DAY),
+    };
+    return { metadata: { namespace, name }, spec: { ...spec, approved } };
+  };
+  const refusal = { type: 'badCSR', detail: 'no', status: 400, refusedAt: after(clock, 0) };
+  await store.cluster.create(IssuedCertificateKind, await make('reserved'));
+  await store.cluster.create(IssuedCertificateKind, { ...(await make('refused')), status: { refusal } });
+  await store.cluster.create(IssuedCertificateKind, { ...(await make('order-lives', 3 * DAY)), status: { refusal } });
+  await world.pass(3 * DAY, 4);
+  expect(await namesOf(world, IssuedCertificateKind)).toEqual(['order-lives', 'reserved']);
+  await world.pass(3 * DAY, 4);
+  expect(await namesOf(world, IssuedCertificateKind)).toEqual(['reserved']);
+  await world.stop();
+});
+
 test('a record goes when certificate and order are over and the grace is past', async () => {
   const { world, issuer } = await withIssuer({ recordGrace: '48h' });
   await aRecord(world, issuer, { name: 'short', notAfterMs: DAY });

@@ -8,6 +8,7 @@ import type { CertificateRecord } from '../api/issued-certificate.ts';
 import { createFulfilment } from '../issuance/fulfilment.ts';
 import { createOrphans } from '../issuance/orphans.ts';
 import type { ChainStore } from '../issuance/chains.ts';
+import { createMismatches, type Mismatches } from '../issuance/mismatches.ts';
 import type { Records } from '../issuance/records.ts';
 import { createCarryRevocation } from '../issuance/remote-revocation.ts';
 import type { Issue } from '../issuance/types.ts';
@@ -89,8 +90,16 @@ export function withoutValues({ apiVersion, kind, metadata, type }: Secret): Sec
 
 export function createControllers(deps: ControllersDeps): Controllers {
   const { caches } = deps;
+  const mismatches = createMismatches({
+    ...deps,
+    onChange: ({ metadata }) => reconciled[0]?.controller.enqueue(metadata),
+  });
   const reconciled = [
-    { name: 'ca-issuer', reconciler: createCaIssuerReconciler({ ...deps, ...caches }), cache: caches.issuers },
+    {
+      name: 'ca-issuer',
+      reconciler: createCaIssuerReconciler({ ...deps, ...caches, mismatches }),
+      cache: caches.issuers,
+    },
     {
       name: 'certificate-request-policy',
       reconciler: createPolicyReconciler({ ...deps, ...caches, faultOf: deps.policyFault }),
@@ -106,7 +115,7 @@ export function createControllers(deps: ControllersDeps): Controllers {
       resync: { everyMs: RESYNC_MS, keys: () => cache.list().map(({ metadata }): ObjectRef => metadata) },
     }),
   }));
-  const remote = issuedCertificates(deps);
+  const remote = issuedCertificates({ ...deps, mismatches });
   const made = [...reconciled, { watch: (enqueue: Enqueue) => remote.watch(enqueue), controller: remote }];
   const sweeps = [createGarbage({ ...deps, ...caches }), ...(deps.sweeps ?? [])];
   for (const { controller } of made) deps.showDepth?.(controller.name, () => controller.depth());
@@ -127,7 +136,7 @@ export function createControllers(deps: ControllersDeps): Controllers {
   };
 }
 
-function issuedCertificates(deps: ControllersDeps) {
+function issuedCertificates(deps: ControllersDeps & { mismatches: Mismatches }) {
   const orphans = createOrphans({ ...deps, ...deps.counters });
   return createIssuedCertificateController({
     ...deps,

@@ -323,6 +323,35 @@ test('a certificate other than approved is not released: refused, told of with i
   await world.stop();
 });
 
+test('a CA that answers wrongly to several requesters makes its issuer not ready, until it answers rightly', async () => {
+  const world = await startRemoteWorld();
+  const ready = async () => {
+    const issuer = await world.store.cluster.get(ClusterCAIssuerKind, { name: 'corporate' });
+    return issuer?.status?.conditions?.find(({ type }) => type === 'Ready')?.reason;
+  };
+  const wrongly: typeof world.remote.behave = (request) => {
+    const other = {
+      ...request,
+      model: { ...request.model, names: { ...request.model.names, dnsNames: ['evil.test'] } },
+    };
+    return { kind: 'issued', chain: [world.remote.sign(other), world.remote.ca] };
+  };
+  const ask = async (id: string, account: string) => {
+    await world.ask(world.request(id, { requester: { account } }));
+    await world.quiet();
+  };
+  world.remote.behave = wrongly;
+  for (const id of ['a', 'b', 'c', 'd']) await ask(id, 'first');
+  await ask('e', 'second');
+  expect(await ready()).toBe('Ready');
+  await ask('f', 'third');
+  expect(await ready()).toBe('WrongCertificates');
+  world.remote.behave = () => undefined;
+  await ask('g', 'first');
+  expect(await ready()).toBe('Ready');
+  await world.stop();
+});
+
 describe('a CA that takes its time', () => {
   test('is polled as it says, with the handle it gave, which costs a write only once it takes long', async () => {
     const world = await startRemoteWorld();

@@ -108,6 +108,8 @@ function createMemories({ clock }: IssuedCertificateDeps): Memories {
     peek: (name) => memories.get(name),
     forget: (name) => void memories.delete(name),
     takeOver() {
+      // What is remembered of a time before may have been overtaken by the process in between.
+      memories.clear();
       handover = clock.monotonic() + HANDOVER_MS;
     },
   };

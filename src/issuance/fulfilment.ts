@@ -13,6 +13,7 @@ import { Problem } from '../domain/problem.ts';
 import type { Audit, Backend, Clock, Cluster, Counter, SigningRequest } from '../ports.ts';
 import type { ChainStore } from './chains.ts';
 import { reportIssuance } from './lines.ts';
+import type { Mismatches } from './mismatches.ts';
 import type { Orphans } from './orphans.ts';
 import { finishRecord, refusalOf, signingRequestOf } from './record.ts';
 import type { Records } from './records.ts';
@@ -25,6 +26,7 @@ export interface FulfilmentDeps {
   records: Records;
   chains: ChainStore;
   orphans: Orphans;
+  mismatches: Mismatches;
   clock: Clock;
   audit: Audit;
   issued: Counter;
@@ -114,6 +116,7 @@ async function finish(
   for (let current: CertificateRecord | undefined = record; current && isReserved(current); ) {
     try {
       await deps.cluster.replace(IssuedCertificateKind, finishRecord(current, facts));
+      deps.mismatches.right(desk.issuer);
       deps.issued.inc({ issuer: desk.issuer.metadata.name, door: record.spec.door });
       return DONE;
     } catch (error) {
@@ -155,6 +158,7 @@ interface Rejection {
 async function reject(deps: FulfilmentDeps, record: CertificateRecord, rejection: Rejection): Promise<Progress> {
   const { reasons, serial, certificate, desk } = rejection;
   const { name } = record.metadata;
+  deps.mismatches.wrong(desk.issuer, record);
   deps.rejected.inc({ issuer: desk.issuer.metadata.name });
   deps.audit.record('rejection', { record: name, issuer: desk.issuer.metadata.name, serial, reasons });
   const detail = serial === undefined ? REJECTED : `${REJECTED} (serial ${serial})`;
