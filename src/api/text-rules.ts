@@ -141,11 +141,13 @@ export function webhookRule(at: string): PlaceRule {
 export function certificatesRule(at: string): PlaceRule {
   return textRule({
     at,
-    cel: "self.contains('-----BEGIN CERTIFICATE-----')",
-    message: 'must be certificates in PEM',
-    fault: thrown((pem) => {
-      if (parsePemCertificates(pem).map(parseCertificate).length === 0) throw new TypeError('holds no certificate in PEM');
-    }),
+    cel: matches('-----BEGIN CERTIFICATE-----'),
+    message: 'holds no certificate in PEM',
+    fault: (pem) => {
+      const unreadable = thrown(() => parsePemCertificates(pem).forEach(parseCertificate))(pem);
+      if (unreadable !== undefined) return `holds a certificate that cannot be read: ${unreadable}`;
+      return pem.includes('-----BEGIN CERTIFICATE-----') ? undefined : 'holds no certificate in PEM';
+    },
   });
 }
 

@@ -25,14 +25,18 @@ const at = (field: string, message: string) => `spec.backend.webhook.${field}: $
 const broken = PEM.replace(/\n[A-Za-z0-9+/]{20}/, '\nAAAAAAAAAAAAAAAAAAAA');
 
 test.each<[string, object, string]>([
-  ['plain HTTP', { url: 'http://signer.test/sign' }, at('url', 'must be an https URL')],
+  [
+    'plain HTTP',
+    { url: 'http://signer.test/sign' },
+    at('url', 'must be an https URL without user, query and fragment'),
+  ],
   [
     'a password in the URL',
     { url: 'https://u:p@signer.test/' },
-    at('url', 'must be a URL without user, query and fragment'),
+    at('url', 'must be an https URL without user, query and fragment'),
   ],
-  ['a query', { url: 'https://signer.test/?a=b' }, at('url', 'must be a URL without user, query and fragment')],
-  ['no URL', { url: 'https://' }, at('url', 'must be a URL without user, query and fragment')],
+  ['a query', { url: 'https://signer.test/?a=b' }, at('url', 'must be an https URL without user, query and fragment')],
+  ['no URL', { url: 'https://' }, at('url', 'must be an https URL without user, query and fragment')],
   ['no certificate to trust', { trustAnchors: 'none' }, at('trustAnchors', 'holds no certificate in PEM')],
   ['no authentication', { authentication: {} }, at('authentication', 'has exactly one of clientCertificateRef, hmac')],
   [

@@ -136,6 +136,7 @@ function leading(
   const controllers = createControllers({
     ...leader,
     ...services,
+    records: createRecords({ ...leader, cache: caches.issued }),
     caches: { ...caches, secrets: caches.secretCache, records: caches.issued },
     marks: deps.keyring,
     directoryURL: ({ metadata }) => createUrls(deps.externalURLs[0] ?? '', metadata).directory,

@@ -163,7 +163,14 @@ async function withdraw(
   if (isRefused(record)) return record;
   const { requestID: id, door, issuerRef } = record.spec;
   const { type: problem, detail } = WITHDRAWN;
-  audit.record('refusal', { record: record.metadata.name, id, door, ...issuerFields({ metadata: issuerRef }), problem, detail });
+  audit.record('refusal', {
+    record: record.metadata.name,
+    id,
+    door,
+    ...issuerFields({ metadata: issuerRef }),
+    problem,
+    detail,
+  });
   return records.refuse(record, refusalOf(WITHDRAWN, clock.now()));
 }
 

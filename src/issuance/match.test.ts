@@ -67,7 +67,15 @@ function subjectBy(spec: Partial<CAIssuerSpec>, namespace?: string): string[] {
   };
   const validity = wantedValidity(request, now);
   const names = matchRequest(request, csr);
-  const model = buildModel(request, { csr, names, validity, now, controls: ALL, notAfterLimit: undefined, maxDurationMs: undefined });
+  const model = buildModel(request, {
+    csr,
+    names,
+    validity,
+    now,
+    controls: ALL,
+    notAfterLimit: undefined,
+    maxDurationMs: undefined,
+  });
   const judged = judgedRequest(request, { csr, model, validity }).subject?.flat() ?? [];
   return judged.map(({ value, imposed }) => `${value} ${imposed ? 'imposed' : 'judged'}`);
 }

@@ -22,7 +22,12 @@ export const RECORD_RIGHTS: readonly Right[] = [
     in: ['operator'],
     why: 'record each issuance once, and find it again: for renewal, revocation, CRLs and repeated requests',
   },
-  { kind: IssuedCertificateKind, verbs: ['update'], in: ['operator'], why: 'mark a certificate as revoked; finish what was reserved for a CA elsewhere' },
+  {
+    kind: IssuedCertificateKind,
+    verbs: ['update'],
+    in: ['operator'],
+    why: 'mark a certificate as revoked; finish what was reserved for a CA elsewhere',
+  },
 ];
 
 export interface Records {
@@ -80,24 +85,7 @@ export function createRecords(deps: { cluster: Cluster; cache: Cache<Certificate
   const { cluster, cache, namespace } = deps;
   const live = (name: string) => cluster.get(IssuedCertificateKind, { namespace, name });
 
-  /** Writes what `change` makes of the record, read again after each conflict; undefined, writing nothing, once it makes nothing of it. */
-  async function update(
-    record: CertificateRecord,
-    change: (current: CertificateRecord) => CertificateRecord | undefined,
-  ): Promise<{ written: boolean; record: CertificateRecord | undefined }> {
-    for (let current: CertificateRecord | undefined = record; current; ) {
-      const changed = change(current);
-      if (!changed) return { written: false, record: current };
-      try {
-        return { written: true, record: await cluster.replace(IssuedCertificateKind, changed) };
-      } catch (error) {
-        if (!isClusterError(error, 'Conflict')) throw error;
-        current = await live(record.metadata.name);
-      }
-    }
-    return { written: false, record: undefined };
-  }
-
+  const update = createUpdate(deps);
   const bySerial = (authorityKeyID: string, serial: string) =>
     cache
       .byIndex('serial', serial)
@@ -133,6 +121,28 @@ export function createRecords(deps: { cluster: Cluster; cache: Cache<Certificate
       (await update(record, (current) => (current.spec.revocation ? undefined : revoked(current, revocation)))).written,
     refuse: async (record, refusal) =>
       (await update(record, (current) => (isReserved(current) ? refused(current, refusal) : undefined))).record,
+  };
+}
+
+/** Writes what `change` makes of the record, read again after each conflict; undefined, writing nothing, once it makes nothing of it. */
+type Update = (
+  record: CertificateRecord,
+  change: (current: CertificateRecord) => CertificateRecord | undefined,
+) => Promise<{ written: boolean; record: CertificateRecord | undefined }>;
+
+function createUpdate({ cluster, namespace }: { cluster: Cluster; namespace: string }): Update {
+  return async (record, change) => {
+    for (let current: CertificateRecord | undefined = record; current; ) {
+      const changed = change(current);
+      if (!changed) return { written: false, record: current };
+      try {
+        return { written: true, record: await cluster.replace(IssuedCertificateKind, changed) };
+      } catch (error) {
+        if (!isClusterError(error, 'Conflict')) throw error;
+        current = await cluster.get(IssuedCertificateKind, { namespace, name: record.metadata.name });
+      }
+    }
+    return { written: false, record: undefined };
   };
 }
 
