@@ -1,6 +1,7 @@
 // What the program needs of the world: interfaces with their contracts, no code.
 // Every method that waits takes an AbortSignal or is bound in time by its adapter, and rejects promptly once aborted.
 import type { CAIssuerSpec } from './api/ca-issuer.ts';
+import type { Door } from './api/certificate-request-policy.ts';
 import type { Issuer } from './api/issuer.ts';
 import type { Kind, KubeObject, NewObject } from './api/kind.ts';
 import type { CertificateModel } from './domain/certificate-model.ts';
@@ -155,16 +156,30 @@ export type Validators = Readonly<Record<ChallengeType, Validator>>;
 
 // ---- Signing ------------------------------------------------------------------------------------------------------
 
+/** Who asks, for CAs that judge or log it. Absent = unknown. */
+export interface SigningRequester {
+  door: Door;
+  account?: string;
+  eabKeyID?: string;
+  namespace?: string;
+  claim?: string;
+  source?: string;
+}
+
 export interface SigningRequest {
   /** Idempotency key: the record's name. */
   id: string;
   csr: Buffer;
   model: CertificateModel;
+  requester?: SigningRequester;
+  /** As of the last `pending`, where that is still known. */
+  handle?: string;
 }
 
 export type SigningOutcome =
   /** DER, leaf first, each certificate issued by the next, up to and including the root where known. */
   | { kind: 'issued'; chain: readonly Buffer[] }
+  /** Ask again, with the handle; without it (a restart may forget it) the CA must still know the request by its id or search. */
   | { kind: 'pending'; retryAfterMs: number; handle: string }
   /** For good: the CA will not sign this. `problem` is safe to show. */
   | { kind: 'refused'; problem: Problem };
@@ -185,13 +200,32 @@ export interface RevokedEntry {
   reason: number;
 }
 
-/** Reaches a CA. A throw is transient: the caller backs off and asks again with the same id. */
+/** What became of a revocation at the CA. `refused`, like `unsupported`, is for good. */
+export type RevocationOutcome = { kind: 'revoked' } | { kind: 'unsupported' } | { kind: 'refused'; problem: Problem };
+
+/** Reaches a CA. A throw is transient (Unavailable says when to come back): the caller backs off and asks again with the same id. */
 export interface Backend {
   /** What the CA takes from the model rather than from the CSR. Where false, CSR and model must agree. */
   readonly controls: { subject: boolean; validity: boolean; extensions: boolean };
-  /** Whether signing is local and cheap: then the record is created after signing, without a reservation. */
+  /**
+   * Whether signing is local and cheap: then any replica signs, and the record is created after. Else the record is created before, as
+   * a reservation, and only the holder of the lease asks the CA.
+   */
   readonly local: boolean;
+  /** Remote only: requests under way at a time; 4 when absent. */
+  readonly concurrency?: number;
+  /** Remote only: requests of one lane are made one after the other. */
+  lane?(request: SigningRequest): string;
+  /** Remote only: DER of CA certificates, one of which every chain must lead to. */
+  trustAnchors?(): Promise<readonly Buffer[]>;
   sign(request: SigningRequest, signal: AbortSignal): Promise<SigningOutcome>;
+  /**
+   * Chains (DER, leaf first) of the certificates that the CA may have signed for this request since then and that are not revoked, the
+   * oldest first; those of other requests do no harm. Absent where the CA cannot be searched.
+   */
+  search?(request: SigningRequest, since: Date, signal: AbortSignal): Promise<readonly (readonly Buffer[])[]>;
+  /** Revokes a certificate (DER) of the request. Doing so twice is one revocation. Absent where the CA takes no revocations from us. */
+  revoke?(id: string, certificate: Buffer, entry: RevokedEntry, signal: AbortSignal): Promise<RevocationOutcome>;
   /** Limits of the CA itself (name constraints, own notAfter, key types): the reason it could not sign the model, if any. */
   limits(model: CertificateModel): Promise<Problem | undefined>;
   /** Latest notAfter the CA can give, undefined where unknown. */

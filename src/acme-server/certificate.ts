@@ -41,7 +41,7 @@ export function createCertificateHandler(deps: { records: Records; chainsOf: Cha
 
 async function ownRecord(records: Records, exchange: Authenticated): Promise<IssuedCertificate> {
   const name = exchange.params.record ?? '';
-  const record = /^ic-[a-z2-7]{52}$/.test(name) ? await records.get(name) : undefined;
+  const record = /^ic-[a-z2-7]{52}$/.test(name) ? await records.issued(name) : undefined;
   if (!record || record.spec.door !== 'ACME' || record.spec.issuerUID !== exchange.issuer.metadata.uid)
     throw notFound();
   if (record.spec.requester.account !== exchange.account.metadata.name) throw notYours();

@@ -1,11 +1,12 @@
 // Finalizing an order (RFC 8555 section 7.4): hands it to the engine, once at a time, and waits a while for the certificate.
-import type { IssuedCertificate } from '../api/issued-certificate.ts';
+import { type CertificateRecord, type IssuedCertificate, isIssued, isRefused } from '../api/issued-certificate.ts';
 import { parseDuration } from '../domain/duration.ts';
 import { parseBase64url, sha256 } from '../domain/encoding.ts';
 import { baseIdentifier, isWildcard } from '../domain/identifier.ts';
 import { clusterIssuer } from '../domain/issuer.ts';
 import { encodeOrder, type Order } from '../domain/order.ts';
 import { Problem } from '../domain/problem.ts';
+import { problemOf } from '../issuance/record.ts';
 import type { IssuanceRequest, Issue } from '../issuance/types.ts';
 import type { Clock } from '../ports.ts';
 import type { CaaChecks } from './caa-checks.ts';
@@ -23,14 +24,14 @@ const SIGNING_MS = 60_000;
 
 interface Running {
   csrHash: string;
-  /** The record, when the engine is done. */
-  outcome: Promise<IssuedCertificate>;
+  /** The record, when the engine is done; undefined where the CA has yet to answer. */
+  outcome: Promise<IssuedCertificate | undefined>;
 }
 
 export interface Finalizations {
   /** Whether this replica is signing for the order right now. */
   running(orderID: string): boolean;
-  /** The record, or undefined if the hold is over first; throws where the client must be told no. */
+  /** The record, or undefined if the hold is over first or the CA takes its time; throws where the client must be told no. */
   finalize(exchange: Authenticated, order: Order, facts: OrderFacts): Promise<IssuedCertificate | undefined>;
 }
 
@@ -58,10 +59,13 @@ export function createFinalizations(deps: FinalizationsDeps): Finalizations {
     finalize: async (exchange, order, facts) => {
       const csr = readCsr(exchange);
       const csrHash = sha256(csr).toString('base64url');
-      if (facts.record) return requireSameCsr(facts.record, csr);
+      const { record } = facts;
+      if (record) requireSameCsr(record, csr);
+      if (record && isIssued(record)) return record;
+      if (record && isRefused(record)) throw problemOf(record.status.refusal);
       const running = active.get(order.id);
       if (running && running.csrHash !== csrHash) throw notReady('processing');
-      if (!running && facts.status !== 'ready') throw notReady(facts.status);
+      if (!running && !record && facts.status !== 'ready') throw notReady(facts.status);
       return held(deps, exchange, running ?? start(exchange, order, { facts, csr, csrHash }));
     },
   };
@@ -76,13 +80,15 @@ async function run(
   { issue, caa }: FinalizationsDeps,
   exchange: Authenticated,
   { order, facts, csr }: Work & { order: Order },
-): Promise<IssuedCertificate> {
+): Promise<IssuedCertificate | undefined> {
   const signal = AbortSignal.timeout(SIGNING_MS);
-  await checkCaa(caa, exchange, { order, facts, signal });
+  // Judged when it was reserved.
+  if (!facts.record) await checkCaa(caa, exchange, { order, facts, signal });
   const outcome = await issue(issuanceRequest(exchange, order, csr), signal);
   if (outcome.kind === 'refused') throw outcome.problem;
-  if (outcome.kind === 'pending') throw unavailable(Math.ceil(outcome.retryAfterMs / 1000));
-  return requireSameCsr(outcome.record, csr);
+  if (outcome.kind === 'pending') return undefined;
+  requireSameCsr(outcome.record, csr);
+  return outcome.record;
 }
 
 /** RFC 8659 section 4: as of issuance, for each name by the method that validated it; all at once, since a hundred take their time. */
@@ -114,17 +120,21 @@ function undecided({ detail }: Problem): Problem {
   return new Problem('serverInternal', `${detail}: finalize again`, { status: 503, headers: { 'Retry-After': '10' } });
 }
 
+function holdOf(exchange: Authenticated): number {
+  if (isCertManager(exchange)) return CERT_MANAGER_HOLD_MS;
+  const own = clusterIssuer(exchange.issuer)?.spec.acme?.finalizeTimeout;
+  return own === undefined ? HOLD_MS : parseDuration(own);
+}
+
 async function held(
   { clock }: FinalizationsDeps,
   exchange: Authenticated,
   running: Running,
 ): Promise<IssuedCertificate | undefined> {
-  const forCertManager = isCertManager(exchange);
-  const own = clusterIssuer(exchange.issuer)?.spec.acme?.finalizeTimeout;
-  const hold = own === undefined ? HOLD_MS : parseDuration(own);
-  const done = await doneWithin(running.outcome, forCertManager ? CERT_MANAGER_HOLD_MS : hold, clock);
-  if (!done && forCertManager) throw unavailable(5);
-  return done ? running.outcome : undefined;
+  const done = await doneWithin(running.outcome, holdOf(exchange), clock);
+  const record = done ? await running.outcome : undefined;
+  if (!record && isCertManager(exchange)) throw unavailable(5);
+  return record;
 }
 
 function readCsr(exchange: Authenticated): Buffer {
@@ -135,9 +145,8 @@ function readCsr(exchange: Authenticated): Buffer {
   return der;
 }
 
-function requireSameCsr(record: IssuedCertificate, csr: Buffer): IssuedCertificate {
-  if (record.spec.csr !== csr.toString('base64')) throw notReady('valid');
-  return record;
+function requireSameCsr(record: CertificateRecord, csr: Buffer): void {
+  if (record.spec.csr !== csr.toString('base64')) throw notReady(isIssued(record) ? 'valid' : 'processing');
 }
 
 function notReady(status: string): Problem {
@@ -165,6 +174,7 @@ function issuanceRequest(exchange: Authenticated, order: Order, csr: Buffer): Is
       ...(order.profile === undefined ? {} : { profile: order.profile }),
     },
     ...(order.replaces ? { replaces: order.replaces.record } : {}),
+    patienceMs: holdOf(exchange),
     order: { encoded: encodeOrder(order), expires: order.expires },
   };
 }

@@ -1,6 +1,6 @@
 // Orders: what they look like, and finalize (RFC 8555 sections 7.1.3, 7.4).
 import type { Authorization } from '../api/acme.ts';
-import type { IssuedCertificate } from '../api/issued-certificate.ts';
+import { type CertificateRecord, isIssued, isRefused } from '../api/issued-certificate.ts';
 import {
   authorizationRef,
   authorizationStatus,
@@ -10,6 +10,7 @@ import {
   orderStatus,
 } from '../domain/order.ts';
 import { parseProblem, Problem, type Subproblem } from '../domain/problem.ts';
+import { problemOf } from '../issuance/record.ts';
 import { type Records, recordName } from '../issuance/records.ts';
 import type { Clock } from '../ports.ts';
 import { type Authenticated, isCertManager, type Reply, requireEmptyPayload } from './exchange.ts';
@@ -20,7 +21,8 @@ import type { Sealed } from './sealed.ts';
 export const RETRY_AFTER_SECONDS = 3;
 
 export interface OrderFacts {
-  record: IssuedCertificate | undefined;
+  /** In any state. */
+  record: CertificateRecord | undefined;
   /** By position; undefined = nothing stored. */
   found: readonly (Authorization | undefined)[];
   authorizations: readonly AuthorizationStatus[];
@@ -53,7 +55,7 @@ export function createOrderView(deps: OrderViewDeps): OrderView {
   }
 
   function render(exchange: Authenticated, order: Order, known: Parameters<OrderView['render']>[2]): Reply {
-    const { record, found } = known.facts;
+    const { record } = known.facts;
     const status = shownStatus(exchange, known.facts.status);
     const sealed = known.sealed ?? deps.sealed.sealOrder(order);
     const { urls } = exchange;
@@ -69,8 +71,8 @@ export function createOrderView(deps: OrderViewDeps): OrderView {
         urls.authorization(deps.sealed.sealAuthorization(authorizationRef(order, index))),
       ),
       finalize: urls.finalize(sealed),
-      ...(record ? { certificate: urls.certificate(record.metadata.name) } : {}),
-      ...(status === 'invalid' ? { error: orderError(order, found, deps.clock.now()).toJSON() } : {}),
+      ...(record && isIssued(record) ? { certificate: urls.certificate(record.metadata.name) } : {}),
+      ...(status === 'invalid' ? { error: orderError(order, known.facts, deps.clock.now()).toJSON() } : {}),
     };
     const waiting = status === 'processing' ? { 'Retry-After': String(RETRY_AFTER_SECONDS) } : {};
     return { status: 200, headers: { Location: urls.order(sealed), ...waiting }, body };
@@ -90,8 +92,9 @@ export function factsOfNew(order: Order): OrderFacts {
   return { record: undefined, found: [], authorizations, status };
 }
 
-/** Why the order is invalid: its expiry, or every authorization that failed. */
-function orderError(order: Order, found: readonly (Authorization | undefined)[], now: Date): Problem {
+/** Why the order is invalid: the CA's refusal, its expiry, or every authorization that failed. */
+function orderError(order: Order, { record, found }: Pick<OrderFacts, 'record' | 'found'>, now: Date): Problem {
+  if (record && isRefused(record)) return problemOf(record.status.refusal);
   if (order.expires <= now) return new Problem('malformed', 'the order has expired: make a new one');
   const subproblems = order.identifiers.flatMap((identifier, index): Subproblem[] => {
     const authorization = found[index];

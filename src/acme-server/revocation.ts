@@ -6,6 +6,7 @@ import { type CertificateFacts, parseCertificate } from '../domain/certificate.t
 import { parseBase64url, sha256 } from '../domain/encoding.ts';
 import { issuerFields } from '../domain/issuer.ts';
 import { Problem } from '../domain/problem.ts';
+import { authorityKeyID } from '../issuance/record.ts';
 import type { Records } from '../issuance/records.ts';
 import type { Audit, Clock } from '../ports.ts';
 import { type Authenticated, readPayload, type Reply, type Signed } from './exchange.ts';
@@ -67,9 +68,8 @@ async function find(
   exchange: Signed,
   certificate: CertificateFacts,
 ): Promise<IssuedCertificate> {
-  const authorityKeyID = certificate.authorityKeyIdentifier?.toString('hex') ?? '';
   const forbidMany = () => limits.take('liveRead', exchange.source);
-  const found = (await records.findBySerial(authorityKeyID, certificate.serial, forbidMany)).find(
+  const found = (await records.findBySerial(authorityKeyID(certificate), certificate.serial, forbidMany)).find(
     ({ spec, status }) =>
       spec.issuerUID === exchange.issuer.metadata.uid && status.certificate === certificate.der.toString('base64'),
   );

@@ -1,12 +1,21 @@
 // Rules across the fields of a ClusterCAIssuer and of a CAIssuer, and of texts that the schema cannot read.
 import { parseDuration } from '../domain/duration.ts';
 import type { ClusterCAIssuer, Profile } from './ca-issuer.ts';
-import { durationOrderRule, keySizeRule, positiveDurationRule } from './common-rules.ts';
+import { durationOrderRule, keySizeRule, oneOfRule, positiveDurationRule } from './common-rules.ts';
 import type { CAIssuer } from './issuer.ts';
 import type { FieldError } from './kind.ts';
 import { placeErrors, type PlaceRule, placeRule } from './rule.ts';
 import { subjectTemplateRule } from './subject-template-rule.ts';
-import { caaIdentityRule, labelsRule, nameserverRule, networkRule, patternRule, webRule } from './text-rules.ts';
+import {
+  caaIdentityRule,
+  certificatesRule,
+  labelsRule,
+  nameserverRule,
+  networkRule,
+  patternRule,
+  webhookRule,
+  webRule,
+} from './text-rules.ts';
 
 export const ISSUER_RULES: readonly PlaceRule[] = [
   placeRule<Profile[]>({
@@ -36,9 +45,31 @@ export const ISSUER_RULES: readonly PlaceRule[] = [
   caaIdentityRule('spec.acme.caa.identities[]'),
 ];
 
+/** Of the backends that a ClusterCAIssuer alone may have. */
+const REMOTE_RULES: readonly PlaceRule[] = [
+  oneOfRule('spec.backend', ['ca', 'webhook']),
+  oneOfRule('spec.backend.webhook.authentication', ['clientCertificateRef', 'hmac']),
+  placeRule<Record<string, unknown>>({
+    at: 'spec.backend.webhook',
+    cel: '!has(self.caBundle) || !has(self.caBundleRef)',
+    message: 'caBundle and caBundleRef do not go together',
+    holds: (self) => self.caBundle === undefined || self.caBundleRef === undefined,
+  }),
+  webhookRule('spec.backend.webhook.url'),
+  certificatesRule('spec.backend.webhook.trustAnchors'),
+  certificatesRule('spec.backend.webhook.caBundle'),
+  placeRule<string>({
+    at: 'spec.backend.webhook.timeout',
+    cel: "duration(self) > duration('0s') && duration(self) <= duration('10m')",
+    message: 'must be longer than zero and at most 10m',
+    holds: (self) => parseDuration(self) > 0 && parseDuration(self) <= 600_000,
+  }),
+];
+
 /** Beyond ISSUER_RULES, at places that a ClusterCAIssuer alone has. */
 export const CLUSTER_ISSUER_RULES: readonly PlaceRule[] = [
   ...ISSUER_RULES,
+  ...REMOTE_RULES,
   nameserverRule('spec.acme.validation.nameservers[]'),
   labelsRule('spec.allowedNamespaces.matchLabels'),
 ];

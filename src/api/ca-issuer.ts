@@ -20,6 +20,7 @@ import {
   Usage,
   VERSION,
 } from './kind.ts';
+import { WebhookBackend } from './webhook-backend.ts';
 
 export const KeyParameters = Closed(
   {
@@ -161,7 +162,7 @@ const Acme = Closed(
 );
 
 const Spec = Closed({
-  backend: Closed({ ca: CaBackend }, 'What signs.'),
+  backend: Closed({ ca: Type.Optional(CaBackend), webhook: Type.Optional(WebhookBackend) }, 'What signs. Exactly one.'),
   deny: Type.Optional(
     Closed(
       {

@@ -54,6 +54,9 @@ const Spec = Closed({
 const Status = Closed({
   conditions: Type.Optional(Conditions),
   revision: Type.Optional(Type.Integer({ minimum: 0, description: 'Counts certificates issued for this claim.' })),
+  refusedRevision: Type.Optional(
+    Type.Integer({ minimum: 0, description: 'The last revision that a CA refused; the next attempt is another.' }),
+  ),
   serial: Type.Optional(Text('Serial number of the current certificate, hex.', 64)),
   record: Type.Optional(Text('Name of its IssuedCertificate.', 253)),
   notBefore: Type.Optional(Instant('Start of its validity.')),

@@ -14,6 +14,16 @@ export function keySizeRule(at: string): PlaceRule {
   });
 }
 
+/** Exactly one of the members is there. */
+export function oneOfRule(at: string, members: readonly string[]): PlaceRule {
+  return placeRule<Record<string, unknown>>({
+    at,
+    cel: `[${members.map((name) => `has(self.${name})`).join(', ')}].filter(present, present).size() == 1`,
+    message: `has exactly one of ${members.join(', ')}`,
+    holds: (self) => members.filter((name) => self[name] !== undefined).length === 1,
+  });
+}
+
 /** A duration longer than nothing. */
 export function positiveDurationRule(at: string): PlaceRule {
   return placeRule<string>({

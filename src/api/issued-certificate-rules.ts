@@ -1,5 +1,5 @@
 // Rules across the fields of an IssuedCertificate: history is not rewritten.
-import type { IssuedCertificate, IssuedCertificateSpec } from './issued-certificate.ts';
+import type { CertificateRecord, IssuedCertificateSpec } from './issued-certificate.ts';
 import type { FieldError } from './kind.ts';
 import { placeErrors, type PlaceRule, placeRule } from './rule.ts';
 
@@ -15,10 +15,13 @@ const FIXED = Object.keys({
   csr: true,
   policy: true,
   decisionID: true,
+  approved: true,
   replaces: true,
   order: true,
   orderExpires: true,
 } satisfies Record<Exclude<keyof IssuedCertificateSpec, 'revocation'>, true>) as (keyof IssuedCertificateSpec)[];
+
+const ISSUED = ['certificate', 'serial', 'notBefore', 'notAfter', 'issuedAt', 'chain'] as const;
 
 export const RECORD_RULES: readonly PlaceRule[] = [
   placeRule<IssuedCertificateSpec>({
@@ -35,15 +38,27 @@ export const RECORD_RULES: readonly PlaceRule[] = [
     message: 'revocation is for good: it can neither change nor go',
     holds: (self, old) => old.revocation === undefined || same(self.revocation, old.revocation),
   }),
-  placeRule<IssuedCertificate['status']>({
+  placeRule<NonNullable<CertificateRecord['status']>>({
     at: 'status',
     cel: 'self == oldSelf',
     message: 'is immutable',
     holds: (self, old) => same(self, old),
   }),
+  placeRule<NonNullable<CertificateRecord['status']>>({
+    at: 'status',
+    cel: `has(self.refusal) ? ${ISSUED.map((name) => `!has(self.${name})`).join(' && ')} : ${ISSUED.map((name) => `has(self.${name})`).join(' && ')}`,
+    message: 'has either a refusal or a certificate with all that belongs to it',
+    holds: (self) => ISSUED.every((name) => (self[name] === undefined) === (self.refusal !== undefined)),
+  }),
+  placeRule<CertificateRecord>({
+    at: '',
+    cel: 'has(self.status) || !has(oldSelf.status)',
+    message: 'status is for good: it cannot go',
+    holds: (self, old) => self.status !== undefined || old.status === undefined,
+  }),
 ];
 
-export function recordRules(object: IssuedCertificate, old?: IssuedCertificate): FieldError[] {
+export function recordRules(object: CertificateRecord, old?: CertificateRecord): FieldError[] {
   return placeErrors(RECORD_RULES, object, old);
 }
 

@@ -1,8 +1,21 @@
-// IssuedCertificate: the record of one issuance through any door. Written by the operator only; a finished record is one create.
+// IssuedCertificate: the record of one issuance through any door. Written by the operator only. Where the CA is at hand a record is made
+// finished, by one create; where it is elsewhere, it is made as a reservation and finished by one replace (docs/adr/0006).
 import { type Static, Type } from 'typebox';
 import { Door } from './certificate-request-policy.ts';
 import { RECORD_RULES, recordRules } from './issued-certificate-rules.ts';
-import { Closed, GROUP, Instant, IssuerRef, type Kind, type KubeObject, Name, Text, VERSION } from './kind.ts';
+import {
+  Closed,
+  GROUP,
+  Instant,
+  IssuerRef,
+  type Kind,
+  type KubeObject,
+  Name,
+  SetOf,
+  Text,
+  Usage,
+  VERSION,
+} from './kind.ts';
 
 const Requester = Closed(
   {
@@ -37,6 +50,16 @@ const RecordedIssuer = Closed(
   'The issuer that signed.',
 );
 
+const Approved = Closed(
+  {
+    subject: Type.String({ maxLength: 8192, description: 'The subject, base64 DER.' }),
+    usages: SetOf(Usage, 'Extended key usages.', 2),
+    notBefore: Instant('Start of validity.'),
+    notAfter: Instant('End of validity.'),
+  },
+  'What was approved beside names, key and profile, for a CA that is asked later: what it is to sign, and what its answer is held against.',
+);
+
 const Spec = Closed({
   requestID: Text('Identifier of the request within its door.', 512),
   door: Door,
@@ -52,25 +75,61 @@ const Spec = Closed({
   csr: Text('The PKCS#10 request as received, base64 DER.', 90_000),
   policy: Name('CertificateRequestPolicy that allowed it.'),
   decisionID: Text('Identifier of the decision in the audit log.', 64),
+  approved: Type.Optional(Approved),
   replaces: Type.Optional(Text('Record that this certificate replaces (ARI).', 253)),
   order: Type.Optional(Text('ACME order in the form that its URL seals.', 8192)),
   orderExpires: Type.Optional(Instant('Expiry of the ACME order.')),
   revocation: Type.Optional(Revocation),
 });
 
-const Status = Closed({
+const Refusal = Closed(
+  {
+    type: Text('Type of the problem, as in ACME.', 64),
+    detail: Type.String({ maxLength: 2048, description: 'Sentence for whoever asked.' }),
+    status: Type.Integer({ minimum: 400, maximum: 599, description: 'HTTP status of the problem.' }),
+    refusedAt: Instant('When.'),
+  },
+  'Why there is no certificate and never will be.',
+);
+
+const issuedMembers = {
   certificate: Text('The leaf, base64 DER.', 90_000),
   serial: Text('Serial number, hex.', 64),
   notBefore: Instant('Start of validity.'),
   notAfter: Instant('End of validity.'),
-  issuedAt: Instant('When the record was made.'),
+  issuedAt: Instant('When the certificate was put on record.'),
   chain: Text('Fingerprint of its chain among status.chains of the issuer.', 64),
-});
+};
 
-const Schema = Closed({ spec: Spec, status: Status });
+const Issued = Closed(issuedMembers);
+
+/** Absent while the CA has yet to answer; then a certificate or a refusal, for good. */
+const Status = Closed({ ...Type.Partial(Issued).properties, refusal: Type.Optional(Refusal) });
+
+const Schema = Closed({ spec: Spec, status: Type.Optional(Status) });
 export type IssuedCertificateSpec = Static<typeof Spec>;
 export type Revocation = Static<typeof Revocation>;
-export type IssuedCertificate = KubeObject & Static<typeof Schema>;
+export type Refusal = Static<typeof Refusal>;
+export type IssuedCertificateStatus = Static<typeof Issued>;
+/** A record in any state. */
+export type CertificateRecord = KubeObject & Static<typeof Schema>;
+/** A record with a certificate. */
+export type IssuedCertificate = Omit<CertificateRecord, 'status'> & { status: IssuedCertificateStatus };
+/** A record of what was refused after it was reserved. */
+export type RefusedCertificate = CertificateRecord & { status: { refusal: Refusal } };
+
+export function isIssued(record: CertificateRecord): record is IssuedCertificate {
+  return record.status?.certificate !== undefined;
+}
+
+export function isRefused(record: CertificateRecord): record is RefusedCertificate {
+  return record.status?.refusal !== undefined;
+}
+
+/** Whether the CA has yet to answer. */
+export function isReserved(record: CertificateRecord): boolean {
+  return record.status === undefined;
+}
 
 /** Labels by which replicas index records from metadata alone. Hashes are lower-case base32 of SHA-256. */
 export const RecordLabel = {
@@ -87,9 +146,18 @@ export const RecordLabel = {
   /** What the door was asked for, in its own terms. */
   request: 'countersign.dev/request',
   revoked: 'countersign.dev/revoked',
+  /** `reserved` while the CA has yet to answer, `refused` where it did not sign; absent once there is a certificate. */
+  state: 'countersign.dev/state',
 } as const;
 
-export const IssuedCertificateKind: Kind<IssuedCertificate> = {
+export const RecordAnnotation = {
+  /** What the CA wants back when it is asked again, once it has said that it will take its time. */
+  handle: 'countersign.dev/handle',
+  /** What became of the revocation at a CA elsewhere: `Done`, `Unsupported`, or `Refused: …`. */
+  revocation: 'countersign.dev/revocation',
+} as const;
+
+export const IssuedCertificateKind: Kind<CertificateRecord> = {
   group: GROUP,
   version: VERSION,
   kind: 'IssuedCertificate',
@@ -102,6 +170,7 @@ export const IssuedCertificateKind: Kind<IssuedCertificate> = {
   columns: [
     { name: 'Names', jsonPath: '.spec.names[*]', type: 'string' },
     { name: 'Issuer', jsonPath: '.spec.issuerRef.name', type: 'string' },
+    { name: 'Refusal', jsonPath: '.status.refusal.detail', type: 'string', wide: true },
     { name: 'Expires', jsonPath: '.status.notAfter', type: 'date' },
     { name: 'Revoked', jsonPath: '.spec.revocation.revokedAt', type: 'date' },
     { name: 'Issuer namespace', jsonPath: '.spec.issuerRef.namespace', type: 'string', wide: true },

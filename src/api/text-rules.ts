@@ -1,6 +1,8 @@
 // Rules over texts that a regular expression of a schema cannot hold to the letter: names, addresses, networks, patterns. Where CEL
 // cannot say all that the function says, the comment tells what it leaves out; test/integration/crds.test.ts has the list.
 import { isMappedAddress, parseAddress } from '../domain/address.ts';
+import { parseCertificate } from '../domain/certificate.ts';
+import { parsePemCertificates } from '../domain/chain.ts';
 import { parseDnsName, parseIdentifier } from '../domain/identifier.ts';
 import { parseCidr } from '../domain/policy/network-range.ts';
 import { NAMESPACE_PLACEHOLDER, parsePattern, type Syntax } from '../domain/policy/pattern.ts';
@@ -126,6 +128,27 @@ const WEB = new RegExp(`^[Hh][Tt][Tt][Pp][Ss]?://${HOST}([/?#]${REST})?$`);
 
 export function webRule(at: string): PlaceRule {
   return expressionRule(at, WEB, 'must be an http or https URL');
+}
+
+const SERVICE = new RegExp(`^https://${HOST}(/([A-Za-z0-9._~:/@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)?$`);
+
+/** An https URL to which paths can be added. */
+export function webhookRule(at: string): PlaceRule {
+  return expressionRule(at, SERVICE, 'must be an https URL without user, query and fragment');
+}
+
+/** Certificates in PEM. Beyond CEL: that they can be read. */
+export function certificatesRule(at: string): PlaceRule {
+  return textRule({
+    at,
+    cel: matches('-----BEGIN CERTIFICATE-----'),
+    message: 'holds no certificate in PEM',
+    fault: (pem) => {
+      const unreadable = thrown(() => parsePemCertificates(pem).forEach(parseCertificate))(pem);
+      if (unreadable !== undefined) return `holds a certificate that cannot be read: ${unreadable}`;
+      return pem.includes('-----BEGIN CERTIFICATE-----') ? undefined : 'holds no certificate in PEM';
+    },
+  });
 }
 
 /** A network without bits beyond its prefix, or one address; never IPv4 in IPv6 form, which would be read in two ways. */

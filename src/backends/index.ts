@@ -3,10 +3,14 @@ import type { CAIssuerSpec } from '../api/ca-issuer.ts';
 import type { Issuer } from '../api/issuer.ts';
 import type { Backend, BackendDeps, BackendFactory, Backends } from '../ports.ts';
 import { caBackend } from './ca/index.ts';
+import { webhookBackend } from './webhook/index.ts';
 
 type BackendSpec = NonNullable<CAIssuerSpec['backend']>;
 
-const FACTORIES: Readonly<Record<keyof BackendSpec, BackendFactory>> = { ca: caBackend };
+const FACTORIES: Readonly<Record<keyof BackendSpec, BackendFactory>> = {
+  ca: caBackend,
+  webhook: webhookBackend,
+};
 
 /** What a CAIssuer may sign with: the other backends reach out, and with the network of the operator. */
 const TENANT_BACKENDS: readonly (keyof BackendSpec)[] = ['ca'];

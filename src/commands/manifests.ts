@@ -208,13 +208,11 @@ async function issuerSecrets({ cluster, namespace: operator }: ManifestDeps): Pr
   const lists = await Promise.all([cluster.list(ClusterCAIssuerKind), cluster.list(CAIssuerKind)]);
   const issuers: Issuer[] = lists.flatMap(({ items }) => items);
   return new Set(
-    issuers.flatMap(({ metadata: { namespace = operator }, spec: { backend } }) =>
-      [
-        backend.ca.secretRef.name,
-        ...(backend.ca.passphraseSecretRef ? [backend.ca.passphraseSecretRef.name] : []),
-        ...(backend.ca.alternateChains ?? []).map(({ name }) => name),
-      ].map((name) => `${namespace}/${name}`),
-    ),
+    issuers.flatMap(({ metadata: { namespace = operator }, spec: { backend } }) => {
+      const { secretRef, passphraseSecretRef, alternateChains = [] } = backend.ca ?? {};
+      const refs = [secretRef, passphraseSecretRef, ...alternateChains];
+      return refs.flatMap((ref) => (ref ? [`${namespace}/${ref.name}`] : []));
+    }),
   );
 }
 

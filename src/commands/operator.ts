@@ -21,6 +21,7 @@ import { createIssue } from '../issuance/engine.ts';
 import { createRefuseKey } from '../issuance/forbidden-keys.ts';
 import { createJudge } from '../issuance/judge.ts';
 import { createRecords } from '../issuance/records.ts';
+import { createAwaitRecord } from '../issuance/waiting.ts';
 import type { Audit, Backends, Clock, Cluster, Log, Random, Resolver, SecretReader, Validators } from '../ports.ts';
 import type { Controller } from '../runtime/controller.ts';
 import { createEventRecorder } from '../runtime/event-recorder.ts';
@@ -135,6 +136,7 @@ function leading(
   const controllers = createControllers({
     ...leader,
     ...services,
+    records: createRecords({ ...leader, cache: caches.issued }),
     caches: { ...caches, secrets: caches.secretCache, records: caches.issued },
     marks: deps.keyring,
     directoryURL: ({ metadata }) => createUrls(deps.externalURLs[0] ?? '', metadata).directory,
@@ -145,6 +147,7 @@ function leading(
     showQueue: (controller) => showQueue(deps.metrics, controller),
     sweeps: deps.sweeps ?? [],
     collected: deps.metrics.collected,
+    counters: deps.metrics,
   });
   return async (signal) => {
     await controllers.run(filled(signal), signal);
@@ -200,6 +203,7 @@ function createServices(deps: OperatorDeps, caches: Caches, peers: Peers | undef
     records,
     chains,
     refuseKey,
+    awaitRecord: createAwaitRecord({ cluster, cache: caches.issued, namespace, clock }),
     clock,
     audit,
     issued,

@@ -1,6 +1,6 @@
 // ClusterCAIssuer and CAIssuer: whether its backend answers and its CA certificate is good, where its ACME directory is, and the chains of its
 // certificates. Writes the status when that changes, and an Event when people should know.
-import { type CAIssuerStatus, ClusterCAIssuerKind } from '../api/ca-issuer.ts';
+import { type CAIssuerSpec, type CAIssuerStatus, ClusterCAIssuerKind } from '../api/ca-issuer.ts';
 import { CAIssuerKind, type Issuer, issuerKind } from '../api/issuer.ts';
 import type { Condition, KubeObject } from '../api/kind.ts';
 import type { Right } from '../api/right.ts';
@@ -11,7 +11,18 @@ import { renderName } from '../domain/distinguished-name.ts';
 import { renderPem } from '../domain/encoding.ts';
 import { issuerFields } from '../domain/issuer.ts';
 import { type ChainsInUse, fitChains } from '../issuance/chains.ts';
-import type { BackendHealth, Backends, Cache, Clock, Cluster, EventRecorder, Log, ObjectRef } from '../ports.ts';
+import type { Mismatches } from '../issuance/mismatches.ts';
+import type {
+  Backend,
+  BackendHealth,
+  Backends,
+  Cache,
+  Clock,
+  Cluster,
+  EventRecorder,
+  Log,
+  ObjectRef,
+} from '../ports.ts';
 import { enqueueEach, type Reconciler, type Requeue } from '../runtime/controller.ts';
 import { instant, writeStatus } from './status.ts';
 
@@ -46,6 +57,7 @@ export interface CaIssuerDeps {
   namespace: string;
   backends: Backends;
   chainsInUse: ChainsInUse;
+  mismatches: Mismatches;
   directoryURL: (issuer: Issuer) => string;
   clock: Clock;
   events: EventRecorder;
@@ -95,13 +107,23 @@ export function createCaIssuerReconciler(deps: CaIssuerDeps): Reconciler {
 }
 
 function secretsOf({ spec }: Issuer): string[] {
-  const { secretRef, passphraseSecretRef, alternateChains = [] } = spec.backend.ca;
-  return [secretRef, passphraseSecretRef, ...alternateChains].flatMap((ref) => (ref ? [ref.name] : []));
+  const { ca, webhook }: CAIssuerSpec['backend'] = spec.backend;
+  const { clientCertificateRef, hmac } = webhook?.authentication ?? {};
+  const refs = [
+    ca?.secretRef,
+    ca?.passphraseSecretRef,
+    ...(ca?.alternateChains ?? []),
+    webhook?.caBundleRef,
+    clientCertificateRef,
+    hmac?.secretRef,
+  ];
+  return refs.flatMap((ref) => (ref ? [ref.name] : []));
 }
 
 async function check(deps: CaIssuerDeps, issuer: Issuer, signal: AbortSignal): Promise<BackendHealth> {
   try {
-    return await deps.backends.of(issuer).check(signal);
+    const backend = deps.backends.of(issuer);
+    return settingsFault(issuer, backend) ?? deps.mismatches.judge(issuer) ?? (await backend.check(signal));
   } catch (error) {
     if (signal.aborted) throw error;
     deps.log.warn({ ...issuerFields(issuer), error }, 'a backend could not be checked');
@@ -112,6 +134,13 @@ async function check(deps: CaIssuerDeps, issuer: Issuer, signal: AbortSignal): P
       message: 'the backend did not answer; the log of the operator says more',
     };
   }
+}
+
+/** A setting that the CA would not follow makes nothing but certificates that are refused. */
+function settingsFault({ spec }: Issuer, backend: Backend): BackendHealth | undefined {
+  if (!spec.subject || backend.controls.subject) return undefined;
+  const message = 'spec.subject cannot be had from this backend: its CA takes the subject from the request';
+  return { ready: false, reason: 'SubjectNotControlled', message };
 }
 
 interface Validity extends Pick<NewCondition, 'status' | 'reason' | 'message'> {

@@ -8,7 +8,7 @@ import { findCondition, isTrue } from '../domain/conditions.ts';
 import { issuerFields, issuerKey, type IssuerName, issuerTitle, referredIssuer } from '../domain/issuer.ts';
 import { keyMatches } from '../domain/private-key.ts';
 import { Problem } from '../domain/problem.ts';
-import type { Cache, Cluster, EventRecorder, ObjectRef, Random } from '../ports.ts';
+import type { Backends, Cache, Cluster, EventRecorder, ObjectRef, Random } from '../ports.ts';
 import { fraction } from '../runtime/back-off.ts';
 import type { Reconcile, Requeue } from '../runtime/controller.ts';
 import {
@@ -18,6 +18,7 @@ import {
   leafOf,
   type Obtained,
 } from './claim-issuance.ts';
+import { pending, type Stage, stageOf } from './claim-remote.ts';
 import { createRepairs, type Repairs } from './claim-repairs.ts';
 import { type ClaimRequest, keyParameters, parseClaimSpec, requestHash } from './claim-request.ts';
 import { judgeOwnership, type Marks, readKey, readReleased, takeOver, writeSecret } from './claim-secret.ts';
@@ -29,6 +30,7 @@ export interface ClaimDeps extends ClaimIssuanceDeps {
   /** With CLAIM_INDEXES. */
   claims: Cache<CertificateClaim>;
   issuers: Cache<Issuer>;
+  backends: Backends;
   events: EventRecorder;
   random: Random;
   marks: Marks;
@@ -103,7 +105,7 @@ interface Situation {
   /** The Secret, where its owner is gone. */
   orphaned: Secret | undefined;
   verdict: Verdict;
-  /** The last revision known to have been released. */
+  /** The last revision known to have been released or refused. */
   revision: number;
 }
 
@@ -123,9 +125,9 @@ async function look(deps: ClaimDeps, claim: CertificateClaim): Promise<Situation
   const issuer = deps.issuers.get(issuerOf(claim));
   const released = !secret || ownership.kind === 'free' ? 'there is no Secret of ours' : readReleased(secret);
   const common = { claim, request, hash, issuer, secret, orphaned: ownership.kind === 'orphaned' ? secret : undefined };
-  const known = claim.status?.revision ?? 0;
+  const known = Math.max(claim.status?.revision ?? 0, claim.status?.refusedRevision ?? 0);
   if (typeof released === 'string') return { ...common, verdict: { fault: released }, revision: known };
-  const record = released.record === undefined ? undefined : await deps.records.get(released.record);
+  const record = released.record === undefined ? undefined : await deps.records.issued(released.record);
   const verdict = judgeReleased(released, { ...common, record, now: deps.clock.now() });
   return { ...common, verdict, revision: Math.max(known, released.revision) };
 }
@@ -142,6 +144,8 @@ function parseOrObstacle(claim: CertificateClaim): ClaimRequest | Obstacle {
 /** What the reconcile came to: a certificate that serves, or what stands in the way of (another) one, or both. */
 type Result = ({ current: Current } | { current: Current | undefined; obstacle: Obstacle }) & {
   requeueAfterMs?: number;
+  /** It is too early to say so. */
+  quiet?: boolean;
 };
 
 /** What must be waited for before a certificate can be asked for; `now` is left out to ignore the back-off. */
@@ -194,13 +198,15 @@ async function attempt(
   // waitFor has made sure of it.
   const issuer = situation.issuer as Issuer;
   try {
-    const obtained = await obtain(deps, issuance, { situation, issuer, signal });
-    if (obtained.kind === 'issued') return { current: await deliver(deps, situation, { issuer, obtained }) };
-    if (obtained.kind === 'pending') {
-      const message = `${issuerTitle(issuer.metadata)} has the request and has yet to answer`;
-      return { current, obstacle: { reason: 'Pending', message }, requeueAfterMs: obtained.retryAfterMs };
+    const stage = stageOf(deps, situation, issuer);
+    const obtained = await obtain(deps, issuance, { situation, issuer, stage, signal });
+    if (obtained.kind === 'issued') {
+      const secret = stage?.secret() ?? situation.secret;
+      return { current: await deliver(deps, { ...situation, secret }, { issuer, obtained }) };
     }
-    return { current, obstacle: failure(deps, claim, { reason: 'Denied', message: obtained.problem.detail }) };
+    if (obtained.kind === 'pending') return { current, ...pending(issuer, obtained) };
+    const why = { reason: 'Denied', message: obtained.problem.detail, refused: obtained.revision };
+    return { current, obstacle: failure(deps, claim, why) };
   } catch (error) {
     // What the cluster cannot do now, the work queue tries again soon; what it will not do, people must know.
     const refused = isClusterError(error, 'Invalid', 'Forbidden');
@@ -215,8 +221,9 @@ async function attempt(
 async function obtain(
   deps: ClaimDeps,
   issuance: ClaimIssuance,
-  { situation, issuer, signal }: { situation: Situation; issuer: Issuer; signal: AbortSignal },
+  given: { situation: Situation; issuer: Issuer; stage: Stage | undefined; signal: AbortSignal },
 ): Promise<Obtained> {
+  const { situation, issuer, stage, signal } = given;
   const { claim, verdict, secret } = situation;
   // Whatever is decided from here on costs a certificate: the claim must be the one that is stored, not the one that was.
   const { namespace: home = '', name, resourceVersion } = claim.metadata;
@@ -230,6 +237,7 @@ async function obtain(
     {
       ...situation,
       issuer,
+      stage,
       reuse: old && keyMatches(old, keyParameters(claim.spec, issuer)) ? old : undefined,
       namespaceLabels: namespace && (namespace.metadata.labels ?? {}),
       replaces: 'current' in verdict ? verdict.current.record : undefined,
@@ -267,6 +275,7 @@ function failure({ clock, random }: ClaimDeps, claim: CertificateClaim, why: Obs
 
 /** Puts the result on record, tells people of what is new, and says when to come back. */
 async function conclude(deps: ClaimDeps, claim: CertificateClaim, result: Result): Promise<Requeue | undefined> {
+  if (result.quiet) return { requeueAfterMs: Math.max(1, result.requeueAfterMs ?? 1) };
   const now = deps.clock.now();
   const { current } = result;
   const obstacle = 'obstacle' in result ? result.obstacle : undefined;
@@ -277,7 +286,13 @@ async function conclude(deps: ClaimDeps, claim: CertificateClaim, result: Result
   }
   if (written && obstacle && obstacle.reason !== 'Pending')
     deps.events.event(claim, 'Warning', obstacle.reason, obstacle.message);
-  // With an obstacle the renewal waits for that to go, by its time or by being told; and Ready must turn when the certificate expires.
+  return nextLook(result, now);
+}
+
+/** With an obstacle the renewal waits for that to go, by its time or by being told; and Ready must turn when the certificate expires. */
+function nextLook(result: Result, now: Date): Requeue | undefined {
+  const { current } = result;
+  const obstacle = 'obstacle' in result ? result.obstacle : undefined;
   const times = obstacle ? [obstacle.failed?.nextAttempt, current?.notAfter] : [current?.renewal];
   const waits = times.flatMap((time) => (time === undefined ? [] : [time.getTime() - now.getTime()]));
   if (result.requeueAfterMs !== undefined) waits.push(result.requeueAfterMs);

@@ -1,18 +1,30 @@
 // One certificate for one revision of a claim, whatever crashes in between.
 //
 // The request's id is the claim's uid and the revision, so the engine makes one record for it. The key lives in this process until it
-// stands in the Secret together with its certificate. A process that dies after the record was made and before the Secret was
+// stands in the Secret together with its certificate; where a CA elsewhere is to sign, which may take its time, the key is staged in the
+// Secret first. A process that dies after the record was made and before the Secret was
 // written takes the key with it: the record then holds a certificate that nobody can use. Whoever comes next finds the record, sees
 // that its key is not at hand, revokes it as superseded, and goes on to the next revision. So a revision is released at most
 // once, key and certificate always match, and of the live records of a claim all are in use or were.
 import type { KeyObject } from 'node:crypto';
 import type { Issuer } from '../api/issuer.ts';
 import type { CertificateClaim } from '../api/certificate-claim.ts';
-import { type IssuedCertificate, RecordLabel } from '../api/issued-certificate.ts';
+import {
+  type CertificateRecord,
+  type IssuedCertificate,
+  isIssued,
+  isRefused,
+  RecordLabel,
+  type Refusal,
+} from '../api/issued-certificate.ts';
 import { type CertificateFacts, parseCertificate } from '../domain/certificate.ts';
 import { ClusterError } from '../domain/cluster-error.ts';
+import { base32, sha256 } from '../domain/encoding.ts';
+import { issuerFields } from '../domain/issuer.ts';
+import { Problem } from '../domain/problem.ts';
 import { generatePrivateKey, spkiOf } from '../domain/private-key.ts';
 import { allNames } from '../issuance/judge.ts';
+import { problemOf, refusalOf } from '../issuance/record.ts';
 import { type Records, recordName } from '../issuance/records.ts';
 import type { IssuanceOutcome, Issue } from '../issuance/types.ts';
 import type { Audit, Clock, Log } from '../ports.ts';
@@ -41,11 +53,22 @@ export interface Attempt {
   reuse: KeyObject | undefined;
   namespaceLabels: Readonly<Record<string, string>> | undefined;
   replaces: string | undefined;
+  /** Where keys are kept until a CA elsewhere has signed; undefined where the CA is at hand. */
+  stage: KeyStage | undefined;
+}
+
+export interface KeyStage {
+  /** The key kept for this request, if there is one. */
+  read(id: string): KeyObject | undefined;
+  write(id: string, key: KeyObject): Promise<void>;
 }
 
 export type Obtained =
   | { kind: 'issued'; outcome: IssuanceOutcome & { kind: 'issued' }; key: KeyObject; revision: number }
-  | Exclude<IssuanceOutcome, { kind: 'issued' }>;
+  /** `waitedMs`: since this process was told so first. */
+  | { kind: 'pending'; retryAfterMs: number; waitedMs: number }
+  /** `revision` is spent where a record says so. */
+  | { kind: 'refused'; problem: Problem; revision: number | undefined };
 
 export interface ClaimIssuance {
   /** Safe to call again after any failure; gives the same certificate until `forget`. */
@@ -58,6 +81,8 @@ interface KeyAtHand {
   id: string;
   hash: string;
   key: KeyObject;
+  /** When a CA elsewhere was asked, as Clock.monotonic. */
+  askedAt: number;
 }
 
 export function createClaimIssuance(deps: ClaimIssuanceDeps): ClaimIssuance {
@@ -65,56 +90,109 @@ export function createClaimIssuance(deps: ClaimIssuanceDeps): ClaimIssuance {
   /** By uid of the claim: the key of the attempt under way, so that a retry in this process needs no other certificate. */
   const atHand = new Map<string, KeyAtHand>();
 
-  function keyAtHand({ claim, hash, reuse }: Attempt, id: string): KeyObject | undefined {
+  function keep(uid: string, { id, hash, key }: Omit<KeyAtHand, 'askedAt'>): KeyAtHand {
+    const before = atHand.get(uid);
+    const askedAt = before?.id === id ? before.askedAt : deps.clock.monotonic();
+    const kept = { id, hash, key, askedAt };
+    atHand.set(uid, kept);
+    return kept;
+  }
+
+  function keyAtHand({ claim, hash, reuse, stage }: Attempt, id: string): KeyObject | undefined {
     const known = atHand.get(claim.metadata.uid);
-    return known?.id === id && known.hash === hash ? known.key : reuse;
+    return known?.id === id && known.hash === hash ? known.key : (stage?.read(id) ?? reuse);
   }
 
-  /** Revokes a record whose certificate was never released and never can be. */
-  async function supersede(record: IssuedCertificate): Promise<void> {
-    if (record.spec.revocation) return;
-    const { name } = record.metadata;
-    // First the line, then the write: a process that dies in between writes it again, and no revocation is without one.
-    deps.audit.record('revocation', {
-      record: name,
-      serial: record.status.serial,
-      reason: SUPERSEDED,
-      by: 'certificate-claim',
-    });
-    const revokedAt = deps.clock.now().toISOString();
-    const revoked = await records.revoke(record, { reason: SUPERSEDED, revokedAt, by: 'certificate-claim' });
-    if (revoked) deps.log.info({ record: name }, 'a certificate whose key was lost is superseded');
-  }
-
-  async function obtain(attempt: Attempt, signal: AbortSignal): Promise<Obtained> {
-    const { claim, request, hash, issuer } = attempt;
-    for (let revision = attempt.revision + 1; ; revision++) {
-      const id = `${claim.metadata.uid}/${revision}`;
-      const known = keyAtHand(attempt, id);
-      const existing = await records.get(recordName('CertificateClaim', id));
-      if (existing && !(known && serves(existing, known, attempt))) {
-        await supersede(existing);
-        continue;
-      }
-      const key = known ?? (await generatePrivateKey(keyParameters(claim.spec, issuer)));
-      atHand.set(claim.metadata.uid, { id, hash, key });
-      const outcome = await issue(await issuanceRequest(claim, request, { ...attempt, id, key }), signal);
-      if (outcome.kind !== 'issued') return outcome;
-      if (serves(outcome.record, key, attempt)) return { kind: 'issued', outcome, key, revision };
-      // Another process was faster by a moment and may be about to deliver: look again before anything is given up for lost.
-      if (!leafOf(outcome.record).spki.equals(spkiOf(key)))
-        throw new ClusterError('Conflict', 'the revision was taken');
-      await supersede(outcome.record);
-      throw new Error('the certificate issued is not what the claim asks for');
+  /** What one revision comes to; undefined where it is spent. */
+  async function tryRevision(attempt: Attempt, revision: number, signal: AbortSignal): Promise<Obtained | undefined> {
+    const { claim, request, hash, issuer, stage } = attempt;
+    const id = `${claim.metadata.uid}/${revision}`;
+    const known = keyAtHand(attempt, id);
+    const existing = await records.get(recordName('CertificateClaim', id));
+    const refusal = existing && refusalByCa(existing);
+    if (refusal) return { kind: 'refused', problem: problemOf(refusal), revision };
+    if (existing && !(known && serves(existing, known, attempt))) {
+      await supersede(deps, existing);
+      return undefined;
     }
+    const key = known ?? (await generatePrivateKey(keyParameters(claim.spec, issuer)));
+    const { askedAt } = keep(claim.metadata.uid, { id, hash, key });
+    if (key !== attempt.reuse && stage && !stage.read(id)) await stage.write(id, key);
+    const outcome = await issue(await issuanceRequest(claim, request, { ...attempt, id, key }), signal);
+    if (outcome.kind === 'pending') return { ...outcome, waitedMs: deps.clock.monotonic() - askedAt };
+    if (outcome.kind === 'refused') return { ...outcome, revision: outcome.record && revision };
+    if (serves(outcome.record, key, attempt)) return { kind: 'issued', outcome, key, revision };
+    // Another process was faster by a moment and may be about to deliver: look again before anything is given up for lost.
+    if (!leafOf(outcome.record).spki.equals(spkiOf(key))) throw new ClusterError('Conflict', 'the revision was taken');
+    await supersede(deps, outcome.record);
+    throw new Error('the certificate issued is not what the claim asks for');
   }
 
-  return { obtain, forget: (uid) => void atHand.delete(uid) };
+  return {
+    async obtain(attempt, signal) {
+      for (let revision = attempt.revision + 1; ; revision++) {
+        const obtained = await tryRevision(attempt, revision, signal);
+        if (obtained) return obtained;
+      }
+    },
+    forget: (uid) => void atHand.delete(uid),
+  };
 }
 
-/** Whether the record's certificate may be released for this key, these names, and all else the claim asks for now. */
-function serves(record: IssuedCertificate, key: KeyObject, { request, hash }: Attempt): boolean {
-  if (record.spec.revocation || record.metadata.labels?.[RecordLabel.request] !== hashLabel(hash)) return false;
+/** Ends a record whose certificate was never released and never can be: revoked if there is one, else there will be none. */
+async function supersede(deps: ClaimIssuanceDeps, given: CertificateRecord): Promise<void> {
+  const { name } = given.metadata;
+  const record = isIssued(given) ? given : await withdraw(deps, given);
+  if (!record || !isIssued(record) || record.spec.revocation) return;
+  // First the line, then the write: a process that dies in between writes it again, and no revocation is without one.
+  deps.audit.record('revocation', {
+    record: name,
+    serial: record.status.serial,
+    reason: SUPERSEDED,
+    by: 'certificate-claim',
+  });
+  const revokedAt = deps.clock.now().toISOString();
+  const revoked = await deps.records.revoke(record, { reason: SUPERSEDED, revokedAt, by: 'certificate-claim' });
+  if (revoked) deps.log.info({ record: name }, 'a certificate whose key was lost is superseded');
+}
+
+async function withdraw(
+  { audit, records, clock }: ClaimIssuanceDeps,
+  record: CertificateRecord,
+): Promise<CertificateRecord | undefined> {
+  if (isRefused(record)) return record;
+  const { requestID: id, door, issuerRef } = record.spec;
+  const { type: problem, detail } = WITHDRAWN;
+  audit.record('refusal', {
+    record: record.metadata.name,
+    id,
+    door,
+    ...issuerFields({ metadata: issuerRef }),
+    problem,
+    detail,
+  });
+  return records.refuse(record, refusalOf(WITHDRAWN, clock.now()));
+}
+
+const WITHDRAWN = new Problem('malformed', 'withdrawn: the claim has changed, or its key was lost');
+
+/** What was not withdrawn by us. */
+function refusalByCa(record: CertificateRecord): Refusal | undefined {
+  const { refusal } = record.status ?? {};
+  return refusal?.detail === WITHDRAWN.detail ? undefined : refusal;
+}
+
+/**
+ * Whether the record's certificate may be released for this key, these names, and all else the claim asks for now; or may once there
+ * is one.
+ */
+function serves(record: CertificateRecord, key: KeyObject, { request, hash }: Attempt): boolean {
+  if (record.spec.revocation || isRefused(record) || record.metadata.labels?.[RecordLabel.request] !== hashLabel(hash))
+    return false;
+  if (!isIssued(record)) {
+    const sameKey = record.metadata.labels?.[RecordLabel.publicKey] === base32(sha256(spkiOf(key)));
+    return sameKey && record.spec.names.join('\n') === allNames(request.names).join('\n');
+  }
   const leaf = leafOf(record);
   return leaf.spki.equals(spkiOf(key)) && sameNames(leaf.names, request.names);
 }

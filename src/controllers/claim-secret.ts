@@ -21,6 +21,8 @@ export const SecretAnnotation = {
   revision: 'countersign.dev/revision',
   /** Hash of the spec the certificate was made for. */
   request: 'countersign.dev/request',
+  /** What the staged key was made for: the request's id and the hash of the spec. */
+  staged: 'countersign.dev/staged',
   /** Set to "true" by people to hand an existing Secret over. */
   adopt: 'countersign.dev/adopt',
 } as const;
@@ -146,6 +148,48 @@ function readLeaf(secret: Secret): CertificateFacts | undefined {
   }
 }
 
+/** Where a key waits in the Secret for its certificate, beside the pair that serves. */
+const STAGED_KEY = 'next-tls.key';
+
+/** What a key is made for. */
+export interface KeyPurpose {
+  /** Of the request. */
+  id: string;
+  /** Hash of the spec. */
+  hash: string;
+}
+
+const purposeText = ({ id, hash }: KeyPurpose) => `${id}/${hash}`;
+
+/** The key staged in a Secret of ours for exactly this, if it is there. */
+export function readStagedKey(secret: Secret, purpose: KeyPurpose): KeyObject | undefined {
+  const { [SecretAnnotation.staged]: text } = secret.metadata.annotations ?? {};
+  const key = secret.data?.[STAGED_KEY];
+  return text === purposeText(purpose) && key !== undefined ? parsePrivateKey(Buffer.from(key, 'base64')) : undefined;
+}
+
+/**
+ * Puts a key into the Secret before its certificate is asked for, so that it outlives this process; the pair that serves stays. A new
+ * Secret gets an empty pair, which the type of Secret demands. Returns the Secret as it is now. Conflict if it changed since it was read.
+ */
+export async function stageKey(
+  cluster: Pick<Cluster, 'create' | 'replace'>,
+  { claim, before, marks }: { claim: CertificateClaim; before: Secret | undefined; marks: Marks },
+  { key, ...purpose }: KeyPurpose & { key: KeyObject },
+): Promise<Secret> {
+  const staged = { [STAGED_KEY]: Buffer.from(renderPrivateKey(key)).toString('base64') };
+  const own = { ...ownAnnotations(claim, marks), [SecretAnnotation.staged]: purposeText(purpose) };
+  if (before) {
+    const annotations = { ...before.metadata.annotations, ...own };
+    const data = { ...before.data, ...staged };
+    return cluster.replace(SecretKind, { ...before, metadata: { ...before.metadata, annotations }, data });
+  }
+  const { namespace = '' } = claim.metadata;
+  const metadata = { namespace, name: claim.spec.secretName, annotations: own };
+  const data = { 'tls.crt': '', 'tls.key': '', ...staged };
+  return cluster.create(SecretKind, { metadata, type: 'kubernetes.io/tls', data });
+}
+
 export interface Delivery {
   key: KeyObject;
   /** DER, leaf first. */
@@ -156,13 +200,14 @@ export interface Delivery {
   request: string;
 }
 
-/** Writes all of it at once, so that key and certificate never stand apart. Keeps what others put into the Secret. Conflict if it changed since it was read. */
+/** Writes all of it at once, so that key and certificate never stand apart; a staged key goes. Keeps what others put into the Secret. Conflict if it changed since it was read. */
 export async function writeSecret(
   cluster: Pick<Cluster, 'create' | 'replace'>,
   { claim, before, marks }: { claim: CertificateClaim; before: Secret | undefined; marks: Marks },
   delivery: Delivery,
 ): Promise<void> {
-  const { 'ca.crt': _oldRoot, ...others } = before?.data ?? {};
+  const { 'ca.crt': _oldRoot, [STAGED_KEY]: _staged, ...others } = before?.data ?? {};
+  const { [SecretAnnotation.staged]: _purpose, ...kept } = before?.metadata.annotations ?? {};
   const base64 = (text: string) => Buffer.from(text).toString('base64');
   const pem = (certificates: readonly Buffer[]) => certificates.map((der) => renderPem('CERTIFICATE', der)).join('');
   const data = {
@@ -171,7 +216,7 @@ export async function writeSecret(
     'tls.key': base64(renderPrivateKey(delivery.key)),
     ...(delivery.root ? { 'ca.crt': base64(pem([delivery.root])) } : {}),
   };
-  const annotations = { ...before?.metadata.annotations, ...ownAnnotations(claim, marks), ...ownFacts(delivery) };
+  const annotations = { ...kept, ...ownAnnotations(claim, marks), ...ownFacts(delivery) };
   if (before) {
     await cluster.replace(SecretKind, { ...before, metadata: { ...before.metadata, annotations }, data });
     return;

@@ -95,6 +95,8 @@ export interface Obstacle {
   message: string;
   /** Set when an attempt was made and failed. */
   failed?: { failures: number; nextAttempt: Date };
+  /** Revision that a record says was refused. */
+  refused?: number | undefined;
 }
 
 /**
@@ -109,9 +111,11 @@ export function claimStatus(
   const { current } = result;
   const obstacle = 'obstacle' in result ? result.obstacle : undefined;
   const revision = current?.revision ?? claim.status?.revision;
+  const refusedRevision = obstacle?.refused ?? claim.status?.refusedRevision ?? 0;
   return {
     conditions: [...conditionsOf(claim, { current, obstacle, now })],
     ...(revision === undefined ? {} : { revision }),
+    ...(refusedRevision > (revision ?? 0) ? { refusedRevision } : {}),
     ...(current ? certificateFields(current) : {}),
     ...(obstacle?.failed
       ? { failures: obstacle.failed.failures, nextAttempt: instant(obstacle.failed.nextAttempt) }

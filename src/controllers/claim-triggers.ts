@@ -4,7 +4,7 @@ import type { Issuer } from '../api/issuer.ts';
 import type { CertificateClaim } from '../api/certificate-claim.ts';
 import type { CertificateRequestPolicy } from '../api/certificate-request-policy.ts';
 import type { Namespace } from '../api/core.ts';
-import type { IssuedCertificate } from '../api/issued-certificate.ts';
+import type { CertificateRecord } from '../api/issued-certificate.ts';
 import type { KubeObject } from '../api/kind.ts';
 import { findCondition } from '../domain/conditions.ts';
 import { issuerKey } from '../domain/issuer.ts';
@@ -21,7 +21,7 @@ export interface ClaimSources {
   secrets: Cache<KubeObject>;
   namespaces: Cache<Namespace>;
   policies: Cache<CertificateRequestPolicy>;
-  records: Cache<IssuedCertificate>;
+  records: Cache<CertificateRecord>;
 }
 
 type Targets = Pick<ClaimReconciler, 'nudge' | 'forget'> & { enqueue: Enqueue };
@@ -122,7 +122,8 @@ function onNews<T extends KubeObject>(
 function watchRecords({ records }: ClaimSources, { enqueue }: Targets): () => void {
   return records.onChange(({ spec }, type) => {
     const { namespace, claim } = spec.requester;
-    if (type !== 'MODIFIED' || !spec.revocation || namespace === undefined || claim === undefined) return;
+    // Revoked, or finished by a CA elsewhere.
+    if (type !== 'MODIFIED' || namespace === undefined || claim === undefined) return;
     enqueue({ namespace, name: claim });
   });
 }

@@ -6,7 +6,7 @@ import { type Account, AccountKind, type AccountSpec, type Authorization, Author
 import { type ClusterCAIssuer, ClusterCAIssuerKind } from '../api/ca-issuer.ts';
 import { CertificateClaimKind } from '../api/certificate-claim.ts';
 import { EventKind } from '../api/core.ts';
-import { type IssuedCertificate, IssuedCertificateKind, RecordLabel } from '../api/issued-certificate.ts';
+import { type CertificateRecord, IssuedCertificateKind, RecordLabel } from '../api/issued-certificate.ts';
 import type { Cache, Clock, Cluster } from '../ports.ts';
 import { sweepEvents } from './event-garbage.ts';
 import { createGarbage } from './garbage.ts';
@@ -92,6 +92,35 @@ const namesOf = async (
   kind: typeof IssuedCertificateKind | typeof AccountKind | typeof AuthorizationKind,
 ) => (await world.store.cluster.list(kind as typeof AccountKind)).items.map(({ metadata }) => metadata.name);
 
+test('a reservation stays while its certificate could come; what was refused goes after order and grace', async () => {
+  const { world, issuer } = await withIssuer({ recordGrace: '48h' });
+  const { clock, store } = world;
+  const make = async (name: string, orderExpiresMs?: number) => {
+    const { metadata, spec } = await aRecord(world, issuer, {
+      name,
+      notAfterMs: 0,
+      ...(orderExpiresMs ? { orderExpiresMs } : {}),
+    });
+    await store.cluster.delete(IssuedCertificateKind, metadata);
+    const approved = {
+      subject: '',
+      usages: ['server auth' as const],
+      notBefore: after(clock, 0),
+      notAfter: after(clock, 20 * DAY),
+    };
+    return { metadata: { namespace, name }, spec: { ...spec, approved } };
+  };
+  const refusal = { type: 'badCSR', detail: 'no', status: 400, refusedAt: after(clock, 0) };
+  await store.cluster.create(IssuedCertificateKind, await make('reserved'));
+  await store.cluster.create(IssuedCertificateKind, { ...(await make('refused')), status: { refusal } });
+  await store.cluster.create(IssuedCertificateKind, { ...(await make('order-lives', 3 * DAY)), status: { refusal } });
+  await world.pass(3 * DAY, 4);
+  expect(await namesOf(world, IssuedCertificateKind)).toEqual(['order-lives', 'reserved']);
+  await world.pass(3 * DAY, 4);
+  expect(await namesOf(world, IssuedCertificateKind)).toEqual(['reserved']);
+  await world.stop();
+});
+
 test('a record goes when certificate and order are over and the grace is past', async () => {
   const { world, issuer } = await withIssuer({ recordGrace: '48h' });
   await aRecord(world, issuer, { name: 'short', notAfterMs: DAY });
@@ -161,7 +190,7 @@ test('an account that its owner deactivated stays, with its aliases, so that its
 /** A collector over copies that never hear of a change. */
 function overCopies(
   world: World,
-  copies: { issuers: ClusterCAIssuer[]; records?: IssuedCertificate[]; accounts?: Account[] },
+  copies: { issuers: ClusterCAIssuer[]; records?: CertificateRecord[]; accounts?: Account[] },
   cluster: Partial<Cluster> = {},
 ) {
   const cache = (items: readonly unknown[] = []) => ({ list: () => items }) as unknown as Cache<never>;

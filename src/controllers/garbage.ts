@@ -3,7 +3,7 @@
 // deletion holds only for the version that was judged.
 import { type Account, AccountKind, type Authorization, AuthorizationKind } from '../api/acme.ts';
 import type { Issuer } from '../api/issuer.ts';
-import { type IssuedCertificate, IssuedCertificateKind, RecordLabel } from '../api/issued-certificate.ts';
+import { type CertificateRecord, IssuedCertificateKind, RecordLabel } from '../api/issued-certificate.ts';
 import type { Kind, KubeObject } from '../api/kind.ts';
 import type { Right } from '../api/right.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
@@ -38,7 +38,7 @@ export interface GarbageDeps {
   /** The operator's. */
   namespace: string;
   issuers: Cache<Issuer>;
-  records: Cache<IssuedCertificate>;
+  records: Cache<CertificateRecord>;
   accounts: Cache<Account>;
   authorizations: Cache<Authorization>;
   clock: Clock;
@@ -60,7 +60,7 @@ export function createGarbage(deps: GarbageDeps): Sweep {
   return async (signal) => {
     const issuerOf = issuersByUID(deps.issuers);
     const now = deps.clock.now().getTime();
-    const dueRecord = (record: IssuedCertificate) => recordEnd(record, issuerOf(record.spec.issuerUID)) < now;
+    const dueRecord = (record: CertificateRecord) => recordEnd(record, issuerOf(record.spec.issuerUID)) < now;
     const dueAuthorization = (it: Authorization) => authorizationEnd(it, issuerOf(it.spec.issuerUID)) < now;
     const isHeld = heldAccounts(deps);
     const dueAccount = (account: Account) => accountEnd(account) < now && !isHeld(account);
@@ -141,8 +141,9 @@ const duration = (text: string | undefined, otherwise: number) =>
   text === undefined ? otherwise : parseDuration(text);
 
 /** Until then a record may be asked for: by its certificate, its order, a CRL. Epoch milliseconds. */
-function recordEnd({ spec, status }: IssuedCertificate, issuer: Issuer | undefined): number {
-  const ends = [status.notAfter, ...(spec.orderExpires === undefined ? [] : [spec.orderExpires])];
+function recordEnd({ spec, status }: CertificateRecord, issuer: Issuer | undefined): number {
+  const certificateEnd = status?.refusal?.refusedAt ?? status?.notAfter ?? spec.approved?.notAfter;
+  const ends = [certificateEnd, spec.orderExpires].filter((end) => end !== undefined);
   const grace = duration(issuer && clusterIssuer(issuer)?.spec.recordGrace, RECORD_GRACE_MS);
   return Math.max(...ends.map((end) => new Date(end).getTime())) + grace;
 }

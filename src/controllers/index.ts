@@ -4,10 +4,14 @@ import type { Issuer } from '../api/issuer.ts';
 import type { CertificateClaim } from '../api/certificate-claim.ts';
 import type { CertificateRequestPolicy } from '../api/certificate-request-policy.ts';
 import type { Namespace } from '../api/core.ts';
-import type { IssuedCertificate } from '../api/issued-certificate.ts';
+import type { CertificateRecord } from '../api/issued-certificate.ts';
 import type { KubeObject } from '../api/kind.ts';
-import { createChainsInUse } from '../issuance/chains.ts';
+import { type ChainStore, createChainsInUse } from '../issuance/chains.ts';
+import { createFulfilment } from '../issuance/fulfilment.ts';
+import { createMismatches, type Mismatches } from '../issuance/mismatches.ts';
+import { createOrphans } from '../issuance/orphans.ts';
 import type { Records } from '../issuance/records.ts';
+import { createCarryRevocation } from '../issuance/remote-revocation.ts';
 import type { Issue } from '../issuance/types.ts';
 import type {
   Audit,
@@ -22,7 +26,7 @@ import type {
   ObjectRef,
   Random,
 } from '../ports.ts';
-import { type Controller, createController, type Reconciler } from '../runtime/controller.ts';
+import { type Controller, createController, type Enqueue, type Reconciler } from '../runtime/controller.ts';
 import type { WorkQueueMetrics } from '../runtime/work-queue.ts';
 import { createCaIssuerReconciler } from './ca-issuer.ts';
 import { createClaimReconciler } from './certificate-claim.ts';
@@ -30,6 +34,7 @@ import { createPolicyReconciler } from './certificate-request-policy.ts';
 import type { Marks } from './claim-secret.ts';
 import { watchClaims } from './claim-triggers.ts';
 import { createGarbage, type Sweep, sweepRegularly } from './garbage.ts';
+import { createIssuedCertificateController } from './issued-certificate.ts';
 
 export interface ControllersDeps {
   cluster: Cluster;
@@ -44,10 +49,11 @@ export interface ControllersDeps {
     namespaces: Cache<Namespace>;
     accounts: Cache<Account>;
     authorizations: Cache<Authorization>;
-    records: Cache<IssuedCertificate>;
+    records: Cache<CertificateRecord>;
   };
   issue: Issue;
   records: Records;
+  chains: ChainStore;
   backends: Backends;
   marks: Marks;
   directoryURL: (issuer: Issuer) => string;
@@ -60,6 +66,8 @@ export interface ControllersDeps {
   audit: Audit;
   durations: Histogram;
   collected: Counter;
+  /** Of CAs elsewhere. */
+  counters: Record<'issued' | 'refused' | 'rejected' | 'orphaned' | 'backendCalls' | 'breakerOpened', Counter>;
   queueMetrics?: WorkQueueMetrics;
   /** Shows how much work a controller has. */
   showQueue?: (controller: Controller) => void;
@@ -80,14 +88,15 @@ const RESYNC_MS = 10 * 3_600_000;
 
 export function createControllers(deps: ControllersDeps): Controllers {
   const { caches } = deps;
-  const made = [
+  const mismatches = createMismatches({
+    ...deps,
+    onChange: ({ metadata }) => reconciled[0]?.controller.enqueue(metadata),
+  });
+  const chainsInUse = createChainsInUse({ ...deps, ...caches });
+  const reconciled = [
     {
       name: 'ca-issuer',
-      reconciler: createCaIssuerReconciler({
-        ...deps,
-        ...caches,
-        chainsInUse: createChainsInUse({ ...deps, ...caches }),
-      }),
+      reconciler: createCaIssuerReconciler({ ...deps, ...caches, chainsInUse, mismatches }),
       cache: caches.issuers,
     },
     {
@@ -97,7 +106,7 @@ export function createControllers(deps: ControllersDeps): Controllers {
     },
     { name: 'certificate-claim', reconciler: claimReconciler(deps), cache: caches.claims },
   ].map(({ name, reconciler, cache }) => ({
-    reconciler,
+    watch: (enqueue: Enqueue) => reconciler.watch(enqueue),
     controller: createController({
       ...deps,
       name,
@@ -105,6 +114,8 @@ export function createControllers(deps: ControllersDeps): Controllers {
       resync: { everyMs: RESYNC_MS, keys: () => cache.list().map(({ metadata }): ObjectRef => metadata) },
     }),
   }));
+  const remote = issuedCertificates({ ...deps, mismatches });
+  const made = [...reconciled, { watch: (enqueue: Enqueue) => remote.watch(enqueue), controller: remote }];
   const sweeps = [createGarbage({ ...deps, ...caches }), ...(deps.sweeps ?? [])];
   for (const { controller } of made) deps.showQueue?.(controller);
 
@@ -113,7 +124,7 @@ export function createControllers(deps: ControllersDeps): Controllers {
     async run(filled, signal) {
       await filled.catch(() => undefined);
       if (signal.aborted) return;
-      const stops = made.map(({ reconciler, controller }) => reconciler.watch(controller.enqueue));
+      const stops = made.map(({ watch, controller }) => watch(controller.enqueue));
       await Promise.all([
         ...made.map(({ controller }) => controller.run(signal)),
         ...sweeps.map((sweep) => sweepRegularly(deps, sweep, signal)),
@@ -122,6 +133,19 @@ export function createControllers(deps: ControllersDeps): Controllers {
     },
     idle: () => idle(made.map(({ controller }) => controller)),
   };
+}
+
+function issuedCertificates(deps: ControllersDeps & { mismatches: Mismatches }) {
+  const orphans = createOrphans({ ...deps, ...deps.counters });
+  return createIssuedCertificateController({
+    ...deps,
+    ...deps.counters,
+    issuers: deps.caches.issuers,
+    records: deps.caches.records,
+    orphans,
+    fulfilment: createFulfilment({ ...deps, ...deps.counters, orphans }),
+    carryRevocation: createCarryRevocation(deps),
+  });
 }
 
 function claimReconciler(deps: ControllersDeps): Reconciler {

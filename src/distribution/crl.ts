@@ -1,7 +1,7 @@
 // The CRL of each issuer, of all certificates issued under the name its CA has now, by whichever of its keys (docs/revocation.md):
 // built when asked for, kept until something was revoked, the CA changed, or half its life is over.
 import type { Issuer } from '../api/issuer.ts';
-import type { IssuedCertificate } from '../api/issued-certificate.ts';
+import { type CertificateRecord, type IssuedCertificate, isIssued } from '../api/issued-certificate.ts';
 import { parseCertificate } from '../domain/certificate.ts';
 import { parsePemCertificates } from '../domain/chain.ts';
 import { nameKey } from '../domain/distinguished-name.ts';
@@ -28,11 +28,11 @@ interface Kept {
 /** Index of the record cache: revoked records by issuer UID. */
 export const REVOKED_INDEX = 'revoked';
 
-export function revokedIndex(record: IssuedCertificate): string[] {
+export function revokedIndex(record: CertificateRecord): string[] {
   return record.spec.revocation ? [record.spec.issuerUID] : [];
 }
 
-export function createCrls(deps: { records: Cache<IssuedCertificate>; backends: Backends; clock: Clock }): Crls {
+export function createCrls(deps: { records: Cache<CertificateRecord>; backends: Backends; clock: Clock }): Crls {
   const kept = new Map<string, Kept>();
   deps.records.onChange((record) => {
     const crl = kept.get(record.spec.issuerUID);
@@ -44,6 +44,7 @@ export function createCrls(deps: { records: Cache<IssuedCertificate>; backends: 
     const isCovered = coverage(issuer);
     return deps.records
       .byIndex(REVOKED_INDEX, issuer.metadata.uid)
+      .filter(isIssued)
       .filter(({ status }) => new Date(status.notAfter).getTime() + lifeMs > now.getTime())
       .filter(isCovered)
       .flatMap(({ spec, status }) =>
@@ -65,7 +66,7 @@ export function createCrls(deps: { records: Cache<IssuedCertificate>; backends: 
       // The number follows the clock, so that it grows over restarts too (RFC 5280 section 5.2.3).
       const byClock = BigInt(now.getTime());
       const number = old && byClock <= old.number ? old.number + 1n : byClock;
-      const { crlDuration } = issuer.spec.backend.ca;
+      const crlDuration = issuer.spec.backend.ca?.crlDuration;
       const lifeMs = crlDuration === undefined ? CRL_MS : parseDuration(crlDuration);
       const der = backend.signCrl(entries(issuer, now, lifeMs), number, now);
       kept.set(uid, { der, number, freshUntil: deps.clock.monotonic() + lifeMs / 2, madeFor });

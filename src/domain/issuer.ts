@@ -44,7 +44,7 @@ export function issuerPath({ namespace }: IssuerName): string {
 }
 
 /** For lines of the audit log and of the log. */
-export function issuerFields({ metadata: { namespace, name } }: Pick<Issuer, 'metadata'>): {
+export function issuerFields({ metadata: { namespace, name } }: { metadata: IssuerName }): {
   issuer: string;
   issuerNamespace?: string;
 } {
@@ -52,7 +52,7 @@ export function issuerFields({ metadata: { namespace, name } }: Pick<Issuer, 'me
 }
 
 /** For metrics. */
-export function issuerLabels({ metadata: { namespace = '', name } }: Pick<Issuer, 'metadata'>) {
+export function issuerLabels({ metadata: { namespace = '', name } }: { metadata: IssuerName }) {
   return { issuer: name, issuer_namespace: namespace };
 }
 

@@ -96,7 +96,9 @@ const plain: Order = {
   reused: new Map(),
   tokenKey: 1,
 };
-const record = { metadata: { name: 'ic-x' } } as never;
+const record = { metadata: { name: 'ic-x' }, status: { certificate: 'AA==' } } as never;
+const reserved = { metadata: { name: 'ic-x' } } as never;
+const refused = { metadata: { name: 'ic-x' }, status: { refusal: {} } } as never;
 
 // RFC 8555 section 7.1.6, as sentences.
 test.each<[string, AuthorizationStatus[], { record?: never; signing?: boolean; at?: string }, string]>([
@@ -107,7 +109,9 @@ test.each<[string, AuthorizationStatus[], { record?: never; signing?: boolean; a
   ['one expired is invalid', ['valid', 'expired'], {}, 'invalid'],
   ['past its expiry it is invalid', ['valid'], { at: '2026-01-03T00:00:00Z' }, 'invalid'],
   ['while signing it is processing', ['valid'], { signing: true }, 'processing'],
-  ['with a record it is valid', ['valid'], { record }, 'valid'],
+  ['with a certificate on record it is valid', ['valid'], { record }, 'valid'],
+  ['while a CA elsewhere has yet to answer it is processing', ['valid'], { record: reserved }, 'processing'],
+  ['once that CA has refused it is invalid', ['valid'], { record: refused }, 'invalid'],
   [
     'with a record it stays valid past expiry and deactivation',
     ['deactivated'],

@@ -1,7 +1,7 @@
 // Orders, authorizations and their statuses (RFC 8555 section 7.1.6). An order is sealed into its URL and never stored;
 // every status is derived from facts.
 import type { Authorization } from '../api/acme.ts';
-import type { IssuedCertificate } from '../api/issued-certificate.ts';
+import { type CertificateRecord, isIssued, isRefused } from '../api/issued-certificate.ts';
 import { hashName } from './encoding.ts';
 import { baseIdentifier, type Identifier, isWildcard, parseIdentifier } from './identifier.ts';
 import { Problem } from './problem.ts';
@@ -173,13 +173,16 @@ export function authorizationStatus(
   return found.spec.outcome;
 }
 
-/** RFC 8555 section 7.1.6: every authorization valid makes it ready; any that failed makes it invalid. */
+/**
+ * RFC 8555 section 7.1.6: every authorization valid makes it ready; any that failed makes it invalid. Where the certificate is for a CA
+ * elsewhere to sign, the record tells how that went.
+ */
 export function orderStatus(
   order: Order,
-  facts: { authorizations: readonly AuthorizationStatus[]; record: IssuedCertificate | undefined; signing: boolean },
+  facts: { authorizations: readonly AuthorizationStatus[]; record: CertificateRecord | undefined; signing: boolean },
   now: Date,
 ): OrderStatus {
-  if (facts.record) return 'valid';
+  if (facts.record) return isIssued(facts.record) ? 'valid' : isRefused(facts.record) ? 'invalid' : 'processing';
   if (facts.signing) return 'processing';
   if (order.expires <= now) return 'invalid';
   if (facts.authorizations.every((status) => status === 'valid')) return 'ready';

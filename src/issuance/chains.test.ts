@@ -65,7 +65,7 @@ async function full(...live: number[]) {
   const chainOf = (i: number) => [Buffer.from(`the certificate of CA ${i}`)];
   const record = (i: number, notAfter: string, issuerUID = uid) => ({
     spec: { issuerUID },
-    status: { chain: chainFingerprint(chainOf(MAX_CHAINS - 1 - i)), notAfter },
+    status: { certificate: 'AAAA', chain: chainFingerprint(chainOf(MAX_CHAINS - 1 - i)), notAfter },
   });
   const records = [
     ...live.map((i) => record(i, '2099-01-01T00:00:00.000Z')),

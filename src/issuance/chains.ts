@@ -1,7 +1,7 @@
 // Chains above leaves, kept once per issuer in its status, so that a record holds the leaf alone.
 import { ClusterCAIssuerKind } from '../api/ca-issuer.ts';
 import { CAIssuerKind, type Issuer, issuerKind } from '../api/issuer.ts';
-import type { IssuedCertificate } from '../api/issued-certificate.ts';
+import { type CertificateRecord, type IssuedCertificate, isIssued } from '../api/issued-certificate.ts';
 import type { Right } from '../api/right.ts';
 import { type CertificateFacts, parseCertificate } from '../domain/certificate.ts';
 import { chainFingerprint, isRoot, parsePemCertificates, preferredChain, trimRoot } from '../domain/chain.ts';
@@ -62,13 +62,14 @@ const MAX_RECENT = 1024;
 export type ChainsInUse = (issuerUID: string) => ReadonlySet<string>;
 
 export function createChainsInUse(deps: {
-  records: Pick<Cache<IssuedCertificate>, 'list'>;
+  records: Pick<Cache<CertificateRecord>, 'list'>;
   clock: Clock;
 }): ChainsInUse {
   return (issuerUID) => {
     const now = deps.clock.now();
     const live = deps.records
       .list()
+      .filter(isIssued)
       .filter(({ spec, status }) => spec.issuerUID === issuerUID && new Date(status.notAfter) > now);
     return new Set(live.map(({ status }) => status.chain));
   };

@@ -58,6 +58,7 @@ beforeEach(async () => {
     records: createRecords({ cluster, cache, namespace: NAMESPACE }),
     chains: createChainStore({ cluster, inUse: () => new Set() }),
     refuseKey: () => undefined,
+    awaitRecord: async (record) => record,
     clock,
     audit,
     issued: { inc: () => void counted++ },
@@ -79,7 +80,7 @@ const serials = (event: string) =>
   audit.entries.filter((entry) => entry.event === event).map(({ fields }) => fields.serial);
 
 async function recorded(): Promise<string[]> {
-  return (await cluster.list(IssuedCertificateKind)).items.map(({ status }) => status.serial);
+  return (await cluster.list(IssuedCertificateKind)).items.map(({ status }) => status?.serial ?? '');
 }
 
 /** What the next create of a record does before or after it is done. */

@@ -1,6 +1,7 @@
 // The one way to a certificate, whatever the door: parse, match, judge, sign, verify, record (DESIGN section 4).
-// For a local backend the create of the record is the commit: nothing is released before it, and of several attempts one wins.
-import { type IssuedCertificate, IssuedCertificateKind } from '../api/issued-certificate.ts';
+// For a local backend the create of the record is the commit: nothing is released before it, and of several attempts one wins. For a
+// CA elsewhere the record is created first, as a reservation, and somebody else asks the CA (fulfilment.ts).
+import { type CertificateRecord, isIssued, isRefused, IssuedCertificateKind } from '../api/issued-certificate.ts';
 import type { NewObject } from '../api/kind.ts';
 import type { CertificateModel, CertificateSigningRequest } from '../domain/certificate-model.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
@@ -12,12 +13,14 @@ import type { Audit, Backend, Backends, Clock, Cluster, Counter } from '../ports
 import type { ChainStore } from './chains.ts';
 import type { RefuseKey } from './forbidden-keys.ts';
 import type { Judge } from './judge.ts';
-import { judgedRequest, matchRequest } from './match.ts';
+import { reportIssuance } from './lines.ts';
+import { judgedRequest, matchRequest, requireAgreement } from './match.ts';
 import { buildModel, wantedValidity } from './model.ts';
-import { buildRecord } from './record.ts';
+import { buildRecord, buildReservation, problemOf } from './record.ts';
 import { type Records, recordName } from './records.ts';
 import type { IssuanceOutcome, IssuanceRequest, Issue, Requester } from './types.ts';
 import { createVerifyIssued, type VerifyIssued } from './verify.ts';
+import type { AwaitRecord } from './waiting.ts';
 
 export interface IssuanceDeps {
   cluster: Cluster;
@@ -28,6 +31,7 @@ export interface IssuanceDeps {
   records: Records;
   chains: ChainStore;
   refuseKey: RefuseKey;
+  awaitRecord: AwaitRecord;
   clock: Clock;
   audit: Audit;
   issued: Counter;
@@ -46,6 +50,7 @@ export function createIssue(given: IssuanceDeps): Issue {
   return async (request, signal) => {
     try {
       const backend = deps.backends.of(request.issuer);
+      if (!backend.local) return await reserve(deps, request, { backend, signal });
       const approved = await approve(deps, request, { backend, signal });
       return await sign(deps, request, { backend, approved, signal });
     } catch (error) {
@@ -76,7 +81,9 @@ async function approve(
   if (forbidden) throw forbidden;
   const now = deps.clock.now();
   const validity = wantedValidity(request, now);
-  const draft = buildModel(request, { csr, names, validity, now, notAfterLimit: undefined, maxDurationMs: undefined });
+  const facts = { csr, names, validity, now, controls: backend.controls };
+  const draft = buildModel(request, { ...facts, notAfterLimit: undefined, maxDurationMs: undefined });
+  requireAgreement(csr, draft, backend.controls);
   const verdict = await deps.judge.atFinalize({
     issuer: request.issuer,
     id: request.id,
@@ -86,7 +93,7 @@ async function approve(
   });
   if (!verdict.allowed) throw verdict.problem;
   const notAfterLimit = await backend.notAfterLimit();
-  const model = buildModel(request, { csr, names, validity, now, notAfterLimit, maxDurationMs: verdict.maxDurationMs });
+  const model = buildModel(request, { ...facts, notAfterLimit, maxDurationMs: verdict.maxDurationMs });
   const limit = await backend.limits(model);
   if (limit) throw limit;
   return { csr, model, policy: verdict.policy, decisionID: verdict.decisionID };
@@ -111,13 +118,46 @@ function keyInUse(
         !ofSameClaim(spec.requester, request.requester) &&
         spec.issuerUID === request.issuer.metadata.uid &&
         !spec.revocation &&
-        new Date(status.notAfter) > now,
+        !status?.refusal &&
+        new Date(status?.notAfter ?? spec.approved?.notAfter ?? 0) > now,
     );
 }
 
-function ofSameClaim(holder: IssuedCertificate['spec']['requester'], requester: Requester): boolean {
+function ofSameClaim(holder: CertificateRecord['spec']['requester'], requester: Requester): boolean {
   return requester.claim !== undefined && holder.claim === requester.claim && holder.namespace === requester.namespace;
 }
+
+/** The reservation of the request, made now or before, and what has become of it. A request is judged once. */
+async function reserve(
+  deps: IssuanceDeps,
+  request: IssuanceRequest,
+  { backend, signal }: { backend: Backend; signal: AbortSignal },
+): Promise<IssuanceOutcome> {
+  const name = recordName(request.door, request.id);
+  const existing = await deps.records.get(name);
+  const record = existing ?? (await makeReservation(deps, request, { backend, signal }));
+  const wait = { ms: request.patienceMs ?? 0, fresh: existing === undefined, signal };
+  return outcomeOf(deps, request, await deps.awaitRecord(record, wait));
+}
+
+async function makeReservation(
+  deps: IssuanceDeps,
+  request: IssuanceRequest,
+  context: { backend: Backend; signal: AbortSignal },
+): Promise<CertificateRecord> {
+  const approved = await approve(deps, request, context);
+  const name = recordName(request.door, request.id);
+  return create(deps, buildReservation(request, { ...approved, name, namespace: deps.namespace }));
+}
+
+function outcomeOf(deps: IssuanceDeps, request: IssuanceRequest, record: CertificateRecord): IssuanceOutcome {
+  if (isRefused(record)) return { kind: 'refused', problem: problemOf(record.status.refusal), record };
+  if (!isIssued(record)) return { kind: 'pending', retryAfterMs: RETRY_MS };
+  return { kind: 'issued', record, ...deps.chains.handedOut(request.issuer, record) };
+}
+
+/** For callers that are not told when a reservation is finished, or miss it. */
+const RETRY_MS = 30_000;
 
 async function sign(
   deps: IssuanceDeps & { verifyIssued: VerifyIssued },
@@ -138,15 +178,17 @@ async function sign(
     chain,
     now: deps.clock.now(),
   });
-  report(deps, request, record);
-  const stored = await commit(deps, record);
-  if (stored.status.serial === leaf.serial) deps.issued.inc({ ...issuerLabels(request.issuer), door: request.door });
-  else deps.audit.record('discard', { record: name, id: request.id, serial: leaf.serial, kept: stored.status.serial });
-  return { kind: 'issued', record: stored, ...deps.chains.handedOut(request.issuer, stored) };
+  reportIssuance(deps.audit, record, request.requester);
+  // The commit.
+  const stored = await create(deps, record);
+  const kept = stored.status?.serial;
+  if (kept === leaf.serial) deps.issued.inc({ ...issuerLabels(request.issuer), door: request.door });
+  else deps.audit.record('discard', { record: name, id: request.id, serial: leaf.serial, kept });
+  return outcomeOf(deps, request, stored);
 }
 
-/** The commit. Another attempt that was faster wins, and ours is discarded unseen. */
-async function commit(deps: IssuanceDeps, record: NewObject<IssuedCertificate>): Promise<IssuedCertificate> {
+/** Another attempt that was faster wins, and ours is discarded unseen. */
+async function create(deps: IssuanceDeps, record: NewObject<CertificateRecord>): Promise<CertificateRecord> {
   try {
     return await deps.cluster.create(IssuedCertificateKind, record);
   } catch (error) {
@@ -158,29 +200,4 @@ async function commit(deps: IssuanceDeps, record: NewObject<IssuedCertificate>):
     if (!stored) throw error;
     return stored;
   }
-}
-
-/**
- * Before the commit, so that no certificate is ever on record, let alone released, without its line, whatever ends the process or
- * hides the answer of the cluster. A line whose serial is in no record tells of a certificate that was signed and never released.
- */
-function report(
-  deps: IssuanceDeps,
-  request: IssuanceRequest,
-  { metadata, spec, status }: NewObject<IssuedCertificate>,
-): void {
-  deps.audit.record('issuance', {
-    record: metadata.name,
-    id: request.id,
-    door: request.door,
-    ...issuerFields(request.issuer),
-    requester: request.requester,
-    names: spec.names,
-    profile: spec.profile,
-    policy: spec.policy,
-    decisionID: spec.decisionID,
-    serial: status.serial,
-    notBefore: status.notBefore,
-    notAfter: status.notAfter,
-  });
 }

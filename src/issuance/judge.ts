@@ -241,3 +241,19 @@ export function allNames(names: AlternativeNames): string[] {
   ] as const;
   return lists.flatMap(([type, values]) => values.map((value) => `${type}:${value}`)).sort();
 }
+
+const LISTS = { dns: 'dnsNames', ip: 'ipAddresses', uri: 'uris', email: 'emailAddresses' } as const;
+
+/** The names that `allNames` wrote. */
+export function namesOf(all: readonly string[]): AlternativeNames {
+  const names = { dnsNames: [], ipAddresses: [], uris: [], emailAddresses: [] } as Record<
+    keyof AlternativeNames,
+    string[]
+  >;
+  for (const name of all) {
+    const separator = name.indexOf(':');
+    const list = LISTS[name.slice(0, separator) as keyof typeof LISTS];
+    if (list) names[list].push(name.slice(separator + 1));
+  }
+  return names;
+}

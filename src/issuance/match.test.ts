@@ -12,6 +12,8 @@ import type { IssuanceRequest } from './types.ts';
 const now = new Date('2026-01-01T00:00:00Z');
 
 /** Attributes of the subject that the issuer is said to impose, and those that policy must allow. */
+const ALL = { subject: true, validity: true, extensions: true };
+
 function judged(organization: string | undefined, subject: CAIssuerSpec['subject']) {
   const attributes = organization === undefined ? [] : [[OID.organizationName, organization] as const];
   const csr = parseCsr(buildCsr({ names: ['www.example.test'], subject: attributes }).der);
@@ -26,7 +28,7 @@ function judged(organization: string | undefined, subject: CAIssuerSpec['subject
   };
   const names = { dnsNames: ['www.example.test'], ipAddresses: [], uris: [], emailAddresses: [] };
   const validity = wantedValidity(request, now);
-  const limits = { notAfterLimit: undefined, maxDurationMs: undefined };
+  const limits = { controls: ALL, notAfterLimit: undefined, maxDurationMs: undefined };
   const model = buildModel(request, { csr, names, validity, now, ...limits });
   const shown = judgedRequest(request, { csr, model, validity }).subject?.flat() ?? [];
   const values = (imposed: boolean) => shown.filter((it) => it.imposed === imposed).map(({ value }) => value);
@@ -65,7 +67,15 @@ function subjectBy(spec: Partial<CAIssuerSpec>, namespace?: string): string[] {
   };
   const validity = wantedValidity(request, now);
   const names = matchRequest(request, csr);
-  const model = buildModel(request, { csr, names, validity, now, notAfterLimit: undefined, maxDurationMs: undefined });
+  const model = buildModel(request, {
+    csr,
+    names,
+    validity,
+    now,
+    controls: ALL,
+    notAfterLimit: undefined,
+    maxDurationMs: undefined,
+  });
   const judged = judgedRequest(request, { csr, model, validity }).subject?.flat() ?? [];
   return judged.map(({ value, imposed }) => `${value} ${imposed ? 'imposed' : 'judged'}`);
 }

@@ -3,6 +3,7 @@ import type { AlternativeNames, CertificateModel, CertificateSigningRequest } fr
 import { csrIdentifiers } from '../domain/csr.ts';
 import { identifierKey, quote } from '../domain/identifier.ts';
 import { clusterIssuer } from '../domain/issuer.ts';
+import type { Backend } from '../ports.ts';
 import type { JudgedRequest } from '../domain/policy/input.ts';
 import { Problem } from '../domain/problem.ts';
 import { alternativeNames } from './judge.ts';
@@ -21,6 +22,28 @@ export function matchRequest(request: IssuanceRequest, csr: CertificateSigningRe
   requireSame('URIs', csr.names.uris, uris);
   requireSame('e-mail addresses', csr.names.emailAddresses, emailAddresses);
   return { ...alternativeNames(request.identifiers), uris, emailAddresses };
+}
+
+/** Where a CA takes something from the CSR itself, the CSR must say what the model says. Throws badCSR. */
+export function requireAgreement(
+  csr: CertificateSigningRequest,
+  model: CertificateModel,
+  controls: Backend['controls'],
+): void {
+  if (controls.extensions) return;
+  const lists = ['dnsNames', 'ipAddresses'] as const;
+  const missing = lists.flatMap((list) => model.names[list].filter((name) => !csr.names[list].includes(name)));
+  if (missing.length > 0)
+    throw new Problem(
+      'badCSR',
+      `the CA of this issuer reads names from subjectAltName alone, where the CSR lacks ${shown(missing.map((name) => `:${name}`))}`,
+    );
+  const usages = csr.usages ?? model.usages;
+  if (usages.length !== model.usages.length || !usages.every((usage) => model.usages.includes(usage)))
+    throw new Problem(
+      'badCSR',
+      `the CA of this issuer takes extended key usages from the CSR, which must have ${model.usages.join(', ')} or none`,
+    );
 }
 
 function shown(names: readonly string[]): string {

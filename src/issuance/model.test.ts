@@ -28,6 +28,7 @@ function lastsDays(limits: { policyDays?: number; profileMax?: string }, startsI
     names: { dnsNames: ['www.example.test'], ipAddresses: [], uris: [], emailAddresses: [] },
     validity: wantedValidity(request, now),
     now,
+    controls: { subject: true, validity: true, extensions: true },
     notAfterLimit: undefined,
     maxDurationMs: limits.policyDays === undefined ? undefined : limits.policyDays * DAY,
   });

@@ -11,6 +11,7 @@ import type {
 import { parseDuration } from '../domain/duration.ts';
 import { Problem } from '../domain/problem.ts';
 import { defaultSubject, parseSubjectTemplate, renderSubject } from '../domain/subject.ts';
+import type { Backend } from '../ports.ts';
 import type { IssuanceRequest } from './types.ts';
 
 /** Certificates start a little in the past, for relying parties whose clocks are behind. */
@@ -72,6 +73,8 @@ export interface ModelFacts {
   names: AlternativeNames;
   validity: Validity;
   now: Date;
+  /** Of the backend. */
+  controls: Backend['controls'];
   /** Of the CA. */
   notAfterLimit: Date | undefined;
   /** Of the policy. */
@@ -82,7 +85,7 @@ export function buildModel(request: IssuanceRequest, facts: ModelFacts): Certifi
   const { csr, names, validity } = facts;
   const profile = profileOf(request.issuer, request.wanted.profile);
   return {
-    subject: subjectOf(request, csr, names),
+    subject: subjectOf(request, facts),
     names,
     publicKey: csr.publicKey,
     usages: usagesOf(request, profile, csr),
@@ -92,17 +95,17 @@ export function buildModel(request: IssuanceRequest, facts: ModelFacts): Certifi
   };
 }
 
-/** The issuer's template where it is forced or the CSR has no subject, else the CSR's, else the shortest name. */
-function subjectOf(
-  { issuer, requester }: IssuanceRequest,
-  csr: CertificateSigningRequest,
-  names: AlternativeNames,
-): DistinguishedName {
+/**
+ * The issuer's template where it is forced or the CSR has no subject, else the CSR's, else the shortest name. Where the CA takes the
+ * subject from the CSR, that is what the certificate gets.
+ */
+function subjectOf({ issuer, requester }: IssuanceRequest, { csr, names, controls }: ModelFacts): DistinguishedName {
   const settings = issuer.spec.subject;
-  if (!settings || (csr.subject.length > 0 && !settings.force))
+  if (!controls.subject && !settings) return csr.subject;
+  if (!settings || (controls.subject && csr.subject.length > 0 && !settings.force))
     return csr.subject.length > 0 ? csr.subject : defaultSubject(names);
   const template = parseSubjectTemplate(settings.template);
-  if (typeof template === 'string') {
+  if (typeof template === 'string' || !controls.subject) {
     throw new Problem('serverInternal', 'the subject template of the issuer is misconfigured', {
       status: 503,
       headers: { 'Retry-After': '60' },

@@ -1,8 +1,13 @@
 // Finding records: by name live, by everything else through the labels that all replicas index.
 import {
+  type CertificateRecord,
+  isIssued,
+  isRefused,
+  isReserved,
   type IssuedCertificate,
   IssuedCertificateKind,
   RecordLabel,
+  type Refusal,
   type Revocation,
 } from '../api/issued-certificate.ts';
 import type { Right } from '../api/right.ts';
@@ -17,12 +22,19 @@ export const RECORD_RIGHTS: readonly Right[] = [
     in: ['operator'],
     why: 'record each issuance once, and find it again: for renewal, revocation, CRLs and repeated requests',
   },
-  { kind: IssuedCertificateKind, verbs: ['update'], in: ['operator'], why: 'mark a certificate as revoked' },
+  {
+    kind: IssuedCertificateKind,
+    verbs: ['update'],
+    in: ['operator'],
+    why: 'mark a certificate as revoked; finish what was reserved for a CA elsewhere',
+  },
 ];
 
 export interface Records {
-  /** From the cache if it is there, else live. */
-  get(name: string): Promise<IssuedCertificate | undefined>;
+  /** In any state; from the cache if it is there, else live. */
+  get(name: string): Promise<CertificateRecord | undefined>;
+  /** The record once it has a certificate: from the cache if that shows one, else live. */
+  issued(name: string): Promise<IssuedCertificate | undefined>;
   bySerial(authorityKeyID: string, serial: string): readonly IssuedCertificate[];
   /** As bySerial; where the cache has none, a live read, which `beforeReading` may forbid by a throw. */
   findBySerial(
@@ -30,21 +42,23 @@ export interface Records {
     serial: string,
     beforeReading: () => void,
   ): Promise<readonly IssuedCertificate[]>;
-  ofAccount(account: string): readonly IssuedCertificate[];
-  /** Records that hold this key (SHA-256 of the SubjectPublicKeyInfo as base32). */
-  ofPublicKey(spkiHash: string): readonly IssuedCertificate[];
+  ofAccount(account: string): readonly CertificateRecord[];
+  /** Records that hold this key (SHA-256 of the SubjectPublicKeyInfo as base32), or are to. */
+  ofPublicKey(spkiHash: string): readonly CertificateRecord[];
   /** Whether a record with this key (as above) was revoked because the key was compromised. */
   isCompromised(spkiHash: string): boolean;
-  /** Records made to replace this one. */
-  replacing(record: string): readonly IssuedCertificate[];
+  /** Records made to replace this one, those that were refused apart. */
+  replacing(record: string): readonly CertificateRecord[];
   /** Marks the record revoked, once: the first revocation stands. Returns whether this call was the one. */
-  revoke(record: IssuedCertificate, revocation: Revocation): Promise<boolean>;
+  revoke(record: CertificateRecord, revocation: Revocation): Promise<boolean>;
+  /** Ends a reservation without a certificate. Returns the record as it is then: where a certificate was faster, that stands. */
+  refuse(record: CertificateRecord, refusal: Refusal): Promise<CertificateRecord | undefined>;
 }
 
 /** CRLReason keyCompromise, RFC 5280 section 5.3.1. */
 const KEY_COMPROMISE = 1;
 
-const byLabel = (index: 'serial' | 'account' | 'publicKey' | 'replaces') => (record: IssuedCertificate) => {
+const byLabel = (index: 'serial' | 'account' | 'publicKey' | 'replaces') => (record: CertificateRecord) => {
   const value = record.metadata.labels?.[RecordLabel[index]];
   return value === undefined ? [] : [value];
 };
@@ -55,7 +69,7 @@ export const RECORD_INDEXES = {
   account: byLabel('account'),
   publicKey: byLabel('publicKey'),
   replaces: byLabel('replaces'),
-  compromisedKey: (record: IssuedCertificate) =>
+  compromisedKey: (record: CertificateRecord) =>
     record.spec.revocation?.reason === KEY_COMPROMISE ? byLabel('publicKey')(record) : [],
 };
 
@@ -64,34 +78,18 @@ export function recordName(door: string, id: string): string {
   return `ic-${hashName(door, id)}`;
 }
 
-/** Hex that no label holds is on no record. */
-const isLabelValue = (hex: string) => /^[0-9a-f]{1,63}$/.test(hex);
+/** Hex, or `none`, that no label holds is on no record. */
+const isLabelValue = (text: string) => /^([0-9a-f]{1,63}|none)$/.test(text);
 
-export function createRecords(deps: { cluster: Cluster; cache: Cache<IssuedCertificate>; namespace: string }): Records {
+export function createRecords(deps: { cluster: Cluster; cache: Cache<CertificateRecord>; namespace: string }): Records {
   const { cluster, cache, namespace } = deps;
+  const live = (name: string) => cluster.get(IssuedCertificateKind, { namespace, name });
 
-  async function revoke(record: IssuedCertificate, revocation: Revocation): Promise<boolean> {
-    for (let current: IssuedCertificate | undefined = record; current; ) {
-      if (current.spec.revocation) return false;
-      const labels = { ...current.metadata.labels, [RecordLabel.revoked]: 'true' };
-      try {
-        await cluster.replace(IssuedCertificateKind, {
-          ...current,
-          metadata: { ...current.metadata, labels },
-          spec: { ...current.spec, revocation },
-        });
-        return true;
-      } catch (error) {
-        if (!isClusterError(error, 'Conflict')) throw error;
-        current = await cluster.get(IssuedCertificateKind, { namespace, name: record.metadata.name });
-      }
-    }
-    return false;
-  }
-
+  const update = createUpdate(deps);
   const bySerial = (authorityKeyID: string, serial: string) =>
     cache
       .byIndex('serial', serial)
+      .filter(isIssued)
       .filter((record) => record.metadata.labels?.[RecordLabel.authorityKeyID] === authorityKeyID);
 
   async function findBySerial(
@@ -103,17 +101,57 @@ export function createRecords(deps: { cluster: Cluster; cache: Cache<IssuedCerti
     if (cached.length > 0 || !isLabelValue(serial) || !isLabelValue(authorityKeyID)) return cached;
     beforeReading();
     const labels = { [RecordLabel.serial]: serial, [RecordLabel.authorityKeyID]: authorityKeyID };
-    return (await cluster.list(IssuedCertificateKind, { namespace, labels })).items;
+    return (await cluster.list(IssuedCertificateKind, { namespace, labels })).items.filter(isIssued);
   }
 
   return {
-    get: async (name) => cache.get({ namespace, name }) ?? cluster.get(IssuedCertificateKind, { namespace, name }),
+    get: async (name) => cache.get({ namespace, name }) ?? live(name),
+    issued: async (name) => {
+      const cached = cache.get({ namespace, name });
+      const record = cached && isIssued(cached) ? cached : await live(name);
+      return record && isIssued(record) ? record : undefined;
+    },
     bySerial,
     findBySerial,
     ofAccount: (account) => cache.byIndex('account', account),
     ofPublicKey: (spkiHash) => cache.byIndex('publicKey', spkiHash),
     isCompromised: (spkiHash) => cache.byIndex('compromisedKey', spkiHash).length > 0,
-    replacing: (record) => cache.byIndex('replaces', record),
-    revoke,
+    replacing: (record) => cache.byIndex('replaces', record).filter((each) => !isRefused(each)),
+    revoke: async (record, revocation) =>
+      (await update(record, (current) => (current.spec.revocation ? undefined : revoked(current, revocation)))).written,
+    refuse: async (record, refusal) =>
+      (await update(record, (current) => (isReserved(current) ? refused(current, refusal) : undefined))).record,
   };
+}
+
+/** Writes what `change` makes of the record, read again after each conflict; undefined, writing nothing, once it makes nothing of it. */
+type Update = (
+  record: CertificateRecord,
+  change: (current: CertificateRecord) => CertificateRecord | undefined,
+) => Promise<{ written: boolean; record: CertificateRecord | undefined }>;
+
+function createUpdate({ cluster, namespace }: { cluster: Cluster; namespace: string }): Update {
+  return async (record, change) => {
+    for (let current: CertificateRecord | undefined = record; current; ) {
+      const changed = change(current);
+      if (!changed) return { written: false, record: current };
+      try {
+        return { written: true, record: await cluster.replace(IssuedCertificateKind, changed) };
+      } catch (error) {
+        if (!isClusterError(error, 'Conflict')) throw error;
+        current = await cluster.get(IssuedCertificateKind, { namespace, name: record.metadata.name });
+      }
+    }
+    return { written: false, record: undefined };
+  };
+}
+
+function revoked(record: CertificateRecord, revocation: Revocation): CertificateRecord {
+  const labels = { ...record.metadata.labels, [RecordLabel.revoked]: 'true' };
+  return { ...record, metadata: { ...record.metadata, labels }, spec: { ...record.spec, revocation } };
+}
+
+function refused(record: CertificateRecord, refusal: Refusal): CertificateRecord {
+  const labels = { ...record.metadata.labels, [RecordLabel.state]: 'refused' };
+  return { ...record, metadata: { ...record.metadata, labels }, status: { refusal } };
 }

@@ -1,7 +1,7 @@
 // What a door hands to the engine and what it gets back.
 import type { Issuer } from '../api/issuer.ts';
 import type { Door } from '../api/certificate-request-policy.ts';
-import type { IssuedCertificate } from '../api/issued-certificate.ts';
+import type { CertificateRecord, IssuedCertificate } from '../api/issued-certificate.ts';
 import type { Usage } from '../api/kind.ts';
 import type { Identifier } from '../domain/identifier.ts';
 import type { Problem } from '../domain/problem.ts';
@@ -44,6 +44,8 @@ export interface IssuanceRequest {
   asked?: string;
   /** Name of the record this certificate replaces. */
   replaces?: string;
+  /** How long `issue` may wait for a CA elsewhere before it answers `pending`, milliseconds; 0 when absent. */
+  patienceMs?: number;
   /** ACME: the order in the form that its URL seals, and its expiry. */
   order?: { encoded: string; expires: Date };
 }
@@ -51,9 +53,10 @@ export interface IssuanceRequest {
 export type IssuanceOutcome =
   /** The certificate is recorded. `chain` is DER, leaf first, as handed out; `root` the trust anchor where known. */
   | { kind: 'issued'; record: IssuedCertificate; chain: readonly Buffer[]; root?: Buffer }
+  /** The record is reserved: it will be finished whether or not anybody asks again. */
   | { kind: 'pending'; retryAfterMs: number }
-  /** Nothing was written. */
-  | { kind: 'refused'; problem: Problem };
+  /** Nothing was written, or, where there is a record, that says so for good. */
+  | { kind: 'refused'; problem: Problem; record?: CertificateRecord };
 
 /** The only path to a backend. Rejects when cluster or backend cannot answer now: try again later with the same id. */
 export type Issue = (request: IssuanceRequest, signal: AbortSignal) => Promise<IssuanceOutcome>;

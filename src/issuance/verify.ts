@@ -1,7 +1,7 @@
 // What the CA gave back against what was approved. Nothing is released that fails here.
 import { type CertificateFacts, parseCertificate, verifyLeaf } from '../domain/certificate.ts';
 import type { CertificateModel } from '../domain/certificate-model.ts';
-import { linkFault } from '../domain/chain.ts';
+import { chainFaults, linkChain, linkFault } from '../domain/chain.ts';
 import type { Backend } from '../ports.ts';
 
 /** The leaf. Throws an Error naming every mismatch, for the log; clients never see it. */
@@ -24,14 +24,66 @@ export function createVerifyIssued(): VerifyIssued {
   return ([leafDer, issuerDer], model, controls) => {
     if (!leafDer || !issuerDer) throw new Error('the CA answered without a chain');
     const leaf = parseCertificate(leafDer);
-    const reasons = verifyLeaf(leaf, model, {
-      ...(controls.validity ? { notBefore: model.notBefore, notAfter: model.notAfter } : {}),
-      exactUsages: controls.extensions,
-    });
+    const reasons = leafReasons(leaf, model, { controls, backdateMs: 0 });
     const fault = linkFault(leaf, issuerOf(issuerDer));
     if (fault !== undefined) reasons.push(fault);
     if (reasons.length > 0)
       throw new Error(`the CA answered with a certificate other than approved: ${reasons.join('; ')}`);
     return leaf;
   };
+}
+
+/** CAs elsewhere let validity begin this much before the time they are told, for clocks that are behind. */
+export const BACKDATE_MS = 15 * 60_000;
+
+export interface Verified {
+  leaf: CertificateFacts;
+  /** DER above the leaf, issuing CA first, as far up as is known. */
+  above: readonly Buffer[];
+}
+
+/**
+ * What a CA elsewhere answered: `reasons` why it must not be released, fit for the audit log, with the serial where one can be read; or
+ * the leaf and its chain, put in order, which leads to one of the anchors where there are any.
+ */
+export function judgeAnswer(
+  answer: readonly Buffer[],
+  model: CertificateModel,
+  { controls, anchors }: { controls: Backend['controls']; anchors: readonly Buffer[] | undefined },
+): Verified | { reasons: string[]; serial: string | undefined } {
+  const parsed = parseAll(answer);
+  if ('fault' in parsed) return { reasons: [parsed.fault], serial: undefined };
+  const { leaf, others } = parsed;
+  const reasons = leafReasons(leaf, model, { controls, backdateMs: BACKDATE_MS });
+  const trusted = (anchors ?? []).map(parseCertificate);
+  const chain = linkChain(leaf, [...others, ...trusted]);
+  reasons.push(...chainFaults(chain));
+  const fingerprints = new Set(trusted.map(({ fingerprint }) => fingerprint));
+  if (chain.length === 1) reasons.push('there is no chain');
+  else if (anchors && !chain.slice(1).some(({ fingerprint }) => fingerprints.has(fingerprint)))
+    reasons.push('its chain leads to none of the trust anchors of the issuer');
+  return reasons.length > 0 ? { reasons, serial: leaf.serial } : { leaf, above: chain.slice(1).map(({ der }) => der) };
+}
+
+function parseAll(
+  answer: readonly Buffer[],
+): { leaf: CertificateFacts; others: CertificateFacts[] } | { fault: string } {
+  try {
+    const [leaf, ...others] = answer.map(parseCertificate);
+    return leaf ? { leaf, others } : { fault: 'there is no certificate in the answer' };
+  } catch (error) {
+    return { fault: `not a certificate: ${error instanceof Error ? error.message : String(error)}` };
+  }
+}
+
+function leafReasons(
+  leaf: CertificateFacts,
+  model: CertificateModel,
+  { controls, backdateMs }: { controls: Backend['controls']; backdateMs: number },
+): string[] {
+  const notBefore = new Date(model.notBefore.getTime() - backdateMs);
+  return verifyLeaf(leaf, model, {
+    ...(controls.validity ? { notBefore, notAfter: model.notAfter } : {}),
+    exactUsages: controls.extensions,
+  });
 }

@@ -35,6 +35,14 @@ export interface Metrics {
   reconcileSeconds: Histogram;
   /** Objects deleted by the garbage controller, by kind. */
   collected: Counter;
+  /** Certificates of CAs elsewhere that were not as approved and so not released, by issuer and its namespace. */
+  rejected: Counter;
+  /** Certificates of CAs elsewhere beyond those released, by issuer and its namespace. */
+  orphaned: Counter;
+  /** Calls to CAs elsewhere, by issuer, its namespace and outcome. */
+  backendCalls: Counter;
+  /** How often the breaker before a CA elsewhere opened, by issuer and its namespace. */
+  breakerOpened: Counter;
   /** Shows a number that is read when metrics are asked for. */
   gauge(this: void, name: GaugeName, labels: Readonly<Record<string, string>>, read: () => number): void;
   /** The text format of Prometheus, and its media type. */
@@ -85,6 +93,10 @@ export function createMetrics(): Metrics {
     clusterWrites: counter('cluster_writes_total', 'Writes to the cluster.', 'kind', 'verb', 'outcome'),
     reconcileSeconds: histogram('reconcile_duration_seconds', 'Seconds a reconcile took.', 'controller', 'result'),
     collected: counter('garbage_collected_total', 'Objects deleted because their time was over.', 'kind'),
+    rejected: counter('certificates_rejected_total', 'Certificates of CAs that were not as approved.', ...ISSUER),
+    orphaned: counter('certificates_orphaned_total', 'Certificates of CAs beyond those released.', ...ISSUER),
+    backendCalls: counter('backend_calls_total', 'Calls to CAs elsewhere.', ...ISSUER, 'outcome'),
+    breakerOpened: counter('backend_breaker_opened_total', 'How often the breaker before a CA opened.', ...ISSUER),
     gauge: gauges.add,
     async render() {
       return { contentType: registry.contentType, body: await registry.metrics() };

@@ -5,7 +5,10 @@ import { parseCertificate, verifyLeaf } from '../../src/domain/certificate.ts';
 import { chainFaults } from '../../src/domain/chain.ts';
 import type { CertificateModel } from '../../src/domain/certificate-model.ts';
 import { Problem } from '../../src/domain/problem.ts';
+import { Unavailable } from '../../src/domain/unavailable.ts';
+import { judgeAnswer } from '../../src/issuance/verify.ts';
 import type { Backend, SigningOutcome, SigningRequest } from '../../src/ports.ts';
+import { RAW, type Raw, WRONG, type Wrong } from '../support/webhook-signer-words.ts';
 import { aSigningRequest, KEY_KINDS, sharedKey } from './models.ts';
 
 export interface BackendUnderTest {
@@ -15,8 +18,26 @@ export interface BackendUnderTest {
   /** A model this CA refuses for good. */
   refused: SigningRequest;
   /** Makes the CA unable to answer, and back. */
-  fail(): void;
+  fail(): void | Promise<void>;
   recover(): void | Promise<void>;
+  /** For a CA elsewhere. */
+  remote?: RemoteUnderTest;
+}
+
+/** Answers that must not lead to a certificate: certificates other than approved, and answers that are none. */
+export type HostileAnswer = Wrong | Raw;
+
+export interface RemoteUnderTest {
+  /** Certificates that the CA has signed for the request and not revoked. */
+  live(id: string): Promise<number>;
+  /** The CA will sign, but its next answer is lost. */
+  loseAnswer(): Promise<void>;
+  /** The CA takes its time: so many questions are answered "not yet". */
+  pend(questions: number): Promise<void>;
+  /** The CA is overloaded, and says when to come back. */
+  overload(retryAfterSeconds: number): Promise<void>;
+  answerWrongly(how: HostileAnswer): Promise<void>;
+  behaveWell(): Promise<void>;
 }
 
 const none = new AbortController().signal;
@@ -54,7 +75,7 @@ function expectAsApproved(
     ...(validity ? { notBefore: model.notBefore, notAfter: model.notAfter } : {}),
   };
   expect(verifyLeaf(leaf, model, limits)).toEqual([]);
-  if (validity) expect([leaf.notBefore, leaf.notAfter]).toEqual([model.notBefore, model.notAfter]);
+  if (validity && backend.local) expect([leaf.notBefore, leaf.notAfter]).toEqual([model.notBefore, model.notAfter]);
   if (subject) expect(leaf.subject).toEqual(model.subject);
   expect(chainFaults(facts)).toEqual([]);
   const top = new X509Certificate(chain.at(-1) ?? Buffer.alloc(0));
@@ -63,6 +84,113 @@ function expectAsApproved(
       (root) => top.checkIssued(new X509Certificate(root)) && top.verify(new X509Certificate(root).publicKey),
     ),
   ).toBe(true);
+}
+
+/** Whether an answer may be released, as the program judges it. */
+async function verdict(backend: Backend, request: SigningRequest): Promise<'released' | 'rejected' | 'unanswered'> {
+  try {
+    const chain = await issued(backend, request);
+    const { controls } = backend;
+    const judged = judgeAnswer(chain, request.model, { controls, anchors: await backend.trustAnchors?.() });
+    return 'reasons' in judged ? 'rejected' : 'released';
+  } catch (error) {
+    expect(error).toBeInstanceOf(Unavailable);
+    return 'unanswered';
+  }
+}
+
+/** What a CA elsewhere owes beside that: it is asked again after crashes and lost answers, and may not be well-behaved. */
+export function remoteBackendContract(
+  name: string,
+  setUp: () => Promise<BackendUnderTest & { remote: RemoteUnderTest }>,
+): void {
+  const since = () => new Date(Date.now() - 900_000);
+  const sole = (chain: readonly Buffer[]) => chain[0]?.toString('hex');
+
+  describe(`${name} as a backend elsewhere`, () => {
+    test('one request is one certificate, however often it is asked for', async () => {
+      const { backend, remote } = await setUp();
+      const request = aSigningRequest();
+      const first = sole(await issued(backend, request));
+      expect(sole(await issued(backend, request))).toBe(first);
+      expect(await remote.live(request.id)).toBe(1);
+    });
+
+    test('a certificate whose answer was lost is found by a search, and by asking again', async () => {
+      const { backend, remote } = await setUp();
+      const request = aSigningRequest();
+      await remote.loseAnswer();
+      await expect(backend.sign(request, none)).rejects.toThrow(Unavailable);
+      await remote.behaveWell();
+      const found = (await backend.search?.(request, since(), none)) ?? [];
+      expect(found).toHaveLength(1);
+      expect(sole(found[0] ?? [])).toBe(sole(await issued(backend, request)));
+      expect(await remote.live(request.id)).toBe(1);
+    });
+
+    test('a search for what was never asked finds nothing', async () => {
+      const { backend } = await setUp();
+      expect(await backend.search?.(aSigningRequest(), since(), none)).toEqual([]);
+    });
+
+    test.each([true, false])(
+      'a request that waits is one certificate in the end, its handle kept: %s',
+      async (kept) => {
+        const { backend, remote } = await setUp();
+        const request: SigningRequest = aSigningRequest();
+        await remote.pend(2);
+        const outcomes: string[] = [];
+        for (let handle: string | undefined; outcomes.at(-1) !== 'issued'; ) {
+          const outcome = await backend.sign({ ...request, ...(kept && handle !== undefined ? { handle } : {}) }, none);
+          outcomes.push(outcome.kind);
+          if (outcome.kind === 'pending') {
+            handle = outcome.handle;
+            expect(outcome.retryAfterMs).toBeGreaterThan(0);
+            expect(await backend.search?.(request, since(), none)).toEqual([]);
+          }
+        }
+        expect(outcomes).toEqual(['pending', 'pending', 'issued']);
+        expect(await remote.live(request.id)).toBe(1);
+      },
+    );
+
+    test('an overload is transient, and the time to come back is passed on', async () => {
+      const { backend, remote } = await setUp();
+      const request = aSigningRequest();
+      await remote.overload(7);
+      await expect(backend.sign(request, none)).rejects.toMatchObject({ name: 'Unavailable', retryAfterMs: 7000 });
+      await remote.behaveWell();
+      expect(await verdict(backend, request)).toBe('released');
+    });
+
+    test.each<HostileAnswer>([...WRONG])('an answer with wrong %s is never released', async (how) => {
+      const { backend, remote } = await setUp();
+      await remote.answerWrongly(how);
+      expect(await verdict(backend, aSigningRequest({ names: { dnsNames: ['a.test', 'b.test'] } }))).toBe('rejected');
+    });
+
+    test.each<HostileAnswer>([...RAW])('an answer that is %s is no answer', async (how) => {
+      const { backend, remote } = await setUp();
+      const request = aSigningRequest();
+      await remote.answerWrongly(how);
+      expect(await verdict(backend, request)).toBe('unanswered');
+      await remote.behaveWell();
+      expect(await verdict(backend, request)).toBe('released');
+    });
+
+    test('what is revoked is no longer found; to revoke it again does no harm', async () => {
+      const { backend, remote } = await setUp();
+      const request = aSigningRequest();
+      const [leaf = Buffer.alloc(0)] = await issued(backend, request);
+      const { serial } = parseCertificate(leaf);
+      for (let round = 0; round < 2; round++) {
+        const entry = { serial, revokedAt: new Date(), reason: 4 };
+        expect(await backend.revoke?.(request.id, leaf, entry, none)).toEqual({ kind: 'revoked' });
+        expect(await backend.search?.(request, since(), none)).toEqual([]);
+        expect(await remote.live(request.id)).toBe(0);
+      }
+    });
+  });
 }
 
 /** Declares the suite. `setUp` is called once a test. */
@@ -108,7 +236,7 @@ export function backendContract(name: string, setUp: () => Promise<BackendUnderT
       const { backend } = subject;
       const request = aSigningRequest();
       expect(await backend.check(none)).toMatchObject({ ready: true });
-      subject.fail();
+      await subject.fail();
       expect(await backend.check(none)).toMatchObject({
         ready: false,
         reason: expect.stringMatching(/^[A-Z][A-Za-z]+$/),

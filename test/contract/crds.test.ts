@@ -6,7 +6,7 @@ import { parse } from 'yaml';
 import { crdFile, renderCrd } from '../../scripts/generate/crd.ts';
 import { renderReference } from '../../scripts/generate/reference.ts';
 import { CLAIM_RULES } from '../../src/api/certificate-claim-rules.ts';
-import { TENANT_ISSUER_RULES } from '../../src/api/ca-issuer-rules.ts';
+import { CLUSTER_ISSUER_RULES, TENANT_ISSUER_RULES } from '../../src/api/ca-issuer-rules.ts';
 import { POLICY_RULES } from '../../src/api/certificate-request-policy-rules.ts';
 import { OWN_KINDS } from '../../src/api/index.ts';
 import { RECORD_RULES } from '../../src/api/issued-certificate-rules.ts';
@@ -127,16 +127,37 @@ const issuerSelector = fc.record(
 const listsOf = (...members: string[]) =>
   fc.record(Object.fromEntries(members.map((member) => [member, fc.constant(['x'])])), { requiredKeys: [] });
 
+const word = fc.constantFrom('x');
+const backend = fc.record({ ca: word, webhook: word }, { requiredKeys: [] });
+const serial = fc.constantFrom('0a', '0b');
+const recordStatus = fc.oneof(
+  fc.constant({ refusal: { detail: 'no' } }),
+  fc.record({
+    certificate: word,
+    serial,
+    notBefore: word,
+    notAfter: word,
+    issuedAt: word,
+    chain: word,
+  }),
+  fc.record({ certificate: word, serial, refusal: word }, { requiredKeys: [] }),
+);
+
 /** Values for the places of the rules. */
 function valuesFor(at: string): fc.Arbitrary<unknown> {
   if (at.endsWith('rivateKey')) return key;
   if (at === 'spec.profiles') return profiles;
   if (at === 'spec.profiles[].duration' || at === 'spec.defaults') return durations;
-  if (at === 'spec.backend') return fc.constantFrom({ ca: {} }, { webhook: {} }, {});
   if (at === 'spec.selector.issuerRef') return issuerSelector;
   if (at === 'spec.selector.sources' || at === 'spec.allowed.ipAddresses') return listsOf('cidrs', 'except');
   if (at === 'spec.selector.namespace') return listsOf('matchNames', 'matchLabels');
-  if (at === 'status') return fc.record({ serial: fc.constantFrom('0a', '0b') });
+  if (at === 'status') return recordStatus;
+  if (at === '') return fc.record({ status: recordStatus }, { requiredKeys: [] });
+  if (at === 'spec.backend') return backend;
+  if (at === 'spec.backend.webhook') return fc.record({ caBundle: word, caBundleRef: word }, { requiredKeys: [] });
+  if (at === 'spec.backend.webhook.timeout') return fc.constantFrom('1s', '10m', '11m', '1h', '0s', '90s');
+  if (at === 'spec.backend.webhook.authentication')
+    return fc.record({ clientCertificateRef: word, hmac: word }, { requiredKeys: [] });
   return duration;
 }
 
@@ -153,12 +174,9 @@ function asCel(value: unknown): unknown {
 const isOverText = (rule: PlaceRule): boolean => 'faults' in rule || rule.cel.includes('.matches(');
 
 const rules: [string, PlaceRule, fc.Arbitrary<unknown>][] = [
-  // Those of a ClusterCAIssuer among them.
-  ...TENANT_ISSUER_RULES.map((rule): [string, PlaceRule, fc.Arbitrary<unknown>] => [
-    'CAIssuer',
-    rule,
-    valuesFor(rule.at),
-  ]),
+  ...[...new Set([...TENANT_ISSUER_RULES, ...CLUSTER_ISSUER_RULES])].map(
+    (rule): [string, PlaceRule, fc.Arbitrary<unknown>] => ['issuer', rule, valuesFor(rule.at)],
+  ),
   ...POLICY_RULES.map((rule): [string, PlaceRule, fc.Arbitrary<unknown>] => [
     'CertificateRequestPolicy',
     rule,

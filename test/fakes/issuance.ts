@@ -65,7 +65,7 @@ export function createFakeEngine({
 
   async function keep(request: IssuanceRequest, facts: Parameters<typeof buildRecord>[1]): Promise<IssuedCertificate> {
     try {
-      return await cluster.create(IssuedCertificateKind, buildRecord(request, facts));
+      return (await cluster.create(IssuedCertificateKind, buildRecord(request, facts))) as IssuedCertificate;
     } catch (error) {
       if (!isClusterError(error, 'AlreadyExists')) throw error;
       return (await cluster.get(IssuedCertificateKind, facts)) as IssuedCertificate;

@@ -7,12 +7,13 @@ import { CertificateRequestPolicyKind } from '../../src/api/certificate-request-
 import { NamespaceKind, SecretKind } from '../../src/api/core.ts';
 import { ALL_KINDS } from '../../src/api/index.ts';
 import { CAIssuerKind } from '../../src/api/issuer.ts';
-import { type IssuedCertificate, IssuedCertificateKind } from '../../src/api/issued-certificate.ts';
+import { isIssued, type IssuedCertificate, IssuedCertificateKind } from '../../src/api/issued-certificate.ts';
 import { type Kind, type KubeObject, metadataOf, type NewObject } from '../../src/api/kind.ts';
 import { createEmbeddedCluster } from '../../src/cluster/embedded.ts';
 import { memoryStorage } from '../../src/cluster/storage.ts';
 import { CLAIM_INDEXES } from '../../src/controllers/certificate-claim.ts';
 import { type ControllersDeps, createControllers } from '../../src/controllers/index.ts';
+import { createChainStore } from '../../src/issuance/chains.ts';
 import { createRecords, RECORD_INDEXES } from '../../src/issuance/records.ts';
 import type { Backend, BackendHealth, Cluster } from '../../src/ports.ts';
 import { createEventRecorder } from '../../src/runtime/event-recorder.ts';
@@ -20,7 +21,7 @@ import { joinReflectors } from '../../src/runtime/joined-reflector.ts';
 import { createReflector, type Reflector } from '../../src/runtime/reflector.ts';
 import { createFakeClock, type FakeClock, settle } from './clock.ts';
 import { createFakeEngine } from './issuance.ts';
-import { createCapturingAudit, createCapturingLog } from './log.ts';
+import { type CapturingAudit, createCapturingAudit, createCapturingLog } from './log.ts';
 import { observeCluster } from './observed-cluster.ts';
 import { createFakeRandom } from './random.ts';
 
@@ -40,8 +41,20 @@ export function createFakeStore(start?: string): { cluster: Cluster; clock: Fake
 
 export type World = Awaited<ReturnType<typeof startWorld>>;
 
-/** One process: its own caches, queues and memory. */
-export async function startWorld(store = createFakeStore(), overrides: Partial<ControllersDeps> = {}) {
+/** What a process is made of before its controllers are. */
+interface Foundation {
+  cluster: Cluster;
+  caches: ControllersDeps['caches'];
+  clock: FakeClock;
+  audit: CapturingAudit;
+}
+
+/** One process: its own caches, queues and memory. `more` makes further parts of it, from what is there by then. */
+export async function startWorld(
+  store = createFakeStore(),
+  overrides: Partial<ControllersDeps> = {},
+  more: (foundation: Foundation) => Partial<ControllersDeps> = () => ({}),
+) {
   const { clock } = store;
   const cluster = observeCluster(store.cluster);
   const [log, audit, random] = [createCapturingLog(), createCapturingAudit(), createFakeRandom('process')];
@@ -80,13 +93,24 @@ export async function startWorld(store = createFakeStore(), overrides: Partial<C
       .update(JSON.stringify([purpose, parts]))
       .digest('hex');
   const collected: string[] = [];
+  const issued = { inc: () => undefined };
+  const made = more({ cluster, caches, clock, audit });
   const controllers = createControllers({
     cluster,
     namespace: OPERATOR_NAMESPACE,
     caches,
     issue: engine.issue,
+    chains: createChainStore({ cluster, inUse: () => new Set() }),
+    counters: {
+      issued,
+      refused: issued,
+      rejected: issued,
+      orphaned: issued,
+      backendCalls: issued,
+      breakerOpened: issued,
+    },
     records: createRecords({ cluster, cache: caches.records, namespace: OPERATOR_NAMESPACE }),
-    backends: { of: () => ({ check: async () => backend.health }) as unknown as Backend },
+    backends: { of: () => ({ local: true, check: async () => backend.health }) as unknown as Backend },
     marks: { mac: digest, verifyMac: (purpose, parts, mac) => digest(purpose, parts) === mac },
     directoryURL: ({ metadata }) => `https://ca.test/acme/${metadata.name}/directory`,
     policyFault: () => undefined,
@@ -98,6 +122,7 @@ export async function startWorld(store = createFakeStore(), overrides: Partial<C
     durations: { observe: () => undefined },
     collected: { inc: (labels) => void collected.push(labels?.kind ?? '') },
     ...overrides,
+    ...made,
   });
   running.push(...reflectors.map((reflector) => reflector.run(stop.signal)));
   const filled = Promise.all(reflectors.map((reflector) => reflector.synced(stop.signal))).then(() => undefined);
@@ -119,6 +144,7 @@ export async function startWorld(store = createFakeStore(), overrides: Partial<C
     caches,
     controllers,
     engine,
+    issue: made.issue ?? engine.issue,
     backend,
     log,
     audit,
@@ -155,5 +181,5 @@ export const anIssuer = (spec: Partial<ClusterCAIssuer['spec']> = {}): NewObject
 });
 
 export async function recordsOf(cluster: Cluster): Promise<IssuedCertificate[]> {
-  return (await cluster.list(IssuedCertificateKind)).items;
+  return (await cluster.list(IssuedCertificateKind)).items.filter(isIssued);
 }

@@ -10,11 +10,12 @@ import type { ApiClient } from '../support/api-client.ts';
 import { crdFiles } from '../support/crd-files.ts';
 import { eventually } from '../support/eventually.ts';
 import { exampleManifests } from './example-manifests.ts';
-import { BASES } from './verdict-bases.ts';
+import { baseOf } from './verdict-bases.ts';
 import { OBJECT_CASES, UPDATE_CASES } from './verdict-cases.ts';
 import {
   BAD_A_LABELS,
   BAD_MAILBOXES,
+  BAD_PEMS,
   BAD_TEMPLATES,
   GOOD_TEXTS,
   ODD_LABEL_VALUES,
@@ -25,17 +26,21 @@ import {
 import { collectionPath, judgeHere, judgeThere, mapAtOnce, type Verdict, wholeObject } from './verdicts.ts';
 
 const IDNA = 'CEL has no IDNA: whether an xn-- label decodes and is what IDNA would write is told by TypeScript alone';
+const DER = 'CEL reads no certificates: whether what stands in PEM is one is told by TypeScript alone';
 const FIXED =
   'CEL has no table of attributes: bounds and characters of fixed values, and UTF-8 in escapes, are told by TypeScript alone';
 
 /**
  * What CEL cannot say: by kind and field, the texts that TypeScript refuses and the API server takes. All others get one verdict.
  * What comes of them in a cluster: a DNS name that is none is refused when the claim asks for it, a mailbox is judged by policy
- * alone, a CAA identity that is none stands in no CAA record, and a broken template is a 503 to whoever needs it.
+ * alone, a CAA identity that is none stands in no CAA record, a broken template is a 503 to whoever needs it, and an
+ * issuer whose trust anchors cannot be read is not ready.
  */
 const INEXPRESSIBLE: Record<string, { why: string; texts: readonly string[] }> = {
   ...issuerTexts('ClusterCAIssuer'),
   ...issuerTexts('CAIssuer'),
+  'ClusterCAIssuer spec.backend.webhook.trustAnchors': { why: DER, texts: BAD_PEMS },
+  'ClusterCAIssuer spec.backend.webhook.caBundle': { why: DER, texts: BAD_PEMS },
   'CertificateClaim spec.dnsNames': { why: IDNA, texts: BAD_A_LABELS },
   'CertificateClaim spec.emailAddresses': { why: IDNA, texts: BAD_MAILBOXES },
 };
@@ -111,19 +116,17 @@ function valuesFor(field: Field): unknown[] {
 }
 
 async function probe(api: ApiClient, kind: Kind, root: 'spec' | 'status'): Promise<Probe[]> {
-  const base = BASES[kind.kind];
-  if (!base) throw new Error(`verdict-bases.ts has no ${kind.kind}`);
   // Behind a status subresource the status is judged where it is written.
   const apart = root === 'status' && kind.statusSubresource;
   const metadata = apart
-    ? { name: 'stored', resourceVersion: (await createFresh(api, kind, base)).resourceVersion }
+    ? { name: 'stored', resourceVersion: (await createFresh(api, kind, baseOf(kind.kind, root))).resourceVersion }
     : {};
   const path = apart ? `${collectionPath(kind)}/stored/status` : collectionPath(kind);
   const probes = FIELDS.filter((field) => field.kind === kind && field.root === root).flatMap((field) =>
     valuesFor(field).map((value) => ({ leaf: field.leaf, value })),
   );
   return mapAtOnce(probes, async ({ leaf, value }) => {
-    const object = wholeObject(kind, withValue(base, leaf.path, value), metadata);
+    const object = wholeObject(kind, withValue(baseOf(kind.kind, leaf.path), leaf.path, value), metadata);
     const here = judgeHere(kind, object);
     return { leaf, value, here, there: await judgeThere(api, apart ? 'PUT' : 'POST', path, object) };
   });

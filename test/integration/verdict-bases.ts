@@ -1,8 +1,14 @@
 // One object of each kind in which every field that has siblings stands among them: a value put at any field makes an object of which
 // that value alone may be wrong. Fields that stand alone need no place here.
 import { claim, record } from '../contract/cluster.ts';
+import { PEM } from './verdict-values.ts';
 
 type Body = { spec: object; status?: object };
+
+/** Where one body cannot hold all fields, the others by the path below which they are used; the first that fits counts. */
+interface Base extends Body {
+  instead?: readonly (readonly [path: string, body: Body])[];
+}
 
 const secretKey = { name: 'a', key: 'b' };
 const condition = {
@@ -38,6 +44,16 @@ const issuer: Body = {
     chains: [{ fingerprint: 'ab', pem: 'x' }],
   },
 };
+
+const webhook = {
+  url: 'https://signer.test/sign',
+  trustAnchors: PEM,
+  authentication: { hmac: { secretRef: secretKey } },
+};
+const withWebhook = (more: object): Body => ({
+  ...issuer,
+  spec: { ...issuer.spec, backend: { webhook: { ...webhook, ...more } } },
+});
 
 const policy: Body = {
   spec: {
@@ -93,16 +109,45 @@ const authorization: Body = {
 const { spec: claimSpec } = claim('default', 'x');
 const { spec: recordSpec, status: recordStatus } = record('default', 'x');
 
-/** By kind. */
-export const BASES: Readonly<Record<string, Body>> = {
-  ClusterCAIssuer: issuer,
+const finished: Body = {
+  spec: {
+    ...recordSpec,
+    approved: {
+      subject: 'AAAA',
+      usages: ['server auth'],
+      notBefore: '2030-01-01T00:00:00Z',
+      notAfter: '2030-04-01T00:00:00Z',
+    },
+    revocation: { reason: 0, revokedAt: '2030-01-01T00:00:00Z', by: 'x' },
+  },
+  ...(recordStatus ? { status: recordStatus } : {}),
+};
+const refusal = { type: 'x', detail: 'x', status: 403, refusedAt: '2030-01-01T00:00:00Z' };
+
+const BASES: Readonly<Record<string, Base>> = {
+  ClusterCAIssuer: {
+    ...issuer,
+    instead: [
+      ['spec.backend.webhook.caBundleRef.', withWebhook({ caBundleRef: secretKey })],
+      [
+        'spec.backend.webhook.authentication.clientCertificateRef.',
+        withWebhook({ authentication: { clientCertificateRef: { name: 'a' } } }),
+      ],
+      ['spec.backend.webhook.', withWebhook({})],
+    ],
+  },
   CAIssuer: issuer,
   CertificateRequestPolicy: policy,
   CertificateClaim: { spec: { ...claimSpec, privateKey: { algorithm: 'RSA' } }, status: { conditions: [condition] } },
-  IssuedCertificate: {
-    spec: { ...recordSpec, revocation: { reason: 0, revokedAt: '2030-01-01T00:00:00Z', by: 'x' } },
-    status: recordStatus,
-  },
+  IssuedCertificate: { ...finished, instead: [['status.refusal.', { ...finished, status: { refusal } }]] },
   Account: account,
   Authorization: authorization,
 };
+
+/** The object around a field. */
+export function baseOf(kind: string, path: string): Body {
+  const base = BASES[kind];
+  if (!base) throw new Error(`there is no object of kind ${kind}`);
+  const { instead = [], ...usual } = base;
+  return instead.find(([below]) => path.startsWith(below))?.[1] ?? usual;
+}

@@ -1,5 +1,6 @@
 // Good and bad objects beyond single fields: rules across fields, metadata, size, and what an update may change.
 import { claim, record } from '../contract/cluster.ts';
+import { PEM } from './verdict-values.ts';
 
 export interface ObjectCase {
   kind: string;
@@ -50,6 +51,15 @@ const seconds = (text: string): number =>
 const longest = (length: number, count: number): string[] =>
   Array.from({ length: count }, (_, i) => `${i}.`.padEnd(length, 'x').replace(/(.{60})./g, '$1.'));
 
+const secretKey = { name: 'a', key: 'b' };
+const hmac = { secretRef: secretKey };
+const webhook = (more: object, beside: object = {}): object => ({
+  backend: {
+    webhook: { url: 'https://signer.test/sign', trustAnchors: PEM, authentication: { hmac }, ...more },
+    ...beside,
+  },
+});
+
 const ISSUERS: ObjectCase[] = both(
   'ClusterCAIssuer',
   [
@@ -73,6 +83,8 @@ const ISSUERS: ObjectCase[] = both(
     },
     { acme: { validation: { nameservers: ['10.0.0.53', '10.0.0.53:5353', '::1', '[::1]:53'] } } },
     { allowedNamespaces: { matchLabels: {} } },
+    webhook({ caBundle: PEM + PEM, timeout: '10m', concurrency: 64 }),
+    webhook({ caBundleRef: secretKey, authentication: { clientCertificateRef: { name: 'a' } } }),
     {
       allowedNamespaces: {
         matchLabels: Object.fromEntries(longest(63, 32).map((name) => [`x.test/${name}`, 'v'.repeat(63)])),
@@ -113,6 +125,14 @@ const ISSUERS: ObjectCase[] = both(
     { allowedNamespaces: { matchLabels: Object.fromEntries(Array.from({ length: 33 }, (_, i) => [`a${i}`, ''])) } },
     { colour: 'red' },
     { backend: {} },
+    webhook({}, { ca: { secretRef: { name: 'ca' } } }),
+    webhook({ caBundle: PEM, caBundleRef: secretKey }),
+    webhook({ authentication: {} }),
+    webhook({ authentication: { hmac, clientCertificateRef: { name: 'a' } } }),
+    webhook({ timeout: '601s' }),
+    webhook({ timeout: '0s' }),
+    webhook({ url: 'http://signer.test/sign' }),
+    webhook({ trustAnchors: 'none' }),
     { backend: { ca: { secretRef: { name: 'ca' } }, other: {} } },
     { suspend: 'yes', colour: 'red' },
   ],
@@ -223,7 +243,12 @@ const POLICIES: ObjectCase[] = both(
   (part) => ({ spec: { selector: {}, allowed: {}, ...part } }),
 );
 
+const TENANT_ISSUERS: ObjectCase[] = both('CAIssuer', [{}], [{ backend: {} }, webhook({})], (part) => ({
+  spec: { ...ca({}), ...part },
+}));
+
 const { spec, status } = record('default', 'x');
+if (!status) throw new Error('the record has no certificate');
 
 const NO_SPEC: ObjectCase[] = [{}, { spec: [] }, { spec: null }, { spec: {}, status: 'x' }, { spec: {}, extra: 1 }].map(
   (body) => ({
@@ -262,7 +287,36 @@ const METADATA: ObjectCase[] = [
   ...[['a/b/c'], ['a b/x'], [7], 'x'].map((finalizers) => named({ finalizers }, false)),
 ];
 
-export const OBJECT_CASES: readonly ObjectCase[] = [...ISSUERS, ...CLAIMS, ...POLICIES, ...NO_SPEC, ...METADATA];
+const refusal = { type: 'x', detail: 'x', status: 403, refusedAt: '2030-01-01T00:00:00Z' };
+const approved = {
+  subject: 'AAAA',
+  usages: ['server auth'],
+  notBefore: '2030-01-01T00:00:00Z',
+  notAfter: '2030-04-01T00:00:00Z',
+};
+const reserved = { spec: { ...spec, approved } };
+
+const RECORDS: ObjectCase[] = both(
+  'IssuedCertificate',
+  [{ spec, status }, reserved, { ...reserved, status }, { ...reserved, status: { refusal } }],
+  [
+    { spec, status: {} },
+    { spec, status: { ...status, refusal } },
+    { spec, status: { serial: '0a' } },
+    { spec, status: { serial: '0a', refusal } },
+  ],
+  (part) => part,
+);
+
+export const OBJECT_CASES: readonly ObjectCase[] = [
+  ...ISSUERS,
+  ...TENANT_ISSUERS,
+  ...RECORDS,
+  ...CLAIMS,
+  ...POLICIES,
+  ...NO_SPEC,
+  ...METADATA,
+];
 
 const revocation = { reason: 1, revokedAt: '2030-02-01T00:00:00Z', by: 'someone' };
 const whole = { spec, status };
@@ -296,6 +350,7 @@ export const UPDATE_CASES: readonly UpdateCase[] = [
     csr: 'BBBB',
     policy: 'other',
     decisionID: 'other',
+    approved,
     replaces: 'other',
     order: 'other',
     orderExpires: '2030-01-01T00:00:00Z',
@@ -307,6 +362,15 @@ export const UPDATE_CASES: readonly UpdateCase[] = [
       ...(member in spec ? [] : [update(`${member} gone`, false, changed, whole)]),
     ];
   }),
+  update('a reservation that is finished', true, reserved, { ...reserved, status }),
+  update('a reservation that is refused', true, reserved, { ...reserved, status: { refusal } }),
+  update('a reservation approved otherwise', false, reserved, {
+    spec: { ...spec, approved: { ...approved, notAfter: '2031-01-01T00:00:00Z' } },
+  }),
+  update('a refusal withdrawn', false, { ...reserved, status: { refusal } }, reserved),
+  update('a certificate after a refusal', false, { ...reserved, status: { refusal } }, { ...reserved, status }),
+  update('a refusal after a certificate', false, { ...reserved, status }, { ...reserved, status: { refusal } }),
+  update('a certificate withdrawn', false, whole, { spec }),
   update('requester of other facts', false, whole, { spec: { ...spec, requester: {} }, status }),
   update('more names', false, whole, { spec: { ...spec, names: [...spec.names, 'dns:b'] }, status }),
   ...Object.keys(status).map((member) =>

@@ -1,4 +1,5 @@
 // Values that tell two validators apart: put at every field of every kind.
+import { buildCaCertificate, createKeyPair, pemOf } from '../support/certificate-builder.ts';
 
 /** Of every type of JSON, and at its edges. */
 export const ODD_VALUES: readonly unknown[] = [
@@ -214,6 +215,10 @@ const URIS = [
   'urn:a:b',
   'urn:',
   'https://a.test',
+  'https://a.test/?x=y',
+  'https://a.test:8443/sign#x',
+  'https://user@a.test/sign',
+  'https://[::1]:8443/sign/',
   'HTTPS://A.test:8443/x?y#z',
   'http://a.test:99999/',
   'http://a.test:123456/',
@@ -392,6 +397,15 @@ export const BAD_TEMPLATES = [
   'SERIALNUMBER=a*b',
 ];
 
+/** A certificate, as trust anchors are written. */
+export const PEM = pemOf('CERTIFICATE', buildCaCertificate('root', createKeyPair()));
+
+export const BAD_PEMS = [
+  '-----BEGIN CERTIFICATE-----',
+  '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----',
+  `${PEM}-----BEGIN CERTIFICATE-----\n\n-----END CERTIFICATE-----`,
+];
+
 /** Texts for every field that takes text of some form, whatever it means there: a network is a bad name, too. */
 export const ODD_TEXTS: readonly string[] = [
   ...new Set([
@@ -410,6 +424,9 @@ export const ODD_TEXTS: readonly string[] = [
     ...WORDS,
     ...TEMPLATES,
     ...BAD_TEMPLATES,
+    PEM,
+    ...BAD_PEMS,
+    PEM.replace('CERTIFICATE', 'X509 CRL'),
   ]),
 ];
 
@@ -424,6 +441,7 @@ export const GOOD_TEXTS: readonly string[] = [
   'aB'.repeat(32),
   'DE',
   'CN={account}',
+  PEM,
 ];
 
 /** Labels, and keys of them. */

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { type IssuedCertificate, IssuedCertificateKind } from '../../src/api/issued-certificate.ts';
+import { isIssued, type IssuedCertificate, IssuedCertificateKind } from '../../src/api/issued-certificate.ts';
 import { createBackends } from '../../src/backends/index.ts';
 import { sqliteStorage, storeFile } from '../../src/cluster/sqlite-storage.ts';
 import { memoryStorage } from '../../src/cluster/storage.ts';
@@ -44,7 +44,7 @@ const settings = () => ({ nameserver: responders.dns.address, http01Port: respon
 
 async function recordsOf(operator: Operator, name: string): Promise<IssuedCertificate[]> {
   const { items } = await operator.cluster.list(IssuedCertificateKind);
-  return items.filter(({ spec }) => spec.names.includes(`dns:${name}`));
+  return items.filter(isIssued).filter(({ spec }) => spec.names.includes(`dns:${name}`));
 }
 
 const statuses = (replies: readonly Reply[]): Record<string, number> => {

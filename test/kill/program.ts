@@ -13,6 +13,8 @@ const COMPILED = join(import.meta.dirname, '..', '..', 'node_modules', '.cache',
 export interface ProgramOptions {
   http01Port: number;
   nameserver: string;
+  /** Files beside the issuer and the policy that are always there. */
+  manifests?: Readonly<Record<string, readonly object[]>>;
   /** Counts from the start of the first process. */
   kill?: Kill;
   /** Looks at what a dead process left, before the next one starts. */
@@ -64,6 +66,8 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
   const [manifests, data] = [join(home, 'manifests'), join(home, 'data')];
   mkdirSync(manifests);
   for (const [name, object] of Object.entries(MANIFESTS)) writeFileSync(join(manifests, name), JSON.stringify(object));
+  for (const [name, objects] of Object.entries(options.manifests ?? {}))
+    writeFileSync(join(manifests, name), rendered(objects));
   const settings: ProgramSettings = {
     data,
     manifests,
@@ -82,8 +86,7 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
     ca: readFileSync(ca, 'utf8'),
     fault: life.fault,
     manifest: (file, objects) => {
-      const text = objects.map((object) => JSON.stringify(object)).join('\n---\n');
-      writeFileSync(join(home, file), text);
+      writeFileSync(join(home, file), rendered(objects));
       renameSync(join(home, file), join(manifests, file));
     },
     arm: async (kill, ...then) => {
@@ -97,6 +100,10 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
       rmSync(home, { recursive: true, force: true });
     },
   };
+}
+
+function rendered(objects: readonly object[]): string {
+  return objects.map((object) => JSON.stringify(object)).join('\n---\n');
 }
 
 /** One process after the other. */

@@ -380,14 +380,14 @@ export const MUTANTS: readonly Mutant[] = [
     line: 69,
     breaks: 'an order is finalized whatever its status',
     file: server('finalize'),
-    find: "if (!running && facts.status !== 'ready') throw notReady(facts.status);",
+    find: "if (!running && !record && facts.status !== 'ready') throw notReady(facts.status);",
     replace: '',
   },
   {
     line: 69,
     breaks: 'a second CSR is answered as if it had been the first',
     file: server('finalize'),
-    find: "if (record.spec.csr !== csr.toString('base64')) throw notReady('valid');",
+    find: "if (record.spec.csr !== csr.toString('base64')) throw notReady(isIssued(record) ? 'valid' : 'processing');",
     replace: '',
   },
   {

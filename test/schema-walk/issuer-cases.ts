@@ -59,7 +59,7 @@ function issuer(path: string, values: readonly unknown[], outcome: Outcome, base
 function fresh(outcome: Outcome): Outcome {
   return (spec) => {
     const { ca } = spec.backend;
-    if (ca.selfSigned && ca.secretRef.name.startsWith('walk-ca-')) ca.secretRef.name = uniqueName('walk-ca');
+    if (ca?.selfSigned && ca.secretRef.name.startsWith('walk-ca-')) ca.secretRef.name = uniqueName('walk-ca');
     return outcome(spec);
   };
 }

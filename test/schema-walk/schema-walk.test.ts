@@ -10,10 +10,12 @@ import { ISSUER_CASES } from './issuer-cases.ts';
 import { stopLab } from './lab.ts';
 import { leavesOf } from './leaves.ts';
 import { POLICY_CASES } from './policy-cases.ts';
+import { stopPeers, WEBHOOK_CASES } from './webhook-cases.ts';
 
-const CASES: readonly FieldCase[] = [...POLICY_CASES, ...ISSUER_CASES, ...CLAIM_CASES];
+const CASES: readonly FieldCase[] = [...POLICY_CASES, ...ISSUER_CASES, ...WEBHOOK_CASES, ...CLAIM_CASES];
 
 afterAll(stopLab);
+afterAll(stopPeers);
 
 for (const kind of [ClusterCAIssuerKind, CAIssuerKind, CertificateRequestPolicyKind, CertificateClaimKind]) {
   const cases = CASES.filter((each) => each.kind === kind);

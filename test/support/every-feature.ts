@@ -4,7 +4,7 @@ import { ClusterCAIssuerKind } from '../../src/api/ca-issuer.ts';
 import { CAIssuerKind, type Issuer } from '../../src/api/issuer.ts';
 import { CertificateClaimKind } from '../../src/api/certificate-claim.ts';
 import { EventKind, SecretKind } from '../../src/api/core.ts';
-import { IssuedCertificateKind } from '../../src/api/issued-certificate.ts';
+import { IssuedCertificateKind, isIssued, RecordAnnotation } from '../../src/api/issued-certificate.ts';
 import { parsePemCertificates } from '../../src/domain/chain.ts';
 import { createChainStore } from '../../src/issuance/chains.ts';
 import { createSecretReader } from '../../src/cluster/secret-reader.ts';
@@ -25,6 +25,7 @@ import type { HarnessOptions } from '../operator/harness.ts';
 import { expectStatus, issue, newOrder, readyOrder, register, type Responders } from './acme-flow.ts';
 import type { AcmeWire } from './acme-wire.ts';
 import { eventually } from './eventually.ts';
+import { startWebhookPeer } from './webhook-peer.ts';
 import { createJumpingClock, type JumpingClock } from './jumping-clock.ts';
 import { base64url, createSigningKey, signJws } from './jws.ts';
 
@@ -63,6 +64,7 @@ export async function useEveryFeature(stage: Stage): Promise<void> {
   await decideAuthorizations(stage);
   await claim(stage);
   await offerOwnIssuer(stage);
+  await signElsewhere(stage);
   await keepNewChain(stage);
   await lead(stage);
   await replicate(stage);
@@ -149,6 +151,37 @@ async function offerOwnIssuer({ admin, tenant: namespace }: Stage): Promise<void
     const { status } = (await admin.get(CAIssuerKind, { namespace, name: 'team' })) ?? {};
     return isTrue(status?.conditions, 'Ready') || undefined;
   });
+}
+
+/** A CA elsewhere: the record is reserved, the key staged, and both are finished; the revocation is carried there. */
+async function signElsewhere({ admin, namespace: operator, tenant: namespace }: Stage): Promise<void> {
+  const peer = await startWebhookPeer();
+  try {
+    for (const [name, stringData] of Object.entries(peer.secrets))
+      await admin.create(SecretKind, { metadata: { namespace: operator, name }, type: 'Opaque', stringData });
+    await admin.create(ClusterCAIssuerKind, {
+      metadata: { name: 'elsewhere' },
+      spec: { backend: { webhook: peer.spec } },
+    });
+    const ref = { namespace, name: 'far' };
+    const issuerRef = { kind: 'ClusterCAIssuer' as const, name: 'elsewhere' };
+    const spec = { secretName: 'far-tls', issuerRef, dnsNames: ['far.every.test'] };
+    await admin.create(CertificateClaimKind, { metadata: ref, spec });
+    await untilRevision(admin, ref, 1);
+    // Or it would have another certificate made for the one that is revoked.
+    await admin.delete(CertificateClaimKind, ref);
+    const records = (await admin.list(IssuedCertificateKind, { namespace: operator })).items;
+    const record = records.find((each) => each.spec.approved && isIssued(each));
+    if (!record) throw new Error('no record was reserved and finished');
+    const revocation = { reason: 4, revokedAt: new Date().toISOString(), by: 'somebody' };
+    await admin.replace(IssuedCertificateKind, { ...record, spec: { ...record.spec, revocation } });
+    await eventually('the revocation is carried', async () => {
+      const { metadata } = (await admin.get(IssuedCertificateKind, record.metadata)) ?? {};
+      return metadata?.annotations?.[RecordAnnotation.revocation] === 'Done' || undefined;
+    });
+  } finally {
+    await peer.close();
+  }
 }
 
 /** A replica that signs with a new CA before the issuer's status has its chain: here, by a look at the issuer from before any. */

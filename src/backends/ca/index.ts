@@ -23,8 +23,9 @@ import { randomSerial } from './self-signed.ts';
 const DEFAULT_CRL_DURATION = '168h';
 
 export const caBackend: BackendFactory = {
-  create(deps, _issuer, spec) {
-    return createCaBackend(deps, spec.ca);
+  create(deps, _issuer, { ca }) {
+    if (!ca) throw new Error('the issuer has no CA of its own');
+    return createCaBackend(deps, ca);
   },
 };
 
