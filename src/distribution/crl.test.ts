@@ -13,7 +13,10 @@ const HOUR = 3600_000;
 function start(...records: { serial: string; notAfter: string }[]) {
   const clock = createFakeClock('2026-01-01T00:00:00Z');
   const revocation = { reason: 0, revokedAt: '2025-12-01T00:00:00.000Z', by: 'account' };
-  const revoked = records.map((status) => ({ spec: { issuerUID: 'uid', revocation }, status }));
+  const revoked = records.map((status) => ({
+    spec: { issuerUID: 'uid', revocation },
+    status: { ...status, certificate: 'AAAA' },
+  }));
   const made: string[][] = [];
   const signCrl = (entries: readonly RevokedEntry[]) => {
     made.push(entries.map(({ serial }) => serial));

@@ -17,17 +17,14 @@ export async function settle(turns = 8): Promise<void> {
 }
 
 export function createFakeClock(start: Date | string = '2026-01-01T00:00:00Z'): FakeClock {
-  let wall = new Date(start).getTime();
+  /** Of the wall clock, when none has elapsed. */
+  let epoch = new Date(start).getTime();
   let elapsed = 0;
   const sleepers = new Set<{ due: number; wake: () => void }>();
 
-  function move(ms: number): void {
-    elapsed += ms;
-    wall += ms;
-  }
-
   return {
-    now: () => new Date(wall),
+    // Sleeps of broken milliseconds must not add up to one less than was asked for.
+    now: () => new Date(Math.round((epoch + elapsed) * 1000) / 1000),
     monotonic: () => elapsed,
     sleep(ms, signal) {
       if (signal?.aborted) return Promise.reject(signal.reason as Error);
@@ -53,15 +50,15 @@ export function createFakeClock(start: Date | string = '2026-01-01T00:00:00Z'): 
       for (;;) {
         const next = [...sleepers].filter(({ due }) => due <= target).sort((a, b) => a.due - b.due)[0];
         if (!next) break;
-        move(Math.max(0, next.due - elapsed));
+        elapsed = Math.max(elapsed, next.due);
         next.wake();
         await settle(2);
       }
-      move(target - elapsed);
+      elapsed = target;
       await settle();
     },
     setWall(now) {
-      wall = now.getTime();
+      epoch = now.getTime() - elapsed;
     },
     sleeping: () => sleepers.size,
   };

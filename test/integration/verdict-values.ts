@@ -12,6 +12,7 @@ export const ODD_VALUES: readonly unknown[] = [
   5,
   99,
   256,
+  503,
   2048,
   2_147_483_648,
   '',
