@@ -85,6 +85,7 @@ function renewalOf({ leaf }: Released, { claim, issuer, record }: Pick<Judged, '
   return renewalTime(lifetime, {
     renewBeforeMs: before === undefined ? undefined : parseDuration(before),
     seed: `${claim.metadata.namespace}/${claim.metadata.name}`,
+    name: record?.metadata.name,
     reissueBefore: reissueBefore === undefined ? undefined : new Date(reissueBefore),
   });
 }

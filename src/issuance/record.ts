@@ -58,7 +58,7 @@ export function buildRecord(request: IssuanceRequest, facts: RecordFacts): NewOb
 }
 
 function labels(request: IssuanceRequest, { leaf }: RecordFacts, names: readonly string[]): Record<string, string> {
-  const { account, namespace } = request.requester;
+  const { account, namespace, claimUID } = request.requester;
   const home = request.issuer.metadata.namespace;
   return {
     [RecordLabel.serial]: leaf.serial,
@@ -71,6 +71,7 @@ function labels(request: IssuanceRequest, { leaf }: RecordFacts, names: readonly
     ...(home === undefined ? {} : { [RecordLabel.issuerNamespace]: home }),
     ...(account === undefined ? {} : { [RecordLabel.account]: account }),
     ...(namespace === undefined ? {} : { [RecordLabel.namespace]: namespace }),
+    ...(claimUID === undefined ? {} : { [RecordLabel.claim]: claimUID }),
     ...(request.replaces === undefined ? {} : { [RecordLabel.replaces]: request.replaces }),
   };
 }

@@ -31,6 +31,8 @@ export interface Records {
     beforeReading: () => void,
   ): Promise<readonly IssuedCertificate[]>;
   ofAccount(account: string): readonly IssuedCertificate[];
+  /** Read live: all of the CertificateClaim with this metadata.uid. */
+  ofClaim(uid: string): Promise<readonly IssuedCertificate[]>;
   /** Records that hold this key (SHA-256 of the SubjectPublicKeyInfo as base32). */
   ofPublicKey(spkiHash: string): readonly IssuedCertificate[];
   /** Whether a record with this key (as above) was revoked because the key was compromised. */
@@ -110,6 +112,8 @@ export function createRecords(deps: { cluster: Cluster; cache: Cache<IssuedCerti
     get: async (name) => cache.get({ namespace, name }) ?? cluster.get(IssuedCertificateKind, { namespace, name }),
     bySerial,
     findBySerial,
+    ofClaim: async (uid) =>
+      (await cluster.list(IssuedCertificateKind, { namespace, labels: { [RecordLabel.claim]: uid } })).items,
     ofAccount: (account) => cache.byIndex('account', account),
     ofPublicKey: (spkiHash) => cache.byIndex('publicKey', spkiHash),
     isCompromised: (spkiHash) => cache.byIndex('compromisedKey', spkiHash).length > 0,
