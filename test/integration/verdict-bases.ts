@@ -93,7 +93,15 @@ const { spec: recordSpec, status: recordStatus } = record('default', 'x');
 export const BASES: Readonly<Record<string, Body>> = {
   ClusterCAIssuer: issuer,
   CertificateRequestPolicy: policy,
-  CertificateClaim: { spec: { ...claimSpec, privateKey: { algorithm: 'RSA' } }, status: { conditions: [condition] } },
+  CertificateClaim: {
+    spec: {
+      ...claimSpec,
+      privateKey: { algorithm: 'RSA' },
+      secretTemplate: { labels: { a: 'b' }, annotations: { a: 'b' } },
+      keystores: { pkcs12: { create: true, passwordSecretRef: secretKey } },
+    },
+    status: { conditions: [condition] },
+  },
   IssuedCertificate: {
     spec: { ...recordSpec, revocation: { reason: 0, revokedAt: '2030-01-01T00:00:00Z', by: 'x' } },
     status: recordStatus,
