@@ -4,6 +4,7 @@ import { parseDocument } from 'yaml';
 import { Cidr, Closed, Duration, type FieldError, List, Name, SetOf } from './api/kind.ts';
 import { isDnsLabel } from './api/metadata.ts';
 import { schemaFaults } from './api/validate.ts';
+import { LEADER_LEASE } from './commands/rights.ts';
 import { parseNetwork, renderAddress, parseAddress } from './domain/address.ts';
 import { parseDuration } from './domain/duration.ts';
 
@@ -199,11 +200,11 @@ const ALIAS_LIMIT = 100;
  * ConfigError with every mistake.
  */
 export function parseConfig(text: string, podNamespace: string | undefined): Config {
-  const given = valueOf(text) ?? {};
+  const given = (valueOf(text) ?? {}) as Given;
   const mistakes = schemaFaults(ConfigSchema, given);
   if (mistakes.length > 0) throw new ConfigError(mistakes);
-  const config = complete(given as Given, podNamespace);
-  const wrong = ruleErrors(given as Given, config);
+  const config = complete(given, podNamespace);
+  const wrong = ruleErrors(given, config);
   if (wrong.length > 0) throw new ConfigError(wrong);
   return frozen(config);
 }
@@ -222,29 +223,35 @@ function valueOf(text: string): unknown {
 }
 
 function complete(given: Given, podNamespace: string | undefined): Config {
-  const namespace = given.namespace ?? podNamespace ?? '';
-  const serviceName = given.service?.name ?? 'countersign';
-  const host = `${serviceName}.${namespace}.svc`;
-  const distribution = given.listen?.distribution ?? 8080;
+  const listen = listenOf(given);
   return {
-    externalURLs: given.externalURLs ?? [`https://${host}`],
-    distributionURL: given.distributionURL ?? `http://${host}:${distribution}`,
-    namespace,
+    ...namesOf(given, podNamespace, listen.distribution),
+    ...secretsOf(given),
+    listen,
     watchNamespaces: given.watchNamespaces,
-    serviceName,
-    listen: {
-      address: given.listen?.address,
-      acme: given.listen?.acme ?? 8443,
-      distribution,
-      peers: given.listen?.peers ?? 8444,
-    },
     trustProxy: given.trustProxy ?? [],
-    tlsSecretName: given.tls?.secretName,
-    rotateAfterMs: parseDuration(given.sealingKeys?.rotateAfter ?? '2160h'),
-    leaseName: given.leaderElection?.leaseName ?? 'countersign-leader',
     deniedNetworks: given.validation?.deniedNetworks ?? [],
     logLevel: given.logging?.level ?? 'info',
   };
+}
+
+function listenOf({ listen = {} }: Given): Config['listen'] {
+  const { address, acme = 8443, distribution = 8080, peers = 8444 } = listen;
+  return { address, acme, distribution, peers };
+}
+
+/** What the replicas are called, and by whom. */
+function namesOf(given: Given, podNamespace: string | undefined, distributionPort: number) {
+  const namespace = given.namespace ?? podNamespace ?? '';
+  const serviceName = given.service?.name ?? 'countersign';
+  const host = `${serviceName}.${namespace}.svc`;
+  const { externalURLs = [`https://${host}`], distributionURL = `http://${host}:${distributionPort}` } = given;
+  const leaseName = given.leaderElection?.leaseName ?? LEADER_LEASE;
+  return { namespace, serviceName, externalURLs, distributionURL, leaseName };
+}
+
+function secretsOf({ tls, sealingKeys }: Given) {
+  return { tlsSecretName: tls?.secretName, rotateAfterMs: parseDuration(sealingKeys?.rotateAfter ?? '2160h') };
 }
 
 function ruleErrors(given: Given, config: Config): FieldError[] {

@@ -42,27 +42,14 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
 
   async function signedByAccount(exchange: Exchange, jws: Jws): Promise<Authenticated> {
     const name = exchange.urls.accountOf(jws.header.kid as string);
-    const known = name === undefined ? undefined : (deps.objects.knownAccount(name) ?? (await live(exchange, name)));
-    const issuer = known && (await issuerOf(exchange, known));
+    const known =
+      name === undefined ? undefined : (deps.objects.knownAccount(name) ?? (await liveAccount(deps, exchange, name)));
+    const issuer = known && (await issuerOf(deps, exchange, known));
     if (!known || !issuer)
       throw new Problem('accountDoesNotExist', 'the "kid" is not the URL of an account of this issuer');
     const account = await verified(exchange, jws, known);
     if (account.spec.deactivated) throw new Problem('unauthorized', 'the account is deactivated', { status: 401 });
     return { ...exchange, issuer, header: jws.header, payload: jws.payload, key: keyOf(account), account };
-  }
-
-  /** Anybody can make us read by a made-up name or a bad signature, hence the limit. */
-  async function live({ source }: Exchange, name: string): Promise<Account | undefined> {
-    deps.limits.take('liveRead', source);
-    return deps.objects.liveAccount(name);
-  }
-
-  /** The issuer if the account is one of its. An issuer made anew under the same name has other accounts. */
-  async function issuerOf({ issuer }: Exchange, { spec }: Account): Promise<Issuer | undefined> {
-    if (spec.aliasOf !== undefined) return undefined;
-    if (spec.issuerUID === issuer.metadata.uid) return issuer;
-    const now = await deps.liveIssuer(issuer.metadata);
-    return spec.issuerUID === now?.metadata.uid ? now : undefined;
   }
 
   /** A cached account may be one key change behind: a refusal is given only after a live read. */
@@ -71,7 +58,7 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
       verifyJws(jws, keyOf(known));
       return known;
     } catch (error) {
-      const now = await live(exchange, known.metadata.name);
+      const now = await liveAccount(deps, exchange, known.metadata.name);
       if (!now || now.spec.thumbprint === known.spec.thumbprint) throw error;
       verifyJws(jws, keyOf(now));
       return now;
@@ -96,6 +83,28 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
       return jws.header.kid === undefined ? signedByKey(exchange, jws) : signedByAccount(exchange, jws);
     },
   };
+}
+
+/** Anybody can make us read by a made-up name or a bad signature, hence the limit. */
+async function liveAccount(
+  { limits, objects }: AuthenticatorDeps,
+  { source }: Exchange,
+  name: string,
+): Promise<Account | undefined> {
+  limits.take('liveRead', source);
+  return objects.liveAccount(name);
+}
+
+/** The issuer if the account is one of its. An issuer made anew under the same name has other accounts. */
+async function issuerOf(
+  { liveIssuer }: AuthenticatorDeps,
+  { issuer }: Exchange,
+  { spec }: Account,
+): Promise<Issuer | undefined> {
+  if (spec.aliasOf !== undefined) return undefined;
+  if (spec.issuerUID === issuer.metadata.uid) return issuer;
+  const now = await liveIssuer(issuer.metadata);
+  return spec.issuerUID === now?.metadata.uid ? now : undefined;
 }
 
 /** Everything that needs no key. The nonce is spent whatever happens after. */

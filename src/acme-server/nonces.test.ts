@@ -79,7 +79,7 @@ test("a replica's nonce is accepted once, by whichever replica, and asks nobody 
   const [a, b, c] = all as [Nonces, Nonces, Nonces];
   const nonce = a.issue();
   expect(nonce).toMatch(/^[A-Za-z0-9_-]{59}$/);
-  const outcomes = await Promise.all([b, c, b, a, c].map((replica) => replica.redeem(nonce)));
+  const outcomes = await Promise.all([b, c, b, a, c].map(async (replica) => replica.redeem(nonce)));
   expect(outcomes.sort()).toEqual(['accepted', 'used', 'used', 'used', 'used']);
   asked.length = 0;
   expect([b.redeem(b.issue()), asked]).toEqual(['accepted', []]);

@@ -259,10 +259,15 @@ function authorizationObjects(
         .byIndex(REUSE_INDEX, reuseKey(key))
         .flatMap(({ metadata }) => checked('authorization', newest.get(metadata.name)) ?? [])
         .filter(({ spec }) => spec.outcome === 'valid'),
-    liveReusable: async (account) => {
-      const { items } = await cluster.list(AuthorizationKind, { namespace, labels: { [ACCOUNT_LABEL]: account } });
-      const genuine = await Promise.all(items.map((item) => checkedLive('authorization', item)));
-      return genuine.filter((item) => item !== undefined).filter(({ spec }) => spec.outcome === 'valid');
-    },
+    liveReusable: (account) => liveReusable({ cluster, namespace, checkedLive }, account),
   };
+}
+
+async function liveReusable(
+  { cluster, namespace, checkedLive }: Pick<ObjectsDeps, 'cluster' | 'namespace'> & Pick<Signer, 'checkedLive'>,
+  account: string,
+): Promise<readonly Authorization[]> {
+  const { items } = await cluster.list(AuthorizationKind, { namespace, labels: { [ACCOUNT_LABEL]: account } });
+  const genuine = await Promise.all(items.map((item) => checkedLive('authorization', item)));
+  return genuine.filter((item) => item !== undefined).filter(({ spec }) => spec.outcome === 'valid');
 }

@@ -33,7 +33,7 @@ export interface Peers {
   /** Asks the owner of a nonce; only addresses of replicas are ever dialled. */
   ask: NonNullable<NoncesDeps['replica']>['ask'];
   /** Tells all other replicas; resolves when each knows or has had its time. */
-  announce(change: Change): Promise<void>;
+  announce: (change: Change) => Promise<void>;
   close(): void;
 }
 

@@ -26,11 +26,11 @@ export function createAccessReview(config: ApiConfig): (question: AccessQuestion
   };
 }
 
-async function post({ server, access }: ApiConfig, body: string): Promise<string> {
-  const { tls, headers } = await access(false);
+async function post(config: ApiConfig, body: string): Promise<string> {
+  const { tls, headers } = await config.access(false);
   return new Promise((resolve, reject) => {
     const fail = (error: Error) => reject(new ClusterError('Unavailable', error.message));
-    const outgoing = request(new URL(PATH, server), {
+    const outgoing = request(new URL(PATH, config.server), {
       ...tls,
       method: 'POST',
       headers: { ...headers, 'Content-Type': 'application/json', Accept: 'application/json' },
@@ -38,10 +38,8 @@ async function post({ server, access }: ApiConfig, body: string): Promise<string
     });
     outgoing.once('error', fail);
     outgoing.once('response', (response) => {
-      text(response).then((answer) => {
-        if (response.statusCode === 201) resolve(answer);
-        else fail(new Error(`the API server answered ${response.statusCode} to an access review`));
-      }, fail);
+      if (response.statusCode === 201) text(response).then(resolve, fail);
+      else outgoing.destroy(new Error(`the API server answered ${response.statusCode} to an access review`));
     });
     outgoing.end(body);
   });

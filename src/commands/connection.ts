@@ -2,6 +2,7 @@
 import { OWN_KINDS } from '../api/index.ts';
 import { createAccessReview } from '../cluster/access-review.ts';
 import { createKubernetesCluster, type KubernetesCluster } from '../cluster/kubernetes.ts';
+import type { SocketLimits } from '../cluster/kubernetes-transport.ts';
 import { loadApiConfig } from '../cluster/kubernetes-config.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import type { Clock, Random } from '../ports.ts';
@@ -17,7 +18,7 @@ export interface Connection {
 /** Throws an Error that says what is wrong with the credentials, or that there are none. */
 export async function connectCluster(
   kubeconfig: string | undefined,
-  deps: { clock: Clock; random: Random },
+  deps: { clock: Clock; random: Random; tenants?: readonly string[] | undefined },
 ): Promise<Connection> {
   const config = await loadApiConfig({
     env: process.env,
@@ -25,10 +26,20 @@ export async function connectCluster(
     ...(kubeconfig === undefined ? {} : { kubeconfig }),
   });
   return {
-    cluster: createKubernetesCluster({ config, ...deps }),
+    cluster: createKubernetesCluster({
+      config,
+      clock: deps.clock,
+      random: deps.random,
+      sockets: socketsFor(deps.tenants),
+    }),
     server: config.server,
     may: createAccessReview(config),
   };
+}
+
+/** One watch a kind, or, where namespaces are served one by one, three for each of them. */
+function socketsFor(tenants: readonly string[] | undefined): SocketLimits {
+  return { requests: 7, watches: tenants ? 9 + 3 * tenants.length : 12 };
 }
 
 /** How long an API server that does not answer is asked again. */

@@ -93,27 +93,7 @@ export function createOperator(deps: OperatorDeps) {
     metrics: () => deps.metrics.render(),
     log: deps.log,
   });
-  const leader = { ...deps, cluster: deps.leaderCluster ?? deps.cluster };
-  const events = createEventRecorder({ ...leader, instance: deps.instance ?? 'countersign' });
-  const controllers = createControllers({
-    ...leader,
-    ...services,
-    caches: { ...caches, secrets: caches.secretCache, records: caches.issued },
-    marks: deps.keyring,
-    directoryURL: ({ metadata }) => createUrls(deps.externalURLs[0] ?? '', metadata).directory,
-    policyFault: (policy) => prepare(policy, compileExpression).broken,
-    events,
-    durations: deps.metrics.reconcileSeconds,
-    queueMetrics: deps.metrics.queues,
-    showQueue: (controller) => showQueue(deps.metrics, controller),
-    sweeps: deps.sweeps ?? [],
-    collected: deps.metrics.collected,
-  });
-
-  async function lead(signal: AbortSignal): Promise<void> {
-    await controllers.run(filled(signal), signal);
-    await events.flush();
-  }
+  const lead = leading(deps, { caches, services, filled });
 
   return {
     acme: acme.app,
@@ -142,6 +122,33 @@ export function createOperator(deps: OperatorDeps) {
       await distribution.close();
       peers?.close();
     },
+  };
+}
+
+/** What one replica does at a time, until the signal aborts. */
+function leading(
+  deps: OperatorDeps,
+  { caches, services, filled }: Pick<ReturnType<typeof createCaches>, 'caches' | 'filled'> & { services: Services },
+): (signal: AbortSignal) => Promise<void> {
+  const leader = { ...deps, cluster: deps.leaderCluster ?? deps.cluster };
+  const events = createEventRecorder({ ...leader, instance: deps.instance ?? 'countersign' });
+  const controllers = createControllers({
+    ...leader,
+    ...services,
+    caches: { ...caches, secrets: caches.secretCache, records: caches.issued },
+    marks: deps.keyring,
+    directoryURL: ({ metadata }) => createUrls(deps.externalURLs[0] ?? '', metadata).directory,
+    policyFault: (policy) => prepare(policy, compileExpression).broken,
+    events,
+    durations: deps.metrics.reconcileSeconds,
+    queueMetrics: deps.metrics.queues,
+    showQueue: (controller) => showQueue(deps.metrics, controller),
+    sweeps: deps.sweeps ?? [],
+    collected: deps.metrics.collected,
+  });
+  return async (signal) => {
+    await controllers.run(filled(signal), signal);
+    await events.flush();
   };
 }
 
@@ -200,6 +207,8 @@ function createServices(deps: OperatorDeps, caches: Caches, peers: Peers | undef
   });
   return { ...live, resolverOf, secretsOf, backends, records, chains, objects, judge, issue };
 }
+
+type Services = ReturnType<typeof createServices>;
 
 function peersOf(deps: OperatorDeps, { slices }: Caches): Peers | undefined {
   const { replica } = deps;

@@ -50,7 +50,7 @@ async function serve(config: Config, flags: Pick<ServeFlags, 'kubeconfig' | 'add
   // A clock's sleep alone does not keep the process alive.
   const alive = setInterval(() => undefined, 2 ** 30);
   try {
-    await using connection = await open(flags.kubeconfig, { clock, random });
+    await using connection = await open(flags.kubeconfig, { clock, random, tenants: config.watchNamespaces });
     await requireKinds(connection, clock);
     const corrected = correctClock(clock, () => connection.cluster.serverTimeOffsetMs());
     const sink = stderrSink();
@@ -63,7 +63,7 @@ async function serve(config: Config, flags: Pick<ServeFlags, 'kubeconfig' | 'add
   }
 }
 
-async function open(kubeconfig: string | undefined, deps: { clock: Clock; random: Random }) {
+async function open(kubeconfig: string | undefined, deps: Parameters<typeof connectCluster>[1]) {
   const connection = await connectCluster(kubeconfig, deps);
   return { ...connection, [Symbol.asyncDispose]: async () => connection.cluster.close() };
 }

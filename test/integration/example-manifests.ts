@@ -34,9 +34,9 @@ function documents(file: string, yaml: string): Example[] {
       (each) => each.kind === object?.kind && (object.apiVersion ?? apiVersion(each)) === apiVersion(each),
     );
     if (!kind || !object?.metadata) return [];
-    // Excerpts leave out what goes without saying.
+    // Excerpts leave out what goes without saying; the namespaces of the others need not exist.
     const namespace = kind.namespaced ? { namespace: 'default' } : {};
-    const whole = { ...object, apiVersion: apiVersion(kind), metadata: { ...namespace, ...object.metadata } };
+    const whole = { ...object, apiVersion: apiVersion(kind), metadata: { ...object.metadata, ...namespace } };
     return [{ where: `${file}, ${kind.kind} ${object.metadata.name}, ${i + 1}`, kind, object: whole as KubeObject }];
   });
 }

@@ -16,6 +16,7 @@ import { writeKubeconfig } from '../support/kubeconfig.ts';
 import { apply } from '../support/manifests.ts';
 import { type ChallengeHost, missingNamespaces, startChallengeHost } from '../support/namespaces.ts';
 import { install, NAMESPACE, startServe } from '../support/serve.ts';
+import { routed } from '../operator/replicas.ts';
 import { startTlsAlpnResponder } from '../support/tls-alpn-responder.ts';
 
 interface SecretObject {
@@ -41,38 +42,63 @@ describeOnApiServer('serve', (plane) => {
     return;
   }
 
+  let responders: Responders;
+  let hosts: readonly [ChallengeHost, ChallengeHost];
+  let kubeconfig: string;
+
+  beforeAll(async () => {
+    responders = {
+      dns: await startDnsServer(),
+      http01: await startHttp01Responder(),
+      tlsAlpn: await startTlsAlpnResponder(),
+    };
+    const ports = { 80: responders.http01.port, 443: responders.tlsAlpn.port };
+    hosts = [await startChallengeHost(ports), await startChallengeHost(ports)];
+    kubeconfig = await install(plane());
+    const { api } = plane();
+    await api.expect('POST', `${GROUP}/clustercaissuers`, {
+      apiVersion: 'countersign.dev/v1alpha1',
+      kind: 'ClusterCAIssuer',
+      metadata: { name: 'main' },
+      spec: {
+        backend: { ca: { secretRef: { name: 'main-ca' }, selfSigned: { commonName: 'Test CA' } } },
+        acme: { validation: { nameservers: [responders.dns.address] } },
+      },
+    });
+    await api.expect('POST', `${GROUP}/certificaterequestpolicies`, {
+      apiVersion: 'countersign.dev/v1alpha1',
+      kind: 'CertificateRequestPolicy',
+      metadata: { name: 'open' },
+      spec: { selector: {}, allowed: { dnsNames: { values: ['**.test'] } } },
+    });
+  });
+
+  afterAll(async () => {
+    await Promise.all([...(hosts ?? []), ...Object.values(responders)].map((each: { stop(): unknown }) => each.stop()));
+  });
+
+  /** The name is at the first host. */
+  const place = (name: string) => responders.dns.set(name, 'A', [hosts[0].address]);
+
+  /** Of the certificate that the operator makes itself. */
+  async function servingCA(): Promise<string> {
+    const path = `${secretsOf(NAMESPACE)}/countersign-serving-tls`;
+    const { data } = await plane().api.expect<SecretObject>('GET', path);
+    return Buffer.from(data['ca.crt'] ?? '', 'base64').toString();
+  }
+
+  const threePorts = async () => ({
+    acme: await freePort(),
+    distribution: await freePort(),
+    peers: await freePort(),
+  });
+
   describe('one replica', () => {
-    let responders: Responders;
-    let host: ChallengeHost;
     let serve: RunningProgram;
-    let ports: { acme: number; distribution: number; peers: number };
-    let kubeconfig: string;
+    let ports: Awaited<ReturnType<typeof threePorts>>;
 
     beforeAll(async () => {
-      responders = {
-        dns: await startDnsServer(),
-        http01: await startHttp01Responder(),
-        tlsAlpn: await startTlsAlpnResponder(),
-      };
-      host = await startChallengeHost({ 80: responders.http01.port, 443: responders.tlsAlpn.port });
-      kubeconfig = await install(plane());
-      const { api } = plane();
-      await api.expect('POST', `${GROUP}/clustercaissuers`, {
-        apiVersion: 'countersign.dev/v1alpha1',
-        kind: 'ClusterCAIssuer',
-        metadata: { name: 'main' },
-        spec: {
-          backend: { ca: { secretRef: { name: 'main-ca' }, selfSigned: { commonName: 'Test CA' } } },
-          acme: { validation: { nameservers: [responders.dns.address] } },
-        },
-      });
-      await api.expect('POST', `${GROUP}/certificaterequestpolicies`, {
-        apiVersion: 'countersign.dev/v1alpha1',
-        kind: 'CertificateRequestPolicy',
-        metadata: { name: 'open' },
-        spec: { selector: {}, allowed: { dnsNames: { values: ['**.test'] } } },
-      });
-      ports = { acme: await freePort(), distribution: await freePort(), peers: await freePort() };
+      ports = await threePorts();
       serve = await startServe({
         plane: plane(),
         kubeconfig,
@@ -80,18 +106,11 @@ describeOnApiServer('serve', (plane) => {
       });
     });
 
-    afterAll(async () => {
-      await serve.stop();
-      await host.stop();
-      await Promise.all([responders.dns.stop(), responders.http01.stop(), responders.tlsAlpn.stop()]);
-    });
+    afterAll(() => serve?.stop());
 
     const client = async (): Promise<AcmeWire> => {
       const [, directory = ''] = await serve.waitFor(/^ready directory=(\S+)$/m);
-      const path = `${secretsOf(NAMESPACE)}/countersign-serving-tls`;
-      const { data } = await plane().api.expect<SecretObject>('GET', path);
-      const ca = Buffer.from(data['ca.crt'] ?? '', 'base64').toString();
-      const acme = await connect(createTransport(ca), directory);
+      const acme = await connect(createTransport(await servingCA()), directory);
       await register(acme);
       return acme;
     };
@@ -99,7 +118,7 @@ describeOnApiServer('serve', (plane) => {
     test('says where its directory is and issues by a challenge at port 80', async () => {
       const acme = await client();
       expect(acme.directoryUrl).toBe(`https://127.0.0.1:${ports.acme}/acme/main/directory`);
-      responders.dns.set('shop.test', 'A', [host.address]);
+      place('shop.test');
       const { certificateUrl } = await issue(acme, responders, ['shop.test']);
       const leaf = new X509Certificate((await acme.get(certificateUrl)).body);
       expect(leaf.subjectAltName).toBe('DNS:shop.test');
@@ -130,13 +149,19 @@ describeOnApiServer('serve', (plane) => {
       await writeFile(config, stringify({ namespace: NAMESPACE }));
       expect(await check('--config', config, '--kubeconfig', kubeconfig)).toEqual({ code: 0, lines: [] });
 
-      const stranger = { kind: 'ServiceAccount', apiVersion: 'v1', metadata: { name: 'stranger', namespace: 'default' } };
+      const stranger = {
+        kind: 'ServiceAccount',
+        apiVersion: 'v1',
+        metadata: { name: 'stranger', namespace: 'default' },
+      };
       await apply(plane().api, [stranger]);
       const reader = await plane().kubeconfigFor(await plane().serviceAccountToken('default', 'stranger'));
       const { code, lines } = await check('--config', config, '--kubeconfig', reader);
       expect(code).toBe(1);
       expect(lines).toContain('the right to list clustercaissuers.countersign.dev is missing (issuers)');
-      expect(lines).toContain(`the right to update secrets countersign-sealing-keys in ${NAMESPACE} is missing (own-secrets)`);
+      expect(lines).toContain(
+        `the right to update secrets countersign-sealing-keys in ${NAMESPACE} is missing (own-secrets)`,
+      );
     });
 
     test('check says which Secrets are missing, of manifests and of the configuration', async () => {
@@ -167,7 +192,7 @@ describeOnApiServer('serve', (plane) => {
 
     test('told to end it is ready no more, serves on, answers what is under way, gives the lease back and ends', async () => {
       const acme = await client();
-      responders.dns.set('slow.test', 'A', [host.address]);
+      place('slow.test');
       const order = await newOrder(acme, ['slow.test']);
       const challenge = await challengeOf(acme, order.object.authorizations[0] ?? '', 'http-01');
       const asked = Promise.withResolvers<void>();
@@ -203,13 +228,64 @@ describeOnApiServer('serve', (plane) => {
     });
   });
 
+  test('two replicas: a client that meets another at every request notices nothing; when the leader is gone the other leads', async () => {
+    // An EndpointSlice has no addresses of loopback; these are ours all the same.
+    const addresses = hosts.map(({ gateway }) => gateway);
+    const listen = await threePorts();
+    const origins = addresses.map((address) => `https://${address}:${listen.acme}`);
+    const slices = `/apis/discovery.k8s.io/v1/namespaces/${NAMESPACE}/endpointslices`;
+    await plane().api.expect('POST', slices, {
+      metadata: { name: 'countersign-1', labels: { 'kubernetes.io/service-name': 'countersign' } },
+      addressType: 'IPv4',
+      endpoints: addresses.map((address) => ({ addresses: [address] })),
+    });
+    await using cleanup = new AsyncDisposableStack();
+    const programs: RunningProgram[] = [];
+    for (const [i, address] of addresses.entries()) {
+      const config = { externalURLs: origins, listen: { address, ...listen } };
+      const program = await startServe({ plane: plane(), kubeconfig, config, name: `replica-${i}` });
+      cleanup.defer(() => program.stop());
+      programs.push(program);
+    }
+    for (const program of programs) await program.waitFor(/^ready/m);
+    let turn = 0;
+
+    // Made for other names before, it is made anew for these once one of them leads.
+    const transport = await eventually('the certificate is for these addresses', async () => {
+      const made = routed(createTransport(await servingCA()), origins, () => turn++ % 2);
+      const reached = await Promise.all(
+        origins.map(() => made.request('GET', `${origins[0]}/acme/main/directory`).catch(() => undefined)),
+      );
+      return reached.every((reply) => reply?.status === 200) ? made : undefined;
+    });
+    cleanup.defer(() => transport.close());
+    const acme = await connect(transport, `${origins[0]}/acme/main/directory`);
+    await register(acme);
+    const names = ['a.test', 'b.test', 'c.test'];
+    for (const name of names) place(name);
+    const issued = [];
+    for (const name of names) issued.push(await issue(acme, responders, [name]));
+    const leaves = await Promise.all(issued.map(async ({ certificateUrl }) => (await acme.get(certificateUrl)).text));
+    expect(leaves.map((pem) => new X509Certificate(pem).subjectAltName)).toEqual(names.map((name) => `DNS:${name}`));
+
+    const leads = (program: RunningProgram) => program.output().includes('"leading"');
+    const [leader] = programs.filter(leads);
+    const [other] = programs.filter((program) => program !== leader);
+    process.kill(leader?.pid ?? 0, 'SIGKILL');
+    await leader?.ended;
+    await eventually('the other leads', async () => (other && leads(other) ? true : undefined));
+  });
+
   test('a second signal ends it at once', async () => {
-    const [acme, distribution, peers] = [await freePort(), await freePort(), await freePort()];
-    const token = await plane().serviceAccountToken(NAMESPACE, 'countersign');
+    const listen = { address: '127.0.0.1', ...(await threePorts()) };
     const serve = await startServe({
       plane: plane(),
-      kubeconfig: await plane().kubeconfigFor(token),
-      config: { listen: { address: '127.0.0.1', acme, distribution, peers } },
+      kubeconfig,
+      config: {
+        listen,
+        // Each of them has watches of its own.
+        watchNamespaces: ['default', 'kube-node-lease', 'kube-public', 'kube-system'],
+      },
       name: 'second',
     });
     await serve.waitFor(/^ready directory=https:\/\/countersign\.countersign-system\.svc\/acme\/main\/directory$/m);
@@ -221,12 +297,11 @@ describeOnApiServer('serve', (plane) => {
   });
 
   test('a port that is taken and a certificate that is not there are told', async () => {
-    const [acme, distribution, peers] = [await freePort(), await freePort(), await freePort()];
-    const kubeconfig = await plane().kubeconfigFor(await plane().serviceAccountToken(NAMESPACE, 'countersign'));
+    const listen = { address: '127.0.0.1', ...(await threePorts()) };
     const waiting = await startServe({
       plane: plane(),
       kubeconfig,
-      config: { listen: { address: '127.0.0.1', acme, distribution, peers }, tls: { secretName: 'given-tls' } },
+      config: { listen, tls: { secretName: 'given-tls' } },
       name: 'waiting',
     });
     await eventually('it says what it waits for', async () =>
@@ -235,11 +310,11 @@ describeOnApiServer('serve', (plane) => {
     const taken = await startServe({
       plane: plane(),
       kubeconfig,
-      config: { listen: { address: '127.0.0.1', acme, distribution, peers } },
+      config: { listen },
       name: 'taken',
     });
     expect(await taken.ended).toBe(1);
-    expect(taken.output()).toContain(`port ${distribution} for CRLs and health is taken`);
+    expect(taken.output()).toContain(`port ${listen.distribution} for CRLs and health is taken`);
     expect(taken.output()).toContain('listen.distribution');
 
     const { data } = await plane().api.expect<SecretObject>('GET', `${secretsOf(NAMESPACE)}/countersign-serving-tls`);
@@ -254,12 +329,16 @@ describeOnApiServer('serve', (plane) => {
 
   test('an API server that is not there is told by name', async () => {
     const port = await freePort();
-    const kubeconfig = await writeKubeconfig(join(plane().folder, 'nowhere'), {
+    const nowhere = await writeKubeconfig(join(plane().folder, 'nowhere'), {
       url: `https://127.0.0.1:${port}`,
       ca: plane().ca,
       user: { token: 'x' },
     });
-    const serve = await startServe({ plane: plane(), kubeconfig, config: { listen: { address: '127.0.0.1' } } });
+    const serve = await startServe({
+      plane: plane(),
+      kubeconfig: nowhere,
+      config: { listen: { address: '127.0.0.1' } },
+    });
     expect(await serve.ended).toBe(1);
     expect(serve.output()).toContain(`the API server https://127.0.0.1:${port} does not answer as it should`);
   });
@@ -279,6 +358,8 @@ describeOnApiServer('serve on a cluster that was not prepared', (plane) => {
       config: { listen: { address: '127.0.0.1' } },
     });
     expect(await serve.ended).toBe(1);
-    expect(serve.output()).toContain('lacks the CustomResourceDefinitions certificateclaims.countersign.dev: apply crds/ first');
+    expect(serve.output()).toContain(
+      'lacks the CustomResourceDefinitions certificateclaims.countersign.dev: apply crds/ first',
+    );
   });
 });

@@ -41,7 +41,11 @@ const issuer: Body = {
 
 const policy: Body = {
   spec: {
-    selector: { sources: { cidrs: ['10.0.0.0/8'] }, namespace: { matchNames: ['x'] } },
+    selector: {
+      issuerRef: { kind: 'CAIssuer', namespace: 'x' },
+      sources: { cidrs: ['10.0.0.0/8'] },
+      namespace: { matchNames: ['x'] },
+    },
     allowed: {
       commonName: { value: 'a.test' },
       dnsNames: { values: ['a.test'] },
@@ -92,6 +96,7 @@ const { spec: recordSpec, status: recordStatus } = record('default', 'x');
 /** By kind. */
 export const BASES: Readonly<Record<string, Body>> = {
   ClusterCAIssuer: issuer,
+  CAIssuer: issuer,
   CertificateRequestPolicy: policy,
   CertificateClaim: {
     spec: {

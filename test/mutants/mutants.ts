@@ -116,8 +116,8 @@ export const MUTANTS: readonly Mutant[] = [
     line: 22,
     breaks: 'errors do not link to the directory',
     file: server('app'),
-    find: 'if (issuer === undefined || isDirectory || !issuers.get({ name: issuer })) return [];',
-    replace: 'if (issuer === undefined || isDirectory || status >= 400 || !issuers.get({ name: issuer })) return [];',
+    find: 'if (!issuer || isDirectory) return [];',
+    replace: 'if (!issuer || isDirectory || status >= 400) return [];',
   },
   // B. Nonces
   {
@@ -138,7 +138,7 @@ export const MUTANTS: readonly Mutant[] = [
     line: 28,
     breaks: 'the random part of a nonce is not compared',
     file: server('nonces'),
-    find: "if (!timingSafeEqual(secret, bytes.subarray(ID_LENGTH + COUNTER_LENGTH))) return 'unknown';",
+    find: "if (!timingSafeEqual(secret, given)) return 'unknown';",
     replace: '',
   },
   {
@@ -609,8 +609,8 @@ export const MUTANTS: readonly Mutant[] = [
     line: 105,
     breaks: 'anybody may revoke',
     file: server('revocation'),
-    find: 'if (!authorised)\n',
-    replace: 'if (record.spec.names.length === 0)\n',
+    find: 'if (isAuthorised(record, deps.clock.now(), (held) => live.filter(isFor(held)))) return;',
+    replace: 'if (live.length >= 0 || isFor) return;',
   },
   {
     line: 105,
@@ -623,8 +623,8 @@ export const MUTANTS: readonly Mutant[] = [
     line: 105,
     breaks: 'an authorization for one of the names is enough to revoke',
     file: server('revocation'),
-    find: 'record.spec.names.every((name) => {',
-    replace: 'record.spec.names.some((name) => {',
+    find: 'return spec.names.every((name) => {',
+    replace: 'return spec.names.some((name) => {',
   },
   {
     line: 106,

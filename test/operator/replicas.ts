@@ -130,7 +130,7 @@ async function prepare(store: Cluster, addresses: readonly string[], issuer: Par
 }
 
 /** The URLs are those of the first replica, whichever is asked. */
-function routed(transport: Transport, origins: readonly string[], route: () => number): Transport {
+export function routed(transport: Transport, origins: readonly string[], route: () => number): Transport {
   const [canonical = ''] = origins;
   return {
     ...transport,

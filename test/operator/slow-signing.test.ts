@@ -1,0 +1,100 @@
+// What clients are told while the CA takes its time (reference: RFC 8555 section 7.4; cert-manager's workers).
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createBackends } from '../../src/backends/index.ts';
+import type { Backends } from '../../src/ports.ts';
+import { expectStatus, newOrder, poll, readyOrder, register, type Responders } from '../support/acme-flow.ts';
+import { type AcmeWire, connect, createTransport } from '../support/acme-wire.ts';
+import { buildCsr, csrNames } from '../support/csr-builder.ts';
+import { startDnsServer } from '../support/dns-server.ts';
+import { startHttp01Responder } from '../support/http01-responder.ts';
+import { base64url } from '../support/jws.ts';
+import { startTlsAlpnResponder } from '../support/tls-alpn-responder.ts';
+import { startOperator } from './harness.ts';
+
+const CERT_MANAGER = { headers: { 'user-agent': 'cert-manager-challenges/v1.21.2 (linux/amd64) cert-manager/abc' } };
+
+let responders: Responders;
+let operator: Awaited<ReturnType<typeof startOperator>>;
+let acme: AcmeWire;
+let gate = Promise.withResolvers<void>();
+
+/** The same backends, which sign once the gate is open. */
+function gated(backends: Backends): Backends {
+  return {
+    of: (issuer) => {
+      const backend = backends.of(issuer);
+      return {
+        ...backend,
+        sign: async (request, signal) => {
+          await gate.promise;
+          return backend.sign(request, signal);
+        },
+      };
+    },
+  };
+}
+
+beforeAll(async () => {
+  responders = {
+    dns: await startDnsServer(),
+    http01: await startHttp01Responder(),
+    tlsAlpn: await startTlsAlpnResponder(),
+  };
+  operator = await startOperator({
+    nameserver: responders.dns.address,
+    http01Port: responders.http01.port,
+    tlsAlpn01Port: responders.tlsAlpn.port,
+    issuer: { acme: { finalizeTimeout: '1s' } },
+    overrides: { backends: (deps) => gated(createBackends(deps)) },
+  });
+  acme = await connect(createTransport(operator.ca), operator.directory);
+  await register(acme);
+});
+
+afterAll(async () => {
+  gate.resolve();
+  acme.transport.close();
+  await operator.stop();
+  await Promise.all([responders.dns.stop(), responders.http01.stop(), responders.tlsAlpn.stop()]);
+});
+
+test('clients in general are told to come back to an order that is processing', async () => {
+  gate = Promise.withResolvers<void>();
+  const order = await readyOrder(acme, responders, ['general.test']);
+  const csr = base64url(buildCsr({ names: csrNames(order.object.identifiers) }).der);
+  const reply = expectStatus(await acme.post(order.object.finalize, { csr }), 200, 'finalize');
+  expect(reply.json.status).toBe('processing');
+  expect([reply.location, reply.headers['retry-after']]).toEqual([order.url, '3']);
+  expect((await acme.get(order.url)).json.status).toBe('processing');
+  gate.resolve();
+  expect((await poll(acme, order.url, ({ status }) => status !== 'processing')).status).toBe('valid');
+});
+
+test('cert-manager is told to finalize again, and its order reads ready meanwhile', async () => {
+  gate = Promise.withResolvers<void>();
+  const order = await readyOrder(acme, responders, ['manager.test']);
+  const csr = base64url(buildCsr({ names: csrNames(order.object.identifiers) }).der);
+  for (let attempt = 0; attempt < 2; attempt++) {
+    const reply = await acme.post(order.object.finalize, { csr }, CERT_MANAGER);
+    expect([reply.status, reply.headers['retry-after']]).toEqual([503, '5']);
+    expect((await acme.get(order.url, CERT_MANAGER)).json.status).toBe('ready');
+  }
+  gate.resolve();
+  const done = expectStatus(await acme.post(order.object.finalize, { csr }, CERT_MANAGER), 200, 'finalize');
+  expect([done.json.status, done.location]).toEqual(['valid', order.url]);
+  expect(done.json.certificate).toBeDefined();
+});
+
+test('another CSR is no way around the one that is being signed', async () => {
+  gate = Promise.withResolvers<void>();
+  const order = await readyOrder(acme, responders, ['other.test']);
+  const csr = () => base64url(buildCsr({ names: csrNames(order.object.identifiers) }).der);
+  expectStatus(await acme.post(order.object.finalize, { csr: csr() }), 200, 'finalize');
+  for (const options of [{}, CERT_MANAGER]) {
+    const reply = await acme.post(order.object.finalize, { csr: csr() }, options);
+    expect(reply.problem.type).toBe('urn:ietf:params:acme:error:orderNotReady');
+  }
+  gate.resolve();
+  await poll(acme, order.url, ({ status }) => status === 'valid');
+  expect((await newOrder(acme, ['other.test'])).object.status).toBe('ready');
+});
