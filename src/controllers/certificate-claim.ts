@@ -16,10 +16,11 @@ import {
   createClaimIssuance,
   leafOf,
   type Obtained,
+  revisionOnRecord,
 } from './claim-issuance.ts';
 import { keepFinalizer, releaseClaim } from './claim-deletion.ts';
 import { type PasswordFault, readPassword } from './claim-outputs.ts';
-import { backOffObstacle, FAILED, isObserved, issuerObstacle, issuerOf } from './claim-obstacles.ts';
+import { backOffObstacle, FAILED, isObserved, issuerObstacle, issuerOf, LONGEST_RETRY_MS } from './claim-obstacles.ts';
 import { type ClaimRequest, keyParameters, parseClaimSpec, requestHash } from './claim-request.ts';
 import { judgeOwnership, type Marks, readKey, readReleased, tidySecret, writeSecret } from './claim-secret.ts';
 import { claimStatus, type Current, currentOf, judgeReleased, type Obstacle, type Verdict } from './claim-status.ts';
@@ -120,7 +121,7 @@ async function look(deps: ClaimDeps, claim: CertificateClaim): Promise<Situation
   const released = !secret || ownership.kind === 'free' ? 'there is no Secret of ours' : readReleased(secret);
   const orphaned = ownership.kind === 'orphaned' ? secret : undefined;
   const common = { claim, request, hash, issuer, secret, orphaned, ...(await passwordOf(deps, claim)) };
-  const known = claim.status?.revision ?? 0;
+  const known = await revisionOnRecord(deps.records, claim);
   if (typeof released === 'string') return { ...common, verdict: { fault: released }, revision: known };
   const record = released.record === undefined ? undefined : await deps.records.get(released.record);
   const verdict = judgeReleased(released, { ...common, record, now: deps.clock.now() });
@@ -234,7 +235,6 @@ async function deliver(
 
 /** After the nth failure in a row: 1 min, 2 min, 4 min … 1 h, and up to a tenth more. The count outlives the process. */
 const RETRY_MS = 60_000;
-const LONGEST_RETRY_MS = 3_600_000;
 
 function failure({ clock, random }: ClaimDeps, claim: CertificateClaim, why: Obstacle): Obstacle {
   const failures = (isObserved(claim) ? (claim.status?.failures ?? 0) : 0) + 1;

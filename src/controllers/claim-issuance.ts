@@ -89,7 +89,7 @@ export function createClaimIssuance(deps: ClaimIssuanceDeps): ClaimIssuance {
   async function obtain(attempt: Attempt, signal: AbortSignal): Promise<Obtained> {
     const { claim, request, hash, issuer } = attempt;
     for (let revision = attempt.revision + 1; ; revision++) {
-      const id = `${claim.metadata.uid}/${revision}`;
+      const id = requestID(claim, revision);
       const known = keyAtHand(attempt, id);
       const existing = await records.get(recordName('CertificateClaim', id));
       if (existing && !(known && serves(existing, known, request))) {
@@ -110,6 +110,15 @@ export function createClaimIssuance(deps: ClaimIssuanceDeps): ClaimIssuance {
   }
 
   return { obtain, forget: (uid) => void atHand.delete(uid) };
+}
+
+const requestID = ({ metadata }: CertificateClaim, revision: number) => `${metadata.uid}/${revision}`;
+
+/** The revision that the status tells of, if it is on record: the status is not ours alone to write. */
+export async function revisionOnRecord(records: Pick<Records, 'get'>, claim: CertificateClaim): Promise<number> {
+  const { revision = 0 } = claim.status ?? {};
+  if (!Number.isSafeInteger(revision) || revision < 1) return 0;
+  return (await records.get(recordName('CertificateClaim', requestID(claim, revision)))) ? revision : 0;
 }
 
 /** Whether the record's certificate may be released for this key and these names. */

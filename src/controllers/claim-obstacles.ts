@@ -8,6 +8,9 @@ import type { Obstacle } from './claim-status.ts';
 /** What a claim says of an attempt whose failure is nobody's business. */
 export const FAILED = 'the certificate could not be issued; it is tried again';
 
+/** Longest wait between two attempts, but for the tenth that is added by chance. */
+export const LONGEST_RETRY_MS = 3_600_000;
+
 /** A CAIssuer is looked for in the namespace of the claim and nowhere else. */
 export function issuerOf({ metadata, spec }: CertificateClaim): IssuerName {
   return referredIssuer(spec.issuerRef, metadata.namespace ?? '');
@@ -32,7 +35,8 @@ export function backOffObstacle(
   const { failures, nextAttempt, conditions } = claim.status ?? {};
   if (failures === undefined || nextAttempt === undefined || !isObserved(claim)) return undefined;
   const next = new Date(nextAttempt);
-  if (next <= now) return undefined;
+  // One that lies further ahead than we ever put it is not ours.
+  if (next <= now || next.getTime() > now.getTime() + 2 * LONGEST_RETRY_MS) return undefined;
   const last = findCondition(conditions, serves ? 'Issuing' : 'Ready');
   const { reason = 'Failed', message = FAILED } = last ?? {};
   return { reason, message, failed: { failures, nextAttempt: next } };
