@@ -156,10 +156,8 @@ type Result = ({ current: Current } | { current: Current | undefined; obstacle: 
 
 /** What must be waited for before a certificate can be asked for; `now` is left out to ignore the back-off. */
 function waitFor(situation: Situation, now: Date | undefined): Obstacle | undefined {
-  const { claim, issuer, withheld, verdict } = situation;
-  return (
-    withheld ?? issuerObstacle(claim, issuer) ?? (now && backOffObstacle(claim, { now, serves: 'current' in verdict }))
-  );
+  const { claim, issuer, withheld } = situation;
+  return withheld ?? issuerObstacle(claim, issuer) ?? (now && backOffObstacle(claim, now));
 }
 
 async function attempt(

@@ -27,19 +27,17 @@ export function issuerObstacle(claim: CertificateClaim, issuer: Issuer | undefin
   return { reason: 'IssuerNotReady', message: `${title} is not ready${why ? `: ${why}` : ''}` };
 }
 
-/** An attempt failed and the next is not due. `serves`: whether there is a certificate meanwhile. */
-export function backOffObstacle(
-  claim: CertificateClaim,
-  { now, serves }: { now: Date; serves: boolean },
-): Obstacle | undefined {
+/** An attempt failed and the next is not due. A status that does not say why was not left by us. */
+export function backOffObstacle(claim: CertificateClaim, now: Date): Obstacle | undefined {
   const { failures, nextAttempt, conditions } = claim.status ?? {};
   if (failures === undefined || nextAttempt === undefined || !isObserved(claim)) return undefined;
   const next = new Date(nextAttempt);
   // One that lies further ahead than we ever put it is not ours.
   if (next <= now || next.getTime() > now.getTime() + 2 * LONGEST_RETRY_MS) return undefined;
-  const last = findCondition(conditions, serves ? 'Issuing' : 'Ready');
-  const { reason = 'Failed', message = FAILED } = last ?? {};
-  return { reason, message, failed: { failures, nextAttempt: next } };
+  const last = ['Issuing', 'Ready']
+    .map((type) => findCondition(conditions, type))
+    .find((condition) => condition?.status === 'False');
+  return last && { reason: last.reason, message: last.message, failed: { failures, nextAttempt: next } };
 }
 
 /** Whether the status is about the spec as it is. */
