@@ -31,6 +31,7 @@ async function withClaim(spec: Partial<CertificateClaimSpec> = {}, store = creat
   return world;
 }
 
+const byText = (a: string, b: string) => (a < b ? -1 : 1);
 const claimOf = (world: World) => world.store.cluster.get(CertificateClaimKind, REF);
 
 async function remove(world: World): Promise<void> {
@@ -78,10 +79,10 @@ test('when it is deleted all its certificates that are valid are revoked, then i
     'replace IssuedCertificate',
   ]);
   const records = await recordsOf(world.store.cluster);
-  expect(records.map(({ spec }) => [spec.requester.claim, spec.revocation?.reason]).toSorted()).toEqual([
-    ['other', undefined],
-    ['web', 5],
-    ['web', 5],
+  expect(records.map(({ spec }) => `${spec.requester.claim} ${spec.revocation?.reason}`).toSorted(byText)).toEqual([
+    'other undefined',
+    'web 5',
+    'web 5',
   ]);
   expect(world.audit.entries.filter(({ event }) => event === 'revocation')).toHaveLength(2);
   expect(await reasons(world)).toContain('Revoked');
@@ -96,10 +97,9 @@ test('certificates that have expired or are revoked already are left as they are
   const now = world.clock.now().toISOString();
   await remove(world);
   const records = await recordsOf(world.store.cluster);
-  expect(records.map(({ spec, status }) => [status.notAfter > now, spec.revocation?.reason]).toSorted()).toEqual([
-    [false, undefined],
-    [true, 5],
-  ]);
+  expect(
+    records.map(({ spec, status }) => `${status.notAfter > now} ${spec.revocation?.reason}`).toSorted(byText),
+  ).toEqual(['false undefined', 'true 5']);
   await world.stop();
 });
 
@@ -122,7 +122,7 @@ test('a claim of the same name made later is another', async () => {
   await world.store.cluster.create(CertificateClaimKind, aClaim({ secretName: 'new-tls' }));
   await world.quiet();
   await remove(world);
-  expect((await revocations(world)).toSorted()).toEqual([5, undefined]);
+  expect(new Set(await revocations(world))).toEqual(new Set([undefined, 5]));
   await world.stop();
 });
 

@@ -11,6 +11,14 @@ import { buildCaCertificate, buildCertificate, createKeyPair } from '../../test/
 import { buildKeystore, buildTruststore, FRIENDLY_NAME, passwordProblem } from './pkcs12.ts';
 import { generatePrivateKey, spkiOf } from './private-key.ts';
 
+const [OPENSSL, KEYTOOL] = ['openssl', 'keytool'];
+
+/** Tests with a program that may not be there: skipped by name, or, under COUNTERSIGN_REQUIRE=all, failing. */
+const needs = (program: string, argument: string) =>
+  test.skipIf(spawnSync(program, [argument]).status !== 0 && process.env['COUNTERSIGN_REQUIRE'] !== 'all');
+const [opensslTest, keytoolTest] = [needs(OPENSSL, 'version'), needs(KEYTOOL, '-help')];
+const JAVA_MS = 120_000;
+
 const PASSWORD = 'correct horse "battery" $taple';
 const authority = createKeyPair();
 const root = buildCaCertificate('Test Root', authority);
@@ -49,10 +57,10 @@ function run(program: string, args: readonly string[]): string {
 }
 
 const openssl = (pfx: Buffer, password = PASSWORD) =>
-  run('openssl', ['pkcs12', '-in', stored(pfx), '-passin', `pass:${password}`, '-noenc']);
+  run(OPENSSL, ['pkcs12', '-in', stored(pfx), '-passin', `pass:${password}`, '-noenc']);
 
 describe.each(['RSA', 'ECDSA', 'Ed25519'] as const)('a store with a key of %s', (algorithm) => {
-  test('gives OpenSSL its key and chain, and nothing for another password', async () => {
+  opensslTest('gives OpenSSL its key and chain, and nothing for another password', async () => {
     const { key, leaf, pfx } = await aKeystore(algorithm, 'shop');
     const text = openssl(pfx);
     const [pem = ''] = /-----BEGIN PRIVATE KEY-----[^-]+-----END PRIVATE KEY-----/.exec(text) ?? [];
@@ -69,9 +77,9 @@ describe.each(['RSA', 'ECDSA', 'Ed25519'] as const)('a store with a key of %s', 
     expect(() => createSecureContext({ pfx, passphrase: 'wrong' })).toThrow(/mac verify failure/);
   });
 
-  test('is read by Java', async () => {
+  keytoolTest('is read by Java', { timeout: JAVA_MS }, async () => {
     const { pfx, leaf } = await aKeystore(algorithm, 'shop');
-    const text = run('keytool', [
+    const text = run(KEYTOOL, [
       '-list',
       '-v',
       '-storetype',
@@ -88,25 +96,32 @@ describe.each(['RSA', 'ECDSA', 'Ed25519'] as const)('a store with a key of %s', 
     // The key itself is opened when the entry is copied.
     const copy = join(folder, `${algorithm}.jks`);
     const source = ['-srckeystore', stored(pfx), '-srcstoretype', 'PKCS12', '-srcstorepass', PASSWORD];
-    run('keytool', ['-importkeystore', ...source, '-destkeystore', copy, '-deststorepass', 'changeit']);
-    expect(run('keytool', ['-list', '-keystore', copy, '-storepass', 'changeit'])).toContain('PrivateKeyEntry');
+    run(KEYTOOL, ['-importkeystore', ...source, '-destkeystore', copy, '-deststorepass', 'changeit']);
+    expect(run(KEYTOOL, ['-list', '-keystore', copy, '-storepass', 'changeit'])).toContain('PrivateKeyEntry');
   });
 });
 
-test('OpenSSL names the algorithms asked for', async () => {
+opensslTest('OpenSSL names the algorithms asked for', async () => {
   const { pfx } = await aKeystore('ECDSA');
   const args = ['pkcs12', '-in', stored(pfx), '-passin', `pass:${PASSWORD}`, '-info', '-noout'];
-  const { stderr } = spawnSync('openssl', args, { encoding: 'utf8' });
+  const { stderr } = spawnSync(OPENSSL, args, { encoding: 'utf8' });
   expect(stderr).toContain('MAC: sha256, Iteration 2048');
   expect(stderr.match(/PBES2, PBKDF2, AES-256-CBC, Iteration 2048, PRF hmacWithSHA256/g)).toHaveLength(2);
 });
 
-test('a truststore gives Java its anchors as trusted, and OpenSSL its certificates', async () => {
+function aTruststore() {
   const second = buildCaCertificate('Second Root', createKeyPair());
-  const pfx = await buildTruststore([root, second], { password: PASSWORD, random: createRandom() });
-  const text = run('keytool', ['-list', '-storetype', 'PKCS12', '-keystore', stored(pfx), '-storepass', PASSWORD]);
+  return buildTruststore([root, second], { password: PASSWORD, random: createRandom() });
+}
+
+opensslTest('a truststore gives OpenSSL its certificates', async () => {
+  expect(openssl(await aTruststore()).match(/BEGIN CERTIFICATE/g)).toHaveLength(2);
+});
+
+keytoolTest('a truststore gives Java its anchors as trusted', { timeout: JAVA_MS }, async () => {
+  const pfx = await aTruststore();
+  const text = run(KEYTOOL, ['-list', '-storetype', 'PKCS12', '-keystore', stored(pfx), '-storepass', PASSWORD]);
   expect(text.match(/^(\S+), .*trustedCertEntry/gm)?.map((line) => line.split(',')[0])).toEqual(['ca', 'ca-2']);
-  expect(openssl(pfx).match(/BEGIN CERTIFICATE/g)).toHaveLength(2);
 });
 
 test('salts and vectors come from the source of randomness, no two alike', async () => {

@@ -32,8 +32,8 @@ describeOnApiServer('hostile claims', (plane) => {
     const operator = await startOperator({ clusters: { operator: own, admin } });
     stop = async () => {
       await operator.stop();
-      await own.close();
-      await admin.close();
+      own.close();
+      admin.close();
     };
   });
 

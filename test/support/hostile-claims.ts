@@ -149,7 +149,7 @@ const CONFUSED_DEPUTIES: readonly HostileClaim[] = [
       const it = subject(ground, 'far');
       const far = { namespace: ground.namespace };
       await refused(it.create({ issuerRef: { kind: 'CAIssuer', name: 'main', ...far } as never }));
-      await refused(it.create({ keystores: stores('x', far) as never }));
+      await refused(it.create({ keystores: stores('x', far) }));
       await refused(it.create({ secretNamespace: ground.namespace } as never));
       for (const secretName of [`${ground.other}/x`, '../x', `${ground.other}%2fx`])
         await refused(it.create({ secretName }));
