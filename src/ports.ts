@@ -98,9 +98,9 @@ export interface Cache<T extends KubeObject> {
 
 // ---- Validation ---------------------------------------------------------------------------------------------------
 
-/** An answer of the DNS. `absent` is NXDOMAIN or no data; `failed` (SERVFAIL, time-out, refused, malformed) proves nothing. */
+/** An answer of the DNS. `incomplete`: there may be more records, which could not be asked for. `absent` is NXDOMAIN or no data; `failed` (SERVFAIL, time-out, refused, malformed) proves nothing. */
 export type DnsAnswer<T> =
-  | { state: 'found'; records: readonly T[] }
+  | { state: 'found'; records: readonly T[]; incomplete?: true }
   | { state: 'absent' }
   | { state: 'failed'; reason: string };
 
@@ -112,7 +112,7 @@ export interface CaaRecord {
 
 /** The only DNS in the program. Names are A-labels without trailing dot. Never throws but for abort. */
 export interface Resolver {
-  /** IPv4 and IPv6 addresses; `failed` only when neither family answered. */
+  /** IPv4 and IPv6 addresses; `incomplete` where one family did not answer, `failed` only where that leaves no address at all. */
   addresses(name: string, signal: AbortSignal): Promise<DnsAnswer<string>>;
   /** Character-strings of a record joined; CNAMEs followed. */
   txt(name: string, signal: AbortSignal): Promise<DnsAnswer<string>>;
@@ -135,10 +135,10 @@ export interface ValidationOptions {
   redirects: number;
   /**
    * Asked once the addresses of a host are known and before any is dialled, again for each redirect hop, and by dns-01 with the
-   * addresses of the name (none where it has none). A problem ends the attempt: for good, unless it is of type `dns`, which says
+   * addresses of the name (none where it has none); `incomplete` says that there may be others, unknown. A problem ends the attempt: for good, unless it is of type `dns`, which says
    * that the DNS did not tell what policy had to know.
    */
-  judge: (host: string, addresses: readonly string[]) => Promise<Problem | undefined>;
+  judge: (host: string, addresses: readonly string[], incomplete?: boolean) => Promise<Problem | undefined>;
 }
 
 /** `retryable` marks what another attempt may mend: DNS failure, refused or timed-out connection, an HTTP status other than 200. */

@@ -1,4 +1,5 @@
 // Accounts and authorizations as stored: named by hashes, guarded by a MAC, read from the watched copy where it has them and live else.
+import type { KeyObject } from 'node:crypto';
 import {
   type Account,
   AccountKind,
@@ -11,6 +12,7 @@ import type { KubeObject } from '../api/kind.ts';
 import type { Right } from '../api/right.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import { hashName } from '../domain/encoding.ts';
+import { thumbprintOf } from '../domain/jwk.ts';
 import { type AuthorizationRef, authorizationName } from '../domain/order.ts';
 import type { Cache, Cluster } from '../ports.ts';
 import type { Keyring } from './keyring.ts';
@@ -59,8 +61,8 @@ export interface AcmeObjects {
   /** A read that the cache cannot answer stale. */
   liveAccount(name: string): Promise<Account | undefined>;
   accountOfKey(issuerUID: string, thumbprint: string): Promise<Account | undefined>;
-  /** Whether an account of the issuer has this key (SHA-256 of its SubjectPublicKeyInfo), as the cache knows. */
-  isAccountKey(issuerUID: string, spkiHash: Buffer): boolean;
+  /** Whether an account of any issuer has this key, or had it before a key change, as the cache knows. */
+  isAccountKey(key: KeyObject): boolean;
   /** The stored account, whether made now or there before (`created` tells). */
   createAccount(spec: Unsigned<AccountSpec>): Promise<{ account: Account; created: boolean }>;
   /** Compare-and-swap on the version given. Conflict if it has changed. Once it resolves, no replica uses the version before. */
@@ -85,9 +87,9 @@ export const REUSE_INDEX = 'reuse';
 /** On authorizations: the account, by which they are listed. */
 const ACCOUNT_LABEL = 'acme.countersign.dev/account';
 
-/** Index of the account cache by key. */
+/** Index of the account cache by the thumbprints of its key and of those it had before. */
 export const KEY_INDEX = 'key';
-export const keyIndex = (issuerUID: string, spkiHash: string) => `${issuerUID}|${spkiHash}`;
+export const keyIndex = ({ spec }: Account) => [spec.thumbprint, ...(spec.retired ?? [])];
 
 export type ReuseKey = Pick<AuthorizationSpec, 'issuerUID' | 'account' | 'identifier' | 'wildcard'>;
 
@@ -176,8 +178,7 @@ function accountObjects(
       // A key that was rolled away from names nobody any more.
       return target?.spec.thumbprint === thumbprint ? target : undefined;
     },
-    isAccountKey: (issuerUID, spkiHash) =>
-      accounts.byIndex(KEY_INDEX, keyIndex(issuerUID, spkiHash.toString('base64url'))).length > 0,
+    isAccountKey: (key) => accounts.byIndex(KEY_INDEX, thumbprintOf(key)).length > 0,
     createAccount: async (spec) => {
       const name = accountName(spec.issuerUID, spec.thumbprint);
       try {

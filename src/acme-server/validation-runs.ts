@@ -163,8 +163,8 @@ async function attempt(
     {
       resolver: deps.resolverOf(issuer),
       redirects: clusterIssuer(issuer)?.spec.acme?.validation?.redirects ?? 0,
-      judge: (_host, addresses) =>
-        deps.judge.atValidation({ issuer, requester, identifier: ordered(ref), addresses, signal }),
+      judge: (_host, addresses, incomplete) =>
+        deps.judge.atValidation({ issuer, requester, identifier: ordered(ref), addresses, incomplete, signal }),
     },
     signal,
   );

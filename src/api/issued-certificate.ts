@@ -86,6 +86,8 @@ export const RecordLabel = {
   issuer: 'countersign.dev/issuer',
   issuerNamespace: 'countersign.dev/issuer-namespace',
   replaces: 'countersign.dev/replaces',
+  /** What the door was asked for, in its own terms. */
+  request: 'countersign.dev/request',
   revoked: 'countersign.dev/revoked',
 } as const;
 

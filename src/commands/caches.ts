@@ -31,7 +31,7 @@ export interface CachesDeps {
 }
 
 const ACCOUNT_INDEXES = {
-  [KEY_INDEX]: ({ spec }: Account) => [keyIndex(spec.issuerUID, spec.spkiHash)],
+  [KEY_INDEX]: keyIndex,
   [EAB_INDEX]: ({ spec }: Account) =>
     spec.externalAccountBinding ? [eabKey(spec.issuerUID, spec.externalAccountBinding.keyID)] : [],
 };

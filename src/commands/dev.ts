@@ -1,4 +1,5 @@
 // `countersign dev`: the whole program on this machine, bound to loopback, on the embedded store.
+import type { Server } from 'node:https';
 import { resolve } from 'node:path';
 import { ALL_KINDS } from '../api/index.ts';
 import { ClusterCAIssuerKind } from '../api/ca-issuer.ts';
@@ -25,11 +26,11 @@ import { withLocalhost } from '../validators/localhost.ts';
 import { createResolver } from '../validators/resolver.ts';
 import { type DataFolder, openDataFolder } from './data-folder.ts';
 import { DEV_HELP, type DevFlags, parseDevFlags, UsageError } from './dev-flags.ts';
-import { listen, listenerOptions } from './listener.ts';
+import { listen, listenerOptions, SECURE_CONTEXT } from './listener.ts';
 import { watchManifests } from './manifests.ts';
 import { createOperator, type Operator } from './operator.ts';
 import { loadKeyring } from './sealing-keys.ts';
-import { servingCertificate } from './serving-certificate.ts';
+import { keepServing, servingCertificate } from './serving-certificate.ts';
 
 const NAMESPACE = 'countersign-system';
 const HOST = '127.0.0.1';
@@ -81,6 +82,9 @@ function openCluster(flags: DevFlags, folder: DataFolder): EmbeddedCluster {
   });
 }
 
+/** What the ACME server is called on this machine. */
+const SERVING_NAMES = { dnsNames: ['localhost'], ipAddresses: ['127.0.0.1', '::1'] };
+
 interface Running {
   folder: DataFolder;
   cluster: EmbeddedCluster;
@@ -102,7 +106,7 @@ async function run(flags: DevFlags, { folder, cluster, audit, stopping }: Runnin
   if (manifests.errors > 0)
     throw new Error(`mistakes in ${folderOfManifests}: mend what is listed above and start again`);
   step(`applied ${manifests.count} objects of ${folderOfManifests}`);
-  const { operator, ca } = await assemble(flags, { cluster, audit });
+  const { operator, ca } = await assemble(flags, { cluster, audit, signal });
   const running = operator.run(signal);
   const files = await mirrorSecrets({
     cluster,
@@ -139,7 +143,7 @@ async function run(flags: DevFlags, { folder, cluster, audit, stopping }: Runnin
 /** The operator over this cluster, with its serving certificate. */
 async function assemble(
   flags: DevFlags,
-  { cluster: store, audit }: Pick<Running, 'cluster' | 'audit'>,
+  { cluster: store, audit, signal }: Pick<Running, 'cluster' | 'audit'> & { signal: AbortSignal },
 ): Promise<{ operator: Operator; ca: string }> {
   const clock = createClock();
   const random = createRandom();
@@ -147,10 +151,8 @@ async function assemble(
   const cluster = countWrites(store, metrics.clusterWrites);
   const secrets = createSecretReader(cluster, NAMESPACE);
   const keyring = await loadKeyring({ cluster, namespace: NAMESPACE, clock, random });
-  const serving = await servingCertificate(
-    { secrets, clock, random },
-    { dnsNames: ['localhost'], ipAddresses: ['127.0.0.1', '::1'] },
-  );
+  const own = { secrets, clock, random };
+  const serving = await servingCertificate(own, SERVING_NAMES);
   step('loaded sealing keys and the serving certificate');
   const nameservers = flags.resolver === undefined ? undefined : [flags.resolver];
   const operator = createOperator({
@@ -176,6 +178,11 @@ async function assemble(
     externalURLs: [`https://localhost:${flags.port}`, `https://127.0.0.1:${flags.port}`],
     distributionURL: `http://localhost:${flags.httpPort}`,
     server: listenerOptions({ cert: serving.cert, key: serving.key }),
+  });
+  void keepServing(own, SERVING_NAMES, {
+    use: ({ cert, key }) => (operator.acme.server as Server).setSecureContext({ ...SECURE_CONTEXT, cert, key }),
+    report: step,
+    signal,
   });
   return { operator, ca: serving.ca };
 }

@@ -16,7 +16,7 @@ import { createCrls } from '../distribution/crl.ts';
 import { clusterIssuer, issuerPath } from '../domain/issuer.ts';
 import { prepare } from '../domain/policy/prepare.ts';
 import { compileExpression } from '../expressions/cel.ts';
-import { createChainStore } from '../issuance/chains.ts';
+import { createChainStore, createChainsInUse } from '../issuance/chains.ts';
 import { createIssue } from '../issuance/engine.ts';
 import { createRefuseKey } from '../issuance/forbidden-keys.ts';
 import { createJudge } from '../issuance/judge.ts';
@@ -178,7 +178,7 @@ function createServices(deps: OperatorDeps, caches: Caches, peers: Peers | undef
     }),
   });
   const records = createRecords({ cluster, cache: caches.issued, namespace });
-  const chains = createChainStore({ cluster });
+  const chains = createChainStore({ cluster, inUse: createChainsInUse({ records: caches.issued, clock }) });
   const objects = createAcmeObjects({ ...deps, ...caches, ...(peers ? { announce: peers.announce } : {}) });
   const live = createLiveReads({ ...deps, caches });
   const judge = createJudge({

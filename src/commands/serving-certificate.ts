@@ -20,11 +20,49 @@ export interface ServingCertificate {
   ca: string;
 }
 
+export interface ServingDeps {
+  secrets: SecretReader;
+  clock: Clock;
+  random: Random;
+}
+
+export interface ServingNames {
+  dnsNames: readonly string[];
+  ipAddresses: readonly string[];
+}
+
+/** How often a certificate is looked at: the machine may have slept, which timers do not see. */
+const LOOK_MS = 3_600_000;
+
+/**
+ * Hands a fresh certificate to `use` whenever two thirds of the life of the one before are over, the first of which was made just now.
+ * Goes on until the signal aborts; never rejects. What goes wrong is told and tried again.
+ */
+export async function keepServing(
+  deps: ServingDeps,
+  names: ServingNames,
+  {
+    use,
+    report,
+    signal,
+  }: { use: (made: ServingCertificate) => void; report: (text: string) => void; signal: AbortSignal },
+): Promise<void> {
+  let madeAt = deps.clock.now().getTime();
+  while (!signal.aborted) {
+    await deps.clock.sleep(LOOK_MS, signal).catch(() => undefined);
+    const now = deps.clock.now().getTime();
+    if (signal.aborted || now < madeAt + (CERTIFICATE_MS * 2) / 3) continue;
+    try {
+      use(await servingCertificate(deps, names));
+      madeAt = now;
+    } catch (error) {
+      report(`the serving certificate could not be renewed: ${(error as Error).message}`);
+    }
+  }
+}
+
 /** A fresh key and certificate for these names. */
-export async function servingCertificate(
-  deps: { secrets: SecretReader; clock: Clock; random: Random },
-  names: { dnsNames: readonly string[]; ipAddresses: readonly string[] },
-): Promise<ServingCertificate> {
+export async function servingCertificate(deps: ServingDeps, names: ServingNames): Promise<ServingCertificate> {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const backend = caBackend.create({ ...deps, urls: undefined }, servingIssuer(), servingIssuer().spec.backend);
   const now = deps.clock.now().getTime();

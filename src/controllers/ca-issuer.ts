@@ -10,7 +10,7 @@ import { findCondition, type NewCondition, setCondition } from '../domain/condit
 import { renderName } from '../domain/distinguished-name.ts';
 import { renderPem } from '../domain/encoding.ts';
 import { issuerFields } from '../domain/issuer.ts';
-import { MAX_CHAINS } from '../issuance/chains.ts';
+import { type ChainsInUse, fitChains } from '../issuance/chains.ts';
 import type { BackendHealth, Backends, Cache, Clock, Cluster, EventRecorder, Log, ObjectRef } from '../ports.ts';
 import { enqueueEach, type Reconciler, type Requeue } from '../runtime/controller.ts';
 import { instant, writeStatus } from './status.ts';
@@ -45,6 +45,7 @@ export interface CaIssuerDeps {
   /** The operator's. */
   namespace: string;
   backends: Backends;
+  chainsInUse: ChainsInUse;
   directoryURL: (issuer: Issuer) => string;
   clock: Clock;
   events: EventRecorder;
@@ -68,7 +69,7 @@ export function createCaIssuerReconciler(deps: CaIssuerDeps): Reconciler {
     const written = await writeStatus(deps.cluster, issuerKind(issuer), issuer, {
       conditions: [...conditions],
       acme: { directoryURL: deps.directoryURL(issuer) },
-      ...certificateStatus(issuer, health.ca),
+      ...certificateStatus(deps, issuer, health.ca),
     });
     if (written) announce(deps, issuer, conditions);
     const ready = findCondition(conditions, 'Ready')?.status === 'True';
@@ -180,7 +181,11 @@ function judgeConditions(judged: {
  * The CA and its chains, the preferred one first. Earlier chains stay behind them, because live certificates were handed out with them;
  * what the backend cannot tell just now stays as it was.
  */
-function certificateStatus(issuer: Issuer, ca: BackendHealth['ca']): Pick<CAIssuerStatus, 'ca' | 'chains'> {
+function certificateStatus(
+  { chainsInUse }: CaIssuerDeps,
+  issuer: Issuer,
+  ca: BackendHealth['ca'],
+): Pick<CAIssuerStatus, 'ca' | 'chains'> {
   const { ca: knownCA, chains: known = [] } = issuer.status ?? {};
   if (!ca) return { ...(knownCA ? { ca: knownCA } : {}), ...(known.length > 0 ? { chains: known } : {}) };
   const facts = parseCertificate(ca.certificate);
@@ -196,7 +201,8 @@ function certificateStatus(issuer: Issuer, ca: BackendHealth['ca']): Pick<CAIssu
   const earlier = known.filter(({ fingerprint }) => !current.some((chain) => chain.fingerprint === fingerprint));
   return {
     ca: { subject: renderName(facts.subject), notAfter: instant(facts.notAfter), fingerprint: facts.fingerprint },
-    chains: [...current, ...earlier].slice(0, MAX_CHAINS),
+    // Without room for the new ones nothing is signed with them either: the chain store refuses.
+    chains: fitChains({ current, earlier }, () => chainsInUse(issuer.metadata.uid)) ?? [...known],
   };
 }
 

@@ -225,6 +225,34 @@ test('a row of deaths between record and Secret leaves every lost certificate re
   await last.stop();
 });
 
+test('a certificate made for an earlier spec is not delivered for a later one, even where key and names are the same', async () => {
+  const store = createFakeStore();
+  const first = await aWorld(store);
+  await store.cluster.create(CertificateClaimKind, aClaim({ rotationPolicy: 'Never' }));
+  await first.quiet();
+  const dead = Promise.withResolvers<void>();
+  first.cluster.intercept = (call, phase) => {
+    if (call.kind !== 'Secret' || call.verb !== 'replace' || phase !== 'before') return;
+    first.die();
+    dead.resolve();
+    throw new Error('killed');
+  };
+  await store.clock.advance(61 * DAY);
+  await dead.promise;
+  await settle();
+  const claim = await claimOf(first);
+  await store.cluster.replace(CertificateClaimKind, { ...claim, spec: { ...claim.spec, usages: ['client auth'] } });
+  const second = await startWorld(store);
+  await second.quiet();
+  expect(second.engine.requests.map(({ wanted }) => wanted.usages)).toEqual([['client auth']]);
+  const { status } = await claimOf(second);
+  expect(status?.revision).toBe(3);
+  const records = await recordsOf(store.cluster);
+  const lost = records.filter(({ spec }) => spec.revocation?.reason === 4);
+  expect([records.length, lost.map(({ spec }) => spec.requestID)]).toEqual([3, [`${claim.metadata.uid}/2`]]);
+  await second.stop();
+});
+
 test('two processes at once deliver one matching pair, and what was issued in vain is revoked', async () => {
   const store = createFakeStore();
   const worlds = [await aWorld(store), await startWorld(store)] as const;
@@ -417,6 +445,52 @@ test.each<[string, (secret: Secret, other: Secret) => Secret['data']]>([
   expect(leaf.checkPrivateKey(key)).toBe(true);
   expect(leaf.subjectAltName).toBe('DNS:web.example, DNS:www.web.example');
   expect((await claimOf(world)).status?.revision).toBe(2);
+  await world.stop();
+});
+
+test('a Secret that is damaged again and again is made right ever more rarely, and the claim says so', async () => {
+  const world = await withClaim();
+  const ruin = async () => {
+    const secret = await secretOf(world);
+    if (secret) await world.store.cluster.replace(SecretKind, { ...secret, data: { ...secret.data, 'tls.key': '' } });
+    await world.quiet();
+  };
+  await ruin();
+  expect(world.engine.requests).toHaveLength(2);
+  await ruin();
+  expect(world.engine.requests).toHaveLength(2);
+  expect(await conditionOf(world)).toMatchObject({ status: 'False', reason: 'SecretDamaged' });
+  await world.pass(MINUTE + 1000);
+  expect(world.engine.requests).toHaveLength(3);
+  expect(await conditionOf(world)).toMatchObject({ status: 'True' });
+  // Deleting it is no other matter, and neither is passing it off as somebody else's in between.
+  const secret = await secretOf(world);
+  await world.store.cluster.replace(SecretKind, {
+    ...(secret as Secret),
+    metadata: { ...(secret as Secret).metadata, annotations: {} },
+  });
+  await world.quiet();
+  await world.store.cluster.delete(SecretKind, { namespace: 'default', name: 'web-tls' });
+  await world.pass(MINUTE + 1000);
+  expect(world.engine.requests).toHaveLength(3);
+  await world.pass(MINUTE);
+  expect(world.engine.requests).toHaveLength(4);
+  for (let minute = 0; minute < 24 * 60; minute += 5) {
+    await ruin();
+    await world.pass(5 * MINUTE);
+  }
+  expect(world.engine.requests.length).toBeLessThan(4 + 6 + 24);
+  await world.stop();
+});
+
+test('what is damaged once in a while is made right at once', async () => {
+  const world = await withClaim();
+  for (let day = 1; day <= 5; day++) {
+    await world.store.cluster.delete(SecretKind, { namespace: 'default', name: 'web-tls' });
+    await world.quiet();
+    expect(world.engine.requests).toHaveLength(1 + day);
+    await world.pass(1.5 * DAY);
+  }
   await world.stop();
 });
 

@@ -21,6 +21,7 @@ import {
 import { keepFinalizer, releaseClaim } from './claim-deletion.ts';
 import { type PasswordFault, readPassword } from './claim-outputs.ts';
 import { backOffObstacle, FAILED, isObserved, issuerObstacle, issuerOf, LONGEST_RETRY_MS } from './claim-obstacles.ts';
+import { createRepairs, type Repairs } from './claim-repairs.ts';
 import { type ClaimRequest, keyParameters, parseClaimSpec, requestHash } from './claim-request.ts';
 import { judgeOwnership, type Marks, readKey, readReleased, tidySecret, writeSecret } from './claim-secret.ts';
 import { claimStatus, type Current, currentOf, judgeReleased, type Obstacle, type Verdict } from './claim-status.ts';
@@ -56,9 +57,10 @@ export interface ClaimReconciler {
 
 export function createClaimReconciler(deps: ClaimDeps): ClaimReconciler {
   const issuance = createClaimIssuance(deps);
+  const repairs = createRepairs(deps.clock);
   const nudged = new Set<string>();
 
-  function forget(uid: string): void {
+  function settled(uid: string): void {
     issuance.forget(uid);
     nudged.delete(uid);
   }
@@ -75,13 +77,21 @@ export function createClaimReconciler(deps: ClaimDeps): ClaimReconciler {
     const { verdict, withheld } = situation;
     const current = 'current' in verdict ? verdict.current : undefined;
     const good = 'due' in verdict && !verdict.due ? verdict.current : undefined;
-    if (good) forget(uid);
-    const obstacle = good ? withheld : waitFor(situation, nudged.has(uid) ? undefined : deps.clock.now());
+    if (good) settled(uid);
+    const now = nudged.has(uid) ? undefined : deps.clock.now();
+    const obstacle = good ? withheld : (waitFor(situation, now) ?? repairObstacle(situation, repairs));
     if (good || obstacle) await tidy(deps, situation);
     if (obstacle) return conclude(deps, claim, { current, obstacle });
     if (good) return conclude(deps, claim, { current: good });
     nudged.delete(uid);
-    return conclude(deps, claim, await attempt(deps, issuance, { situation, signal }));
+    const result = await attempt(deps, issuance, { situation, signal });
+    if ('fault' in verdict && !('obstacle' in result)) repairs.delivered(uid, situation.hash);
+    return conclude(deps, claim, result);
+  }
+
+  function forget(uid: string): void {
+    settled(uid);
+    repairs.forget(uid);
   }
 
   return { reconcile, nudge: (uid) => void nudged.add(uid), forget };
@@ -158,6 +168,13 @@ type Result = ({ current: Current } | { current: Current | undefined; obstacle: 
 function waitFor(situation: Situation, now: Date | undefined): Obstacle | undefined {
   const { claim, issuer, withheld } = situation;
   return withheld ?? issuerObstacle(claim, issuer) ?? (now && backOffObstacle(claim, now));
+}
+
+function repairObstacle({ claim, hash, verdict }: Situation, repairs: Repairs): Obstacle | undefined {
+  const failed = 'fault' in verdict ? repairs.next(claim.metadata.uid, hash) : undefined;
+  if (!failed || !('fault' in verdict)) return undefined;
+  const message = `the certificate in Secret ${claim.spec.secretName} was lost again (${verdict.fault}); there is another one later`;
+  return { reason: 'SecretDamaged', message, failed };
 }
 
 async function attempt(

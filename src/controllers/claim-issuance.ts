@@ -8,7 +8,7 @@
 import type { KeyObject } from 'node:crypto';
 import type { Issuer } from '../api/issuer.ts';
 import type { CertificateClaim } from '../api/certificate-claim.ts';
-import type { IssuedCertificate } from '../api/issued-certificate.ts';
+import { type IssuedCertificate, RecordLabel } from '../api/issued-certificate.ts';
 import { type CertificateFacts, parseCertificate } from '../domain/certificate.ts';
 import { ClusterError } from '../domain/cluster-error.ts';
 import { generatePrivateKey, spkiOf } from '../domain/private-key.ts';
@@ -16,7 +16,7 @@ import { allNames } from '../issuance/judge.ts';
 import { type Records, recordName } from '../issuance/records.ts';
 import type { IssuanceOutcome, Issue } from '../issuance/types.ts';
 import type { Audit, Clock, Log } from '../ports.ts';
-import { type ClaimRequest, issuanceRequest, keyParameters } from './claim-request.ts';
+import { type ClaimRequest, hashLabel, issuanceRequest, keyParameters } from './claim-request.ts';
 
 /** CRLReason superseded, RFC 5280 section 5.3.1. */
 const SUPERSEDED = 4;
@@ -92,7 +92,7 @@ export function createClaimIssuance(deps: ClaimIssuanceDeps): ClaimIssuance {
       const id = requestID(claim, revision);
       const known = keyAtHand(attempt, id);
       const existing = await records.get(recordName('CertificateClaim', id));
-      if (existing && !(known && serves(existing, known, request))) {
+      if (existing && !(known && serves(existing, known, attempt))) {
         await supersede(existing);
         continue;
       }
@@ -100,7 +100,7 @@ export function createClaimIssuance(deps: ClaimIssuanceDeps): ClaimIssuance {
       atHand.set(claim.metadata.uid, { id, hash, key });
       const outcome = await issue(await issuanceRequest(claim, request, { ...attempt, id, key }), signal);
       if (outcome.kind !== 'issued') return outcome;
-      if (serves(outcome.record, key, request)) return { kind: 'issued', outcome, key, revision };
+      if (serves(outcome.record, key, attempt)) return { kind: 'issued', outcome, key, revision };
       // Another process was faster by a moment and may be about to deliver: look again before anything is given up for lost.
       if (!leafOf(outcome.record).spki.equals(spkiOf(key)))
         throw new ClusterError('Conflict', 'the revision was taken');
@@ -121,9 +121,9 @@ export async function revisionOnRecord(records: Pick<Records, 'get'>, claim: Cer
   return (await records.get(recordName('CertificateClaim', requestID(claim, revision)))) ? revision : 0;
 }
 
-/** Whether the record's certificate may be released for this key and these names. */
-function serves(record: IssuedCertificate, key: KeyObject, request: ClaimRequest): boolean {
-  if (record.spec.revocation) return false;
+/** Whether the record's certificate may be released for this key, these names, and all else the claim asks for now. */
+function serves(record: IssuedCertificate, key: KeyObject, { request, hash }: Attempt): boolean {
+  if (record.spec.revocation || record.metadata.labels?.[RecordLabel.request] !== hashLabel(hash)) return false;
   const leaf = leafOf(record);
   return leaf.spki.equals(spkiOf(key)) && sameNames(leaf.names, request.names);
 }

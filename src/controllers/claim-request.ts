@@ -8,7 +8,7 @@ import type { AlternativeNames, DistinguishedName } from '../domain/certificate-
 import { buildCsr } from '../domain/csr-builder.ts';
 import { nameProblem } from '../domain/distinguished-name.ts';
 import { parseDuration } from '../domain/duration.ts';
-import { sha256 } from '../domain/encoding.ts';
+import { base32, sha256 } from '../domain/encoding.ts';
 import { type Identifier, parseDnsName, quote, uniqueIdentifiers } from '../domain/identifier.ts';
 import { OID } from '../domain/oid.ts';
 import { DEFAULT_KEY, keyParametersProblem } from '../domain/private-key.ts';
@@ -108,8 +108,15 @@ export function requestHash(spec: CertificateClaimSpec, request: ClaimRequest): 
   return sha256(JSON.stringify(content.map((part) => part ?? null))).toString('hex');
 }
 
+/** A request hash as labels of records have it. */
+export function hashLabel(requestHash: string): string {
+  return base32(Buffer.from(requestHash, 'hex'));
+}
+
 export interface ClaimContext {
   id: string;
+  /** requestHash of the claim. */
+  hash: string;
   key: KeyObject;
   issuer: Issuer;
   namespaceLabels: Readonly<Record<string, string>> | undefined;
@@ -122,7 +129,7 @@ export async function issuanceRequest(
   request: ClaimRequest,
   context: ClaimContext,
 ): Promise<IssuanceRequest> {
-  const { id, key, issuer, namespaceLabels, replaces } = context;
+  const { id, hash, key, issuer, namespaceLabels, replaces } = context;
   const { uris, emailAddresses } = request.names;
   const { namespace = '', name, uid } = claim.metadata;
   return {
@@ -138,6 +145,7 @@ export async function issuanceRequest(
       key,
     ),
     wanted: request.wanted,
+    asked: hashLabel(hash),
     ...(replaces === undefined ? {} : { replaces }),
   };
 }

@@ -6,6 +6,7 @@ import type { CertificateRequestPolicy } from '../api/certificate-request-policy
 import type { Namespace } from '../api/core.ts';
 import type { IssuedCertificate } from '../api/issued-certificate.ts';
 import type { KubeObject } from '../api/kind.ts';
+import { createChainsInUse } from '../issuance/chains.ts';
 import type { Records } from '../issuance/records.ts';
 import type { Issue } from '../issuance/types.ts';
 import type {
@@ -80,7 +81,15 @@ const RESYNC_MS = 10 * 3_600_000;
 export function createControllers(deps: ControllersDeps): Controllers {
   const { caches } = deps;
   const made = [
-    { name: 'ca-issuer', reconciler: createCaIssuerReconciler({ ...deps, ...caches }), cache: caches.issuers },
+    {
+      name: 'ca-issuer',
+      reconciler: createCaIssuerReconciler({
+        ...deps,
+        ...caches,
+        chainsInUse: createChainsInUse({ ...deps, ...caches }),
+      }),
+      cache: caches.issuers,
+    },
     {
       name: 'certificate-request-policy',
       reconciler: createPolicyReconciler({ ...deps, ...caches, faultOf: deps.policyFault }),

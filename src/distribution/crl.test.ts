@@ -4,6 +4,7 @@ import { createFakeClock } from '../../test/fakes/clock.ts';
 import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
 import type { IssuedCertificate } from '../api/issued-certificate.ts';
 import type { Backends, Cache, RevokedEntry } from '../ports.ts';
+import { buildCaCertificate, buildCertificate, createKeyPair, pemOf } from '../../test/support/certificate-builder.ts';
 import { createCrls } from './crl.ts';
 
 const HOUR = 3600_000;
@@ -54,4 +55,45 @@ test('a certificate stays on the list for one life of the list beyond its own (R
   );
   await ask('a');
   expect(made).toEqual([['01', '02']]);
+});
+
+test('a list holds what was issued under the name of the CA that signs it, by whichever of its keys, and nothing else', async () => {
+  const [first, second] = [createKeyPair(), createKeyPair()];
+  const leaf = (issuer: string, key: typeof first, chain: string, serial: string) => ({
+    spec: { issuerUID: 'uid', revocation: { reason: 0, revokedAt: '2025-12-01T00:00:00.000Z', by: 'account' } },
+    status: {
+      serial,
+      chain,
+      notAfter: '2027-01-01T00:00:00.000Z',
+      certificate: buildCertificate({ subject: 'leaf', issuer, keys: createKeyPair(), signer: key }).toString('base64'),
+    },
+  });
+  const records = [
+    leaf('Kept', first, 'earlier', '01'),
+    leaf('Kept', second, 'current', '02'),
+    // The CA had another name once, with the same key.
+    leaf('Left', first, 'other', '03'),
+    leaf('Left', first, 'other', '04'),
+    leaf('Kept', first, 'earlier', '05'),
+  ];
+  const made: string[][] = [];
+  const crls = createCrls({
+    records: { byIndex: () => records, onChange: () => () => undefined } as unknown as Cache<IssuedCertificate>,
+    backends: {
+      of: () => ({
+        signCrl: (entries: readonly RevokedEntry[]) => {
+          made.push(entries.map(({ serial }) => serial));
+          return Promise.resolve(Buffer.from('list'));
+        },
+      }),
+    } as unknown as Backends,
+    clock: createFakeClock('2026-01-01T00:00:00Z'),
+  });
+  const pem = pemOf('CERTIFICATE', buildCaCertificate('Kept', second));
+  await crls.of({
+    metadata: { uid: 'uid', generation: 1 },
+    spec: { backend: { ca: { secretRef: { name: 'ca' } } } },
+    status: { chains: [{ fingerprint: 'f', pem }] },
+  } as unknown as ClusterCAIssuer);
+  expect(made).toEqual([['01', '02', '05']]);
 });

@@ -1,6 +1,10 @@
-// The CRL of each issuer: built when asked for, kept until something was revoked, the CA changed, or half its life is over.
+// The CRL of each issuer, of all certificates issued under the name its CA has now, by whichever of its keys (docs/revocation.md):
+// built when asked for, kept until something was revoked, the CA changed, or half its life is over.
 import type { Issuer } from '../api/issuer.ts';
 import type { IssuedCertificate } from '../api/issued-certificate.ts';
+import { parseCertificate } from '../domain/certificate.ts';
+import { parsePemCertificates } from '../domain/chain.ts';
+import { nameKey } from '../domain/distinguished-name.ts';
 import { parseDuration } from '../domain/duration.ts';
 import type { Backends, Cache, Clock, RevokedEntry } from '../ports.ts';
 
@@ -36,10 +40,12 @@ export function createCrls(deps: { records: Cache<IssuedCertificate>; backends: 
   });
 
   /** Expired certificates stay for the life of a list, so that each stands on one made after its end (RFC 5280 section 3.3). */
-  function entries(issuerUID: string, now: Date, lifeMs: number): RevokedEntry[] {
+  function entries(issuer: Issuer, now: Date, lifeMs: number): RevokedEntry[] {
+    const isCovered = coverage(issuer);
     return deps.records
-      .byIndex(REVOKED_INDEX, issuerUID)
+      .byIndex(REVOKED_INDEX, issuer.metadata.uid)
       .filter(({ status }) => new Date(status.notAfter).getTime() + lifeMs > now.getTime())
+      .filter(isCovered)
       .flatMap(({ spec, status }) =>
         spec.revocation
           ? [{ serial: status.serial, revokedAt: new Date(spec.revocation.revokedAt), reason: spec.revocation.reason }]
@@ -61,12 +67,31 @@ export function createCrls(deps: { records: Cache<IssuedCertificate>; backends: 
       const number = old && byClock <= old.number ? old.number + 1n : byClock;
       const { crlDuration } = issuer.spec.backend.ca;
       const lifeMs = crlDuration === undefined ? CRL_MS : parseDuration(crlDuration);
-      const der = backend.signCrl(entries(uid, now, lifeMs), number, now);
+      const der = backend.signCrl(entries(issuer, now, lifeMs), number, now);
       kept.set(uid, { der, number, freshUntil: deps.clock.monotonic() + lifeMs / 2, madeFor });
       der.catch(() => kept.get(uid)?.der === der && kept.delete(uid));
       const oldest = kept.keys().next().value;
       if (kept.size > MAX_KEPT && oldest !== undefined) kept.delete(oldest);
       return der;
     },
+  };
+}
+
+/**
+ * A list speaks for the name that it is issued under (RFC 5280 section 5): for certificates of former keys of the CA too, which section
+ * 6.3.3 (f) lets the current key answer for, and for none of a CA of another name. Leaves of one chain have one issuer, so one of
+ * them is read.
+ */
+function coverage({ status }: Issuer): (record: IssuedCertificate) => boolean {
+  const [certificate] = parsePemCertificates(status?.chains?.[0]?.pem ?? '');
+  if (!certificate) return () => true;
+  const own = nameKey(parseCertificate(certificate).subject);
+  const known = new Map<string, boolean>();
+  return (record) => {
+    const { chain } = record.status;
+    const covered =
+      known.get(chain) ?? nameKey(parseCertificate(Buffer.from(record.status.certificate, 'base64')).issuer) === own;
+    known.set(chain, covered);
+    return covered;
   };
 }

@@ -58,6 +58,12 @@ export function importJwk(jwk: unknown, work: KeyWork = { operations: 0 }): Acco
   };
 }
 
+/** RFC 7638 with SHA-256, base64url, of any key that has a JWK. */
+export function thumbprintOf(key: KeyObject): string {
+  const members = Object.entries(key.export({ format: 'jwk' })).sort(([a], [b]) => (a < b ? -1 : 1));
+  return sha256(JSON.stringify(Object.fromEntries(members))).toString('base64url');
+}
+
 function bad(detail: string): Problem {
   return new Problem('badPublicKey', detail);
 }

@@ -7,7 +7,8 @@ import { type CertificateFacts, parseCertificate } from '../domain/certificate.t
 import { chainFingerprint, isRoot, parsePemCertificates, preferredChain, trimRoot } from '../domain/chain.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import { renderPem } from '../domain/encoding.ts';
-import type { Cluster } from '../ports.ts';
+import { Problem } from '../domain/problem.ts';
+import type { Cache, Clock, Cluster } from '../ports.ts';
 
 export const CHAIN_RIGHTS: readonly Right[] = [
   {
@@ -52,12 +53,45 @@ export interface ChainStore {
   pemsOf(issuer: Issuer, record: IssuedCertificate): readonly string[];
 }
 
-/** Chains an issuer's status holds at most; the oldest beyond the current ones go. */
+/** Chains an issuer's status holds at most. */
 export const MAX_CHAINS = 16;
 /** The watch takes moments; a chain beyond these is looked for in the status alone. */
 const MAX_RECENT = 1024;
 
-export function createChainStore(deps: { cluster: Cluster }): ChainStore {
+/** Fingerprints of the chains that live certificates of the issuer (uid) were handed out with, as the cache knows. */
+export type ChainsInUse = (issuerUID: string) => ReadonlySet<string>;
+
+export function createChainsInUse(deps: {
+  records: Pick<Cache<IssuedCertificate>, 'list'>;
+  clock: Clock;
+}): ChainsInUse {
+  return (issuerUID) => {
+    const now = deps.clock.now();
+    const live = deps.records
+      .list()
+      .filter(({ spec, status }) => spec.issuerUID === issuerUID && new Date(status.notAfter) > now);
+    return new Set(live.map(({ status }) => status.chain));
+  };
+}
+
+/** As many as a status holds, newest first: of those beyond `current`, the oldest that are not in use go. Undefined where all are. */
+export function fitChains<C extends { fingerprint: string }>(
+  { current, earlier }: { current: readonly C[]; earlier: readonly C[] },
+  inUse: () => ReadonlySet<string>,
+): C[] | undefined {
+  const surplus = current.length + earlier.length - MAX_CHAINS;
+  if (surplus <= 0) return [...current, ...earlier];
+  const needed = inUse();
+  const dropped = earlier.filter(({ fingerprint }) => !needed.has(fingerprint)).slice(-surplus);
+  return dropped.length < surplus ? undefined : [...current, ...earlier.filter((chain) => !dropped.includes(chain))];
+}
+
+export interface ChainStoreDeps {
+  cluster: Cluster;
+  inUse: ChainsInUse;
+}
+
+export function createChainStore(deps: ChainStoreDeps): ChainStore {
   const parsed = new WeakMap<object, readonly Offered[]>();
   /** Chains just stored, by issuer and fingerprint, until the watched issuer shows them. */
   const recent = new Map<string, Buffer[]>();
@@ -79,7 +113,7 @@ export function createChainStore(deps: { cluster: Cluster }): ChainStore {
     const own = ofIssuer(issuer, fingerprint);
     if (offered(issuer).some((known) => known.fingerprint === fingerprint)) recent.delete(own);
     else if (!recent.has(own)) {
-      await store(deps.cluster, issuer, { fingerprint, pem: pemOf(chain) });
+      await store(deps, issuer, { fingerprint, pem: pemOf(chain) });
       recent.set(own, [...chain]);
       const oldest = recent.keys().next().value;
       if (recent.size > MAX_RECENT && oldest !== undefined) recent.delete(oldest);
@@ -115,23 +149,31 @@ const ofIssuer = ({ metadata }: Issuer, fingerprint: string) => `${metadata.uid}
 
 const pemOf = (chain: readonly Buffer[]) => chain.map((der) => renderPem('CERTIFICATE', der)).join('');
 
-async function store(cluster: Cluster, issuer: Issuer, chain: { fingerprint: string; pem: string }): Promise<void> {
+async function store(
+  { cluster, inUse }: ChainStoreDeps,
+  issuer: Issuer,
+  chain: { fingerprint: string; pem: string },
+): Promise<void> {
   const kind = issuerKind(issuer);
   for (;;) {
     const live = await cluster.get(kind, issuer.metadata);
     if (live?.metadata.uid !== issuer.metadata.uid) throw new Error('the issuer is gone');
     const chains = live.status?.chains ?? [];
     if (chains.some(({ fingerprint }) => fingerprint === chain.fingerprint)) return;
+    const kept = fitChains({ current: [chain], earlier: chains }, () => inUse(live.metadata.uid));
+    if (!kept) throw noRoom(issuer);
     try {
-      await cluster.replaceStatus(kind, {
-        ...live,
-        status: { ...live.status, chains: [chain, ...chains].slice(0, MAX_CHAINS) },
-      });
+      await cluster.replaceStatus(kind, { ...live, status: { ...live.status, chains: kept } });
       return;
     } catch (error) {
       if (!isClusterError(error, 'Conflict')) throw error;
     }
   }
+}
+
+function noRoom(issuer: Issuer): Problem {
+  const detail = `issuer ${issuer.metadata.name} has ${MAX_CHAINS} chains in use and no room for another until certificates of one of them expire`;
+  return new Problem('serverInternal', detail, { status: 503, headers: { 'Retry-After': '300' } });
 }
 
 function offer(issuer: Issuer, fingerprint: string, chain: readonly Buffer[]): Offered {

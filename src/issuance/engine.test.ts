@@ -56,7 +56,7 @@ beforeEach(async () => {
       atFinalize: async () => ({ allowed: true, policy: 'open', decisionID: 'decision' }),
     },
     records: createRecords({ cluster, cache, namespace: NAMESPACE }),
-    chains: createChainStore({ cluster }),
+    chains: createChainStore({ cluster, inUse: () => new Set() }),
     refuseKey: () => undefined,
     clock,
     audit,

@@ -1,4 +1,5 @@
 // Keys that no certificate may have: those of accounts (RFC 8555 section 11.1), of CAs, and those revoked as compromised.
+import type { KeyObject } from 'node:crypto';
 import type { Issuer } from '../api/issuer.ts';
 import { parseCertificate } from '../domain/certificate.ts';
 import type { CertificateSigningRequest } from '../domain/certificate-model.ts';
@@ -10,8 +11,8 @@ import type { Records } from './records.ts';
 
 export interface ForbiddenKeysDeps {
   objects: {
-    /** Whether an account of the issuer has the key of this hash (SHA-256 of the SubjectPublicKeyInfo). */
-    isAccountKey(issuerUID: string, spkiHash: Buffer): boolean;
+    /** Whether an account of any issuer has or had the key. */
+    isAccountKey(key: KeyObject): boolean;
   };
   issuers: Cache<Issuer>;
   records: Pick<Records, 'isCompromised'>;
@@ -26,9 +27,8 @@ export type RefuseKey = (issuerUID: string, csr: Pick<CertificateSigningRequest,
 export function createRefuseKey({ objects, issuers, records }: ForbiddenKeysDeps): RefuseKey {
   const authorityKeys = authorityKeysOf();
   return (issuerUID, { publicKey }) => {
-    const hash = sha256(publicKey.spki);
-    const name = base32(hash);
-    if (objects.isAccountKey(issuerUID, hash)) return refusal('the key of an account');
+    const name = base32(sha256(publicKey.spki));
+    if (objects.isAccountKey(publicKey.key)) return refusal('the key of an account');
     const heeded = ({ metadata: { namespace, uid } }: Issuer) => namespace === undefined || uid === issuerUID;
     if (issuers.list().some((issuer) => heeded(issuer) && authorityKeys(issuer).has(name)))
       return refusal('the key of a CA');

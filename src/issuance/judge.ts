@@ -31,9 +31,17 @@ export interface Judge {
       duration: JudgedRequest['duration'];
     },
   ): Promise<Problem | undefined>;
-  /** As above with the addresses of one name, before any of them is dialled. */
+  /**
+   * As above with the addresses of one name, before any of them is dialled. Where some may be missing (`incomplete`) and a rule is about
+   * every address, the problem is of type dns.
+   */
   atValidation(
-    request: Early & { identifier: Identifier; addresses: readonly string[]; signal: AbortSignal },
+    request: Early & {
+      identifier: Identifier;
+      addresses: readonly string[];
+      incomplete?: boolean | undefined;
+      signal: AbortSignal;
+    },
   ): Promise<Problem | undefined>;
   /** The decision over the final model. Throws serverInternal/503 where the DNS could not tell. */
   atFinalize(request: {
@@ -68,13 +76,18 @@ export function createJudge(deps: JudgeDeps): Judge {
       if (decision.verdict === 'transient') throw undecided(decision.reason);
       return denial(deps, decision, aboutOf(issuer, judged, 'newOrder'));
     },
-    atValidation: async ({ issuer, requester, identifier, addresses, signal }) => {
+    atValidation: async ({ issuer, requester, identifier, addresses, incomplete, signal }) => {
       const judged = { door: 'ACME', requester, names: alternativeNames([identifier]) } as const;
       const decision = await settled(async (policies) => {
         const input = inputOf(policies, issuer, judged, 'validation');
         const { pointers } = wantedFacts(input);
         const facts = await serverFacts(addresses, { resolver: deps.resolverOf(issuer), pointers, signal });
-        return evaluate({ ...input, facts: { servers: new Map([[baseIdentifier(identifier).value, facts]]) } });
+        const { value } = baseIdentifier(identifier);
+        const judgedBy = (each: typeof facts) => evaluate({ ...input, facts: { servers: new Map([[value, each]]) } });
+        // What is known may be enough to refuse; what is not known may be, too.
+        const first = judgedBy(facts);
+        const refused = first.verdict === 'deny' || first.verdict === 'transient';
+        return incomplete && !refused ? judgedBy({ state: 'failed' }) : first;
       });
       if (decision.verdict === 'transient') return new Problem('dns', decision.reason);
       return denial(deps, decision, aboutOf(issuer, judged, 'validation'));

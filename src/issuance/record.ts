@@ -72,6 +72,7 @@ function labels(request: IssuanceRequest, { leaf }: RecordFacts, names: readonly
     ...(account === undefined ? {} : { [RecordLabel.account]: account }),
     ...(namespace === undefined ? {} : { [RecordLabel.namespace]: namespace }),
     ...(claimUID === undefined ? {} : { [RecordLabel.claim]: claimUID }),
+    ...(request.asked === undefined ? {} : { [RecordLabel.request]: request.asked }),
     ...(request.replaces === undefined ? {} : { [RecordLabel.replaces]: request.replaces }),
   };
 }

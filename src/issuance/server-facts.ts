@@ -21,7 +21,8 @@ export async function resolveServers(
 async function resolveServer(name: string, question: ServerQuestion): Promise<ServerFacts> {
   const answer = await question.resolver.addresses(name, question.signal);
   if (answer.state === 'absent') return { state: 'unresolvable' };
-  if (answer.state === 'failed') return { state: 'failed' };
+  // Asked only where somebody judges every address: those of a family that failed could be anywhere.
+  if (answer.state === 'failed' || answer.incomplete) return { state: 'failed' };
   return serverFacts(answer.records, question);
 }
 

@@ -42,6 +42,8 @@ export interface IssuanceRequest {
     usages?: readonly Usage[];
     profile?: string;
   };
+  /** Hash, as labels have them, of what the door was asked for in its own terms: one id may be used again for something else. */
+  asked?: string;
   /** Name of the record this certificate replaces. */
   replaces?: string;
   /** ACME: the order in the form that its URL seals, and its expiry. */

@@ -53,7 +53,7 @@ export function createDialer({ denyList, clock, connectMs = 2_500 }: DialerDeps)
       const answer = await addressesOf(host, options, signal);
       if (answer.state !== 'found') return failure(dnsProblem(label, 'address', answer), { retryable: true });
       const addresses = answer.records;
-      const problem = denialOf(label, addresses, denyList) ?? (await options.judge(host, addresses));
+      const problem = denialOf(label, addresses, denyList) ?? (await options.judge(host, addresses, answer.incomplete));
       if (problem) return objection(problem, addresses);
       // The judge knows no signal: it may have outlasted the attempt.
       signal.throwIfAborted();

@@ -55,6 +55,6 @@ async function judgeAddresses(
   const answer = await resolver.addresses(name, signal);
   if (answer.state === 'failed') return failure(dnsProblem(name, 'address', answer), { retryable: true });
   const addresses = answer.state === 'found' ? answer.records : [];
-  const problem = await judge(name, addresses);
+  const problem = await judge(name, addresses, answer.state === 'found' && answer.incomplete);
   return problem ? objection(problem, addresses) : { valid: true, addresses };
 }

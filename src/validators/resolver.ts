@@ -140,11 +140,12 @@ function readAll<T>(records: readonly DnsRecord[], read: Query<T>['read']): DnsA
   return known.length < values.length ? failed('malformed record') : { state: 'found', records: known };
 }
 
-/** Found if either family is there; absent only if both are known not to be. */
+/** Found if either family is there, which is what a host with one broken family lives on; absent only if both are known not to be. */
 function merge(answers: readonly DnsAnswer<string>[]): DnsAnswer<string> {
   const records = answers.flatMap((answer) => (answer.state === 'found' ? answer.records : []));
-  if (records.length > 0) return { state: 'found', records };
-  return answers.find((answer) => answer.state === 'failed') ?? { state: 'absent' };
+  const failure = answers.find((answer) => answer.state === 'failed');
+  if (records.length > 0) return { state: 'found', records, ...(failure ? { incomplete: true } : {}) };
+  return failure ?? { state: 'absent' };
 }
 
 function readAddress({ type, data }: DnsRecord): string | undefined {

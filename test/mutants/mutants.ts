@@ -324,7 +324,7 @@ export const MUTANTS: readonly Mutant[] = [
     line: 60,
     breaks: 'labels that only look like A-labels are let through',
     file: domain('identifier'),
-    find: "if (!label.startsWith('xn--') || !isALabel(label)) {",
+    find: "if (!label.startsWith('xn--') || !isValid(label)) {",
     replace: "if (!label.startsWith('xn--')) {",
   },
   {

@@ -1,7 +1,10 @@
 import { X509Certificate } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ClusterCAIssuerKind } from '../../src/api/ca-issuer.ts';
 import { IssuedCertificateKind } from '../../src/api/issued-certificate.ts';
-import { issue, register } from '../support/acme-flow.ts';
+import { finalize, issue, readyOrder, register } from '../support/acme-flow.ts';
+import { buildCsr } from '../support/csr-builder.ts';
+import { createSigningKey, signJws } from '../support/jws.ts';
 import { type AcmeWire, connect, createTransport } from '../support/acme-wire.ts';
 import { startDnsServer } from '../support/dns-server.ts';
 import { startHttp01Responder } from '../support/http01-responder.ts';
@@ -43,3 +46,32 @@ test('an order ends in a certificate and one record', async () => {
   const records = await operator.cluster.list(IssuedCertificateKind);
   expect(records.items).toHaveLength(1);
 });
+
+/** Another account of the issuer of this name; the keys it had, the current one last. */
+async function rolledOver(issuer: string) {
+  const other = await connect(createTransport(operator.ca), operator.directory.replace('/main/', `/${issuer}/`));
+  await register(other);
+  const { key, url } = other.account;
+  const next = createSigningKey();
+  const header = { alg: next.alg, jwk: next.jwk, url: other.directory.keyChange };
+  const inner = signJws(next, header, { account: url, oldKey: key.jwk });
+  expect((await other.post(other.directory.keyChange, inner)).status).toBe(200);
+  return [key, next];
+}
+
+test.each(['main', 'another'])(
+  'the key of an account of issuer %s is in no certificate, nor is the one it had before a key change',
+  async (issuer) => {
+    if (issuer !== 'main')
+      await operator.cluster.create(ClusterCAIssuerKind, {
+        metadata: { name: issuer },
+        spec: { backend: { ca: { secretRef: { name: 'another-ca' }, selfSigned: { commonName: 'Another CA' } } } },
+      });
+    const name = `keys.${issuer}.test`;
+    const order = await readyOrder(acme, responders, [name]);
+    for (const keys of await rolledOver(issuer)) {
+      const reply = await finalize(acme, order, buildCsr({ names: [name], keys }).der);
+      expect([reply.status, reply.problem.detail]).toEqual([400, expect.stringContaining('the key of an account')]);
+    }
+  },
+);

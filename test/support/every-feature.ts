@@ -187,7 +187,7 @@ async function keepChainOf(issuer: Issuer | undefined, operator: Cluster): Promi
   const [pem = ''] = issuer?.status?.chains?.map((chain) => chain.pem) ?? [];
   if (!issuer) throw new Error('there is no issuer');
   const { status: _none, ...before } = issuer;
-  await createChainStore({ cluster: operator }).keep(before, [
+  await createChainStore({ cluster: operator, inUse: () => new Set() }).keep(before, [
     ...parsePemCertificates(pem),
     ...parsePemCertificates(pem),
   ]);
