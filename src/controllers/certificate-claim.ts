@@ -70,7 +70,10 @@ export function createClaimReconciler(deps: ClaimDeps): ClaimReconciler {
     if (!claim) return undefined;
     if (claim.metadata.deletionTimestamp !== undefined) return releaseClaim(deps, claim, signal);
     // What it wrote comes back as a change of the claim.
-    if (await keepFinalizer(deps.cluster, claim)) return undefined;
+    return (await keepFinalizer(deps.cluster, claim)) ? undefined : serve(claim, signal);
+  }
+
+  async function serve(claim: CertificateClaim, signal: AbortSignal): Promise<Requeue | undefined> {
     const { uid } = claim.metadata;
     const situation = await look(deps, claim);
     if (!('verdict' in situation)) return conclude(deps, claim, { current: undefined, obstacle: situation });
