@@ -3,7 +3,8 @@ import type { CertificateClaim, CertificateClaimSpec } from './certificate-claim
 import { durationOrderRule, keySizeRule, positiveDurationRule } from './common-rules.ts';
 import type { FieldError } from './kind.ts';
 import { placeErrors, type PlaceRule, placeRule } from './rule.ts';
-import { addressRule, dnsNameRule, expressionRule, mailboxRule, uriRule } from './text-rules.ts';
+import { annotationKeysRule, unreservedKeysRule } from './secret-template-rule.ts';
+import { addressRule, dnsNameRule, expressionRule, labelsRule, mailboxRule, uriRule } from './text-rules.ts';
 
 export const CLAIM_RULES: readonly PlaceRule[] = [
   placeRule<CertificateClaimSpec>({
@@ -23,6 +24,10 @@ export const CLAIM_RULES: readonly PlaceRule[] = [
   positiveDurationRule('spec.duration'),
   durationOrderRule('spec', 'renewBefore', 'duration', true),
   keySizeRule('spec.privateKey'),
+  labelsRule('spec.secretTemplate.labels'),
+  unreservedKeysRule('spec.secretTemplate.labels'),
+  annotationKeysRule('spec.secretTemplate.annotations'),
+  unreservedKeysRule('spec.secretTemplate.annotations'),
   dnsNameRule('spec.dnsNames[]'),
   addressRule('spec.ipAddresses[]'),
   uriRule('spec.uris[]'),

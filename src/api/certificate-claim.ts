@@ -1,5 +1,6 @@
 // CertificateClaim: "keep me a certificate for these names in this Secret".
 import { type Static, Type } from 'typebox';
+import { FRIENDLY_NAME } from '../domain/pkcs12.ts';
 import { CLAIM_RULES, claimRules } from './certificate-claim-rules.ts';
 import { KeyParameters } from './ca-issuer.ts';
 import {
@@ -12,7 +13,9 @@ import {
   type Kind,
   type KubeObject,
   List,
+  MatchLabels,
   Name,
+  SecretKeyRef,
   SetOf,
   Text,
   Usage,
@@ -21,8 +24,62 @@ import {
 
 const Values = (what: string) => Type.Optional(List(Text(what, 128), what, 8));
 
+const OutputFormat = Type.Enum(['tls-combined.pem', 'key.der', 'fullchain.pem', 'chain.pem'], {
+  description: 'A key of the Secret.',
+});
+export type OutputFormat = Static<typeof OutputFormat>;
+
+const SecretTemplate = Closed(
+  {
+    labels: Type.Optional(MatchLabels('Labels of the Secret.')),
+    annotations: Type.Optional(
+      Type.Record(Type.String(), Type.String({ maxLength: 4096 }), {
+        maxProperties: 32,
+        description: 'Annotations of the Secret.',
+      }),
+    ),
+  },
+  'Labels and annotations to keep at the Secret; those taken out here are taken off there. Prefixes of countersign.dev, kubernetes.io and k8s.io are reserved, app.kubernetes.io apart.',
+);
+
+const Pkcs12 = Closed(
+  {
+    create: Type.Boolean({ description: 'Whether to keep the stores.' }),
+    profile: Type.Optional(
+      Type.Enum(['Modern2023'], {
+        description: 'Algorithms: AES-256-CBC, PBKDF2-HMAC-SHA-256 and HMAC-SHA-256; Modern2023 when absent.',
+      }),
+    ),
+    friendlyName: Type.Optional(
+      Type.String({
+        pattern: FRIENDLY_NAME,
+        minLength: 1,
+        maxLength: 64,
+        accepts: 'printable ASCII without a space at either end',
+        description: 'Name of the key in the store; none when absent.',
+      }),
+    ),
+    passwordSecretRef: Closed(
+      SecretKeyRef.properties,
+      "The password of the stores, printable ASCII, in a Secret of the claim's namespace, of type Opaque or kubernetes.io/basic-auth.",
+    ),
+  },
+  'keystore.p12 with key and chain, and truststore.p12 with the root where that is known.',
+);
+
 const Spec = Closed({
-  secretName: Name('Secret of type kubernetes.io/tls to keep: tls.crt, tls.key, ca.crt.'),
+  secretName: Name('Secret of type kubernetes.io/tls to keep: tls.crt, tls.key, and ca.crt where the root is known.'),
+  secretTemplate: Type.Optional(SecretTemplate),
+  additionalOutputFormats: Type.Optional(
+    SetOf(
+      OutputFormat,
+      'Further keys of the Secret: tls-combined.pem is key and chain in one, key.der the key as PKCS#8, fullchain.pem the whole chain and chain.pem that without the leaf.',
+      4,
+    ),
+  ),
+  keystores: Type.Optional(
+    Closed({ pkcs12: Type.Optional(Pkcs12) }, 'Stores to keep in the Secret beside the PEM files.'),
+  ),
   issuerRef: IssuerRef,
   commonName: Type.Optional(Text('Common name; must be one of the names.', 64)),
   subject: Type.Optional(
@@ -49,6 +106,12 @@ const Spec = Closed({
   ),
   usages: Type.Optional(SetOf(Usage, 'Extended key usages; server auth when absent.', 2)),
   profile: Type.Optional(Text('Profile of the issuer.', 63)),
+  revokeOnDelete: Type.Optional(
+    Type.Boolean({
+      description:
+        'Whether to revoke the certificates of the claim that are still valid when it is deleted; false when absent.',
+    }),
+  ),
 });
 
 const Status = Closed({

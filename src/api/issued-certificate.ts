@@ -140,6 +140,8 @@ export const RecordLabel = {
   door: 'countersign.dev/door',
   account: 'countersign.dev/account',
   namespace: 'countersign.dev/namespace',
+  /** metadata.uid of the CertificateClaim. */
+  claim: 'countersign.dev/claim-uid',
   issuer: 'countersign.dev/issuer',
   issuerNamespace: 'countersign.dev/issuer-namespace',
   replaces: 'countersign.dev/replaces',

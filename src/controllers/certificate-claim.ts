@@ -4,8 +4,7 @@ import type { Issuer } from '../api/issuer.ts';
 import { type CertificateClaim, CertificateClaimKind } from '../api/certificate-claim.ts';
 import { NamespaceKind, type Secret, SecretKind } from '../api/core.ts';
 import { ClusterError, isClusterError } from '../domain/cluster-error.ts';
-import { findCondition, isTrue } from '../domain/conditions.ts';
-import { issuerFields, issuerKey, type IssuerName, issuerTitle, referredIssuer } from '../domain/issuer.ts';
+import { issuerFields, issuerKey } from '../domain/issuer.ts';
 import { keyMatches } from '../domain/private-key.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Backends, Cache, Cluster, EventRecorder, ObjectRef, Random } from '../ports.ts';
@@ -17,13 +16,17 @@ import {
   createClaimIssuance,
   leafOf,
   type Obtained,
+  revisionOnRecord,
 } from './claim-issuance.ts';
 import { pending, type Stage, stageOf } from './claim-remote.ts';
+import { keepFinalizer, releaseClaim } from './claim-deletion.ts';
+import { type PasswordFault, readPassword } from './claim-outputs.ts';
+import { backOffObstacle, FAILED, isObserved, issuerObstacle, issuerOf, LONGEST_RETRY_MS } from './claim-obstacles.ts';
+import { conclude, type Result } from './claim-conclusion.ts';
 import { createRepairs, type Repairs } from './claim-repairs.ts';
 import { type ClaimRequest, keyParameters, parseClaimSpec, requestHash } from './claim-request.ts';
-import { judgeOwnership, type Marks, readKey, readReleased, takeOver, writeSecret } from './claim-secret.ts';
-import { claimStatus, type Current, currentOf, judgeReleased, type Obstacle, type Verdict } from './claim-status.ts';
-import { instant, writeStatus } from './status.ts';
+import { judgeOwnership, type Marks, readKey, readReleased, tidySecret, writeSecret } from './claim-secret.ts';
+import { type Current, currentOf, judgeReleased, type Obstacle, type Verdict } from './claim-status.ts';
 
 export interface ClaimDeps extends ClaimIssuanceDeps {
   cluster: Cluster;
@@ -36,14 +39,13 @@ export interface ClaimDeps extends ClaimIssuanceDeps {
   marks: Marks;
 }
 
-/** A CAIssuer is looked for in the namespace of the claim and nowhere else. */
-function issuerOf({ metadata, spec }: CertificateClaim): IssuerName {
-  return referredIssuer(spec.issuerRef, metadata.namespace ?? '');
-}
-
 /** Indexes the cache of claims must have. */
 export const CLAIM_INDEXES = {
   secret: ({ metadata, spec }: CertificateClaim) => [`${metadata.namespace}/${spec.secretName}`],
+  password: ({ metadata, spec }: CertificateClaim) => {
+    const { passwordSecretRef } = spec.keystores?.pkcs12 ?? {};
+    return passwordSecretRef ? [`${metadata.namespace}/${passwordSecretRef.name}`] : [];
+  },
   issuer: (claim: CertificateClaim) => [issuerKey(issuerOf(claim))],
 };
 
@@ -67,20 +69,25 @@ export function createClaimReconciler(deps: ClaimDeps): ClaimReconciler {
 
   async function reconcile(key: ObjectRef, signal: AbortSignal): Promise<Requeue | undefined> {
     const claim = deps.claims.get(key);
-    if (!claim || claim.metadata.deletionTimestamp !== undefined) return undefined;
+    if (!claim) return undefined;
+    if (claim.metadata.deletionTimestamp !== undefined) return releaseClaim(deps, claim, signal);
+    // What it wrote comes back as a change of the claim.
+    return (await keepFinalizer(deps.cluster, claim)) ? undefined : serve(claim, signal);
+  }
+
+  async function serve(claim: CertificateClaim, signal: AbortSignal): Promise<Requeue | undefined> {
     const { uid } = claim.metadata;
     const situation = await look(deps, claim);
     if (!('verdict' in situation)) return conclude(deps, claim, { current: undefined, obstacle: situation });
-    const { verdict, orphaned } = situation;
+    const { verdict, withheld } = situation;
     const current = 'current' in verdict ? verdict.current : undefined;
-    if (current && 'due' in verdict && !verdict.due) {
-      settled(uid);
-      if (orphaned) await takeOver(deps.cluster, { claim, before: orphaned, marks: deps.marks });
-      return conclude(deps, claim, { current });
-    }
-    const obstacle =
-      waitFor(situation, nudged.has(uid) ? undefined : deps.clock.now()) ?? repairObstacle(situation, repairs);
+    const good = 'due' in verdict && !verdict.due ? verdict.current : undefined;
+    if (good) settled(uid);
+    const now = nudged.has(uid) ? undefined : deps.clock.now();
+    const obstacle = good ? withheld : (waitFor(situation, now) ?? repairObstacle(situation, repairs));
+    if (good || obstacle) await tidy(deps, situation);
     if (obstacle) return conclude(deps, claim, { current, obstacle });
+    if (good) return conclude(deps, claim, { current: good });
     nudged.delete(uid);
     const result = await attempt(deps, issuance, { situation, signal });
     if ('fault' in verdict && !('obstacle' in result)) repairs.delivered(uid, situation.hash);
@@ -105,6 +112,9 @@ interface Situation {
   /** The Secret, where its owner is gone. */
   orphaned: Secret | undefined;
   verdict: Verdict;
+  /** Of the stores that the claim wants, if any, and why there is none. */
+  password: string | undefined;
+  withheld: PasswordFault | undefined;
   /** The last revision known to have been released or refused. */
   revision: number;
 }
@@ -124,12 +134,25 @@ async function look(deps: ClaimDeps, claim: CertificateClaim): Promise<Situation
   if (ownership.kind === 'refused') return ownership;
   const issuer = deps.issuers.get(issuerOf(claim));
   const released = !secret || ownership.kind === 'free' ? 'there is no Secret of ours' : readReleased(secret);
-  const common = { claim, request, hash, issuer, secret, orphaned: ownership.kind === 'orphaned' ? secret : undefined };
-  const known = Math.max(claim.status?.revision ?? 0, claim.status?.refusedRevision ?? 0);
+  const orphaned = ownership.kind === 'orphaned' ? secret : undefined;
+  const common = { claim, request, hash, issuer, secret, orphaned, ...(await passwordOf(deps, claim)) };
+  const known = await revisionOnRecord(deps.records, claim);
   if (typeof released === 'string') return { ...common, verdict: { fault: released }, revision: known };
   const record = released.record === undefined ? undefined : await deps.records.issued(released.record);
   const verdict = judgeReleased(released, { ...common, record, now: deps.clock.now() });
   return { ...common, verdict, revision: Math.max(known, released.revision) };
+}
+
+async function passwordOf({ cluster }: ClaimDeps, claim: CertificateClaim) {
+  const read = await readPassword(cluster, claim);
+  return 'reason' in read ? { password: undefined, withheld: read } : { ...read, withheld: undefined };
+}
+
+/** A certificate that serves is not renewed for a change of what stands beside it. */
+async function tidy({ cluster, marks, random }: ClaimDeps, situation: Situation): Promise<void> {
+  const { claim, secret: before, verdict, withheld, password, orphaned } = situation;
+  if (!before || withheld || !('current' in verdict)) return;
+  await tidySecret(cluster, { claim, before, orphaned: orphaned !== undefined, marks, random, password });
 }
 
 function parseOrObstacle(claim: CertificateClaim): ClaimRequest | Obstacle {
@@ -141,37 +164,10 @@ function parseOrObstacle(claim: CertificateClaim): ClaimRequest | Obstacle {
   }
 }
 
-/** What the reconcile came to: a certificate that serves, or what stands in the way of (another) one, or both. */
-type Result = ({ current: Current } | { current: Current | undefined; obstacle: Obstacle }) & {
-  requeueAfterMs?: number;
-  /** It is too early to say so. */
-  quiet?: boolean;
-};
-
 /** What must be waited for before a certificate can be asked for; `now` is left out to ignore the back-off. */
 function waitFor(situation: Situation, now: Date | undefined): Obstacle | undefined {
-  return issuerObstacle(situation.claim, situation.issuer) ?? (now && backOffObstacle(situation, now));
-}
-
-function issuerObstacle(claim: CertificateClaim, issuer: Issuer | undefined): Obstacle | undefined {
-  const wanted = issuerOf(claim);
-  const title = issuerTitle(wanted);
-  const where = wanted.namespace === undefined ? '' : ': a claim may name a CAIssuer of its own namespace only';
-  if (!issuer) return { reason: 'IssuerNotFound', message: `there is no ${title}${where}` };
-  if (issuer.spec.suspend) return { reason: 'IssuerSuspended', message: `${title} is suspended` };
-  if (isTrue(issuer.status?.conditions, 'Ready')) return undefined;
-  const why = findCondition(issuer.status?.conditions, 'Ready')?.message;
-  return { reason: 'IssuerNotReady', message: `${title} is not ready${why ? `: ${why}` : ''}` };
-}
-
-function backOffObstacle({ claim, verdict }: Situation, now: Date): Obstacle | undefined {
-  const { failures, nextAttempt, conditions } = claim.status ?? {};
-  if (failures === undefined || nextAttempt === undefined || !isObserved(claim)) return undefined;
-  const next = new Date(nextAttempt);
-  if (next <= now) return undefined;
-  const last = findCondition(conditions, 'current' in verdict ? 'Issuing' : 'Ready');
-  const { reason = 'Failed', message = FAILED } = last ?? {};
-  return { reason, message, failed: { failures, nextAttempt: next } };
+  const { claim, issuer, withheld } = situation;
+  return withheld ?? issuerObstacle(claim, issuer) ?? (now && backOffObstacle(claim, now));
 }
 
 function repairObstacle({ claim, hash, verdict }: Situation, repairs: Repairs): Obstacle | undefined {
@@ -180,13 +176,6 @@ function repairObstacle({ claim, hash, verdict }: Situation, repairs: Repairs): 
   const message = `the certificate in Secret ${claim.spec.secretName} was lost again (${verdict.fault}); there is another one later`;
   return { reason: 'SecretDamaged', message, failed };
 }
-
-/** Whether the status is about the spec as it is. */
-function isObserved(claim: CertificateClaim): boolean {
-  return findCondition(claim.status?.conditions, 'Ready')?.observedGeneration === claim.metadata.generation;
-}
-
-const FAILED = 'the certificate could not be issued; it is tried again';
 
 async function attempt(
   deps: ClaimDeps,
@@ -248,7 +237,7 @@ async function obtain(
 
 async function deliver(
   deps: ClaimDeps,
-  { claim, secret, hash }: Situation,
+  { claim, secret, hash, password }: Situation,
   { issuer, obtained }: { issuer: Issuer; obtained: Obtained & { kind: 'issued' } },
 ): Promise<Current> {
   const { outcome, key, revision } = obtained;
@@ -257,7 +246,7 @@ async function deliver(
   const delivery = { key, revision, record: record.metadata.name, request: hash };
   await writeSecret(
     deps.cluster,
-    { claim, before: secret, marks: deps.marks },
+    { claim, before: secret, marks: deps.marks, random: deps.random, password },
     { ...delivery, chain, root: outcome.root },
   );
   return currentOf({ ...delivery, leaf }, { claim, issuer, record });
@@ -265,36 +254,9 @@ async function deliver(
 
 /** After the nth failure in a row: 1 min, 2 min, 4 min … 1 h, and up to a tenth more. The count outlives the process. */
 const RETRY_MS = 60_000;
-const LONGEST_RETRY_MS = 3_600_000;
 
 function failure({ clock, random }: ClaimDeps, claim: CertificateClaim, why: Obstacle): Obstacle {
   const failures = (isObserved(claim) ? (claim.status?.failures ?? 0) : 0) + 1;
   const delay = Math.min(LONGEST_RETRY_MS, RETRY_MS * 2 ** Math.min(failures - 1, 20)) * (1 + fraction(random) / 10);
   return { ...why, failed: { failures, nextAttempt: new Date(clock.now().getTime() + delay) } };
-}
-
-/** Puts the result on record, tells people of what is new, and says when to come back. */
-async function conclude(deps: ClaimDeps, claim: CertificateClaim, result: Result): Promise<Requeue | undefined> {
-  if (result.quiet) return { requeueAfterMs: Math.max(1, result.requeueAfterMs ?? 1) };
-  const now = deps.clock.now();
-  const { current } = result;
-  const obstacle = 'obstacle' in result ? result.obstacle : undefined;
-  const written = await writeStatus(deps.cluster, CertificateClaimKind, claim, claimStatus(claim, result, now));
-  if (written && current && current.revision !== claim.status?.revision) {
-    const note = `certificate ${current.serial} is in Secret ${claim.spec.secretName}, valid until ${instant(current.notAfter)}`;
-    deps.events.event(claim, 'Normal', 'Issued', note);
-  }
-  if (written && obstacle && obstacle.reason !== 'Pending')
-    deps.events.event(claim, 'Warning', obstacle.reason, obstacle.message);
-  return nextLook(result, now);
-}
-
-/** With an obstacle the renewal waits for that to go, by its time or by being told; and Ready must turn when the certificate expires. */
-function nextLook(result: Result, now: Date): Requeue | undefined {
-  const { current } = result;
-  const obstacle = 'obstacle' in result ? result.obstacle : undefined;
-  const times = obstacle ? [obstacle.failed?.nextAttempt, current?.notAfter] : [current?.renewal];
-  const waits = times.flatMap((time) => (time === undefined ? [] : [time.getTime() - now.getTime()]));
-  if (result.requeueAfterMs !== undefined) waits.push(result.requeueAfterMs);
-  return waits.length === 0 ? undefined : { requeueAfterMs: Math.max(1, Math.min(...waits)) };
 }

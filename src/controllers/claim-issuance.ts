@@ -20,15 +20,15 @@ import {
 import { type CertificateFacts, parseCertificate } from '../domain/certificate.ts';
 import { ClusterError } from '../domain/cluster-error.ts';
 import { base32, sha256 } from '../domain/encoding.ts';
-import { issuerFields } from '../domain/issuer.ts';
 import { Problem } from '../domain/problem.ts';
 import { generatePrivateKey, spkiOf } from '../domain/private-key.ts';
 import { allNames } from '../issuance/judge.ts';
-import { problemOf, refusalOf } from '../issuance/record.ts';
+import { problemOf } from '../issuance/record.ts';
 import { type Records, recordName } from '../issuance/records.ts';
 import type { IssuanceOutcome, Issue } from '../issuance/types.ts';
 import type { Audit, Clock, Log } from '../ports.ts';
 import { type ClaimRequest, hashLabel, issuanceRequest, keyParameters } from './claim-request.ts';
+import { withdraw } from './claim-withdrawal.ts';
 
 /** CRLReason superseded, RFC 5280 section 5.3.1. */
 const SUPERSEDED = 4;
@@ -106,7 +106,7 @@ export function createClaimIssuance(deps: ClaimIssuanceDeps): ClaimIssuance {
   /** What one revision comes to; undefined where it is spent. */
   async function tryRevision(attempt: Attempt, revision: number, signal: AbortSignal): Promise<Obtained | undefined> {
     const { claim, request, hash, issuer, stage } = attempt;
-    const id = `${claim.metadata.uid}/${revision}`;
+    const id = requestID(claim, revision);
     const known = keyAtHand(attempt, id);
     const existing = await records.get(recordName('CertificateClaim', id));
     const refusal = existing && refusalByCa(existing);
@@ -139,10 +139,22 @@ export function createClaimIssuance(deps: ClaimIssuanceDeps): ClaimIssuance {
   };
 }
 
+const requestID = ({ metadata }: CertificateClaim, revision: number) => `${metadata.uid}/${revision}`;
+
+/** The last revision that the status tells of, released or refused, as far as it is on record: the status is not ours alone to write. */
+export async function revisionOnRecord(records: Pick<Records, 'get'>, claim: CertificateClaim): Promise<number> {
+  const { revision = 0, refusedRevision = 0 } = claim.status ?? {};
+  const told = [revision, refusedRevision].filter((each) => Number.isSafeInteger(each) && each > 0);
+  for (const each of told.sort((a, b) => b - a)) {
+    if (await records.get(recordName('CertificateClaim', requestID(claim, each)))) return each;
+  }
+  return 0;
+}
+
 /** Ends a record whose certificate was never released and never can be: revoked if there is one, else there will be none. */
 async function supersede(deps: ClaimIssuanceDeps, given: CertificateRecord): Promise<void> {
   const { name } = given.metadata;
-  const record = isIssued(given) ? given : await withdraw(deps, given);
+  const record = isIssued(given) ? given : await withdraw(deps, given, WITHDRAWN);
   if (!record || !isIssued(record) || record.spec.revocation) return;
   // First the line, then the write: a process that dies in between writes it again, and no revocation is without one.
   deps.audit.record('revocation', {
@@ -154,24 +166,6 @@ async function supersede(deps: ClaimIssuanceDeps, given: CertificateRecord): Pro
   const revokedAt = deps.clock.now().toISOString();
   const revoked = await deps.records.revoke(record, { reason: SUPERSEDED, revokedAt, by: 'certificate-claim' });
   if (revoked) deps.log.info({ record: name }, 'a certificate whose key was lost is superseded');
-}
-
-async function withdraw(
-  { audit, records, clock }: ClaimIssuanceDeps,
-  record: CertificateRecord,
-): Promise<CertificateRecord | undefined> {
-  if (isRefused(record)) return record;
-  const { requestID: id, door, issuerRef } = record.spec;
-  const { type: problem, detail } = WITHDRAWN;
-  audit.record('refusal', {
-    record: record.metadata.name,
-    id,
-    door,
-    ...issuerFields({ metadata: issuerRef }),
-    problem,
-    detail,
-  });
-  return records.refuse(record, refusalOf(WITHDRAWN, clock.now()));
 }
 
 const WITHDRAWN = new Problem('malformed', 'withdrawn: the claim has changed, or its key was lost');

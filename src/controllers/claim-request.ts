@@ -131,12 +131,12 @@ export async function issuanceRequest(
 ): Promise<IssuanceRequest> {
   const { id, hash, key, issuer, namespaceLabels, replaces } = context;
   const { uris, emailAddresses } = request.names;
-  const { namespace = '', name } = claim.metadata;
+  const { namespace = '', name, uid } = claim.metadata;
   return {
     id,
     door: 'CertificateClaim',
     issuer,
-    requester: { namespace, claim: name, ...(namespaceLabels ? { namespaceLabels } : {}) },
+    requester: { namespace, claim: name, claimUID: uid, ...(namespaceLabels ? { namespaceLabels } : {}) },
     identifiers: request.identifiers,
     ...(uris.length > 0 ? { uris } : {}),
     ...(emailAddresses.length > 0 ? { emailAddresses } : {}),

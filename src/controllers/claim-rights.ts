@@ -12,6 +12,12 @@ export const CLAIM_RIGHTS: readonly Right[] = [
   },
   {
     kind: CertificateClaimKind,
+    verbs: ['update'],
+    in: ['tenants'],
+    why: 'hold a claim with `revokeOnDelete` by a finalizer until its certificates are revoked; nothing else of a claim is written',
+  },
+  {
+    kind: CertificateClaimKind,
     subresource: 'status',
     verbs: ['update'],
     in: ['tenants'],
@@ -36,6 +42,6 @@ export const CLAIM_SECRET_RIGHTS: readonly Right[] = [
     kind: SecretKind,
     verbs: ['get', 'create', 'update'],
     in: ['tenants'],
-    why: "read the claim's Secret and write key and certificate into it; a Secret of somebody else's is never written, and none is ever deleted",
+    why: "read the claim's Secret, and the one with the password of its stores, and write key and certificate into the former; a Secret of somebody else's is never written, and none is ever deleted",
   },
 ];

@@ -1,13 +1,16 @@
 // The Secret of a claim: whose it is, what is in it, and how it is written. A Secret is ours only by our own marker, a MAC over its
 // namespace, its name and the uid of the claim that owns it; what somebody else made is never overwritten.
 import type { KeyObject } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import type { CertificateClaim } from '../api/certificate-claim.ts';
 import { type Secret, SecretKind } from '../api/core.ts';
+import type { NewObject } from '../api/kind.ts';
 import { type CertificateFacts, parseCertificate } from '../domain/certificate.ts';
 import { parsePemCertificates } from '../domain/chain.ts';
 import { renderPem } from '../domain/encoding.ts';
 import { parsePrivateKey, renderPrivateKey, spkiOf } from '../domain/private-key.ts';
 import type { Cluster } from '../ports.ts';
+import { type SecretParts, type Wish, withOutputs } from './claim-outputs.ts';
 
 export const SecretAnnotation = {
   /** The MAC. */
@@ -203,9 +206,10 @@ export interface Delivery {
 /** Writes all of it at once, so that key and certificate never stand apart; a staged key goes. Keeps what others put into the Secret. Conflict if it changed since it was read. */
 export async function writeSecret(
   cluster: Pick<Cluster, 'create' | 'replace'>,
-  { claim, before, marks }: { claim: CertificateClaim; before: Secret | undefined; marks: Marks },
+  { before, ...wish }: Wish & { before: Secret | undefined },
   delivery: Delivery,
 ): Promise<void> {
+  const { claim, marks } = wish;
   const { 'ca.crt': _oldRoot, [STAGED_KEY]: _staged, ...others } = before?.data ?? {};
   const { [SecretAnnotation.staged]: _purpose, ...kept } = before?.metadata.annotations ?? {};
   const base64 = (text: string) => Buffer.from(text).toString('base64');
@@ -217,22 +221,39 @@ export async function writeSecret(
     ...(delivery.root ? { 'ca.crt': base64(pem([delivery.root])) } : {}),
   };
   const annotations = { ...kept, ...ownAnnotations(claim, marks), ...ownFacts(delivery) };
+  const parts = await withOutputs({ ...partsOf(before), annotations, data }, wish);
   if (before) {
-    await cluster.replace(SecretKind, { ...before, metadata: { ...before.metadata, annotations }, data });
+    await cluster.replace(SecretKind, made(before, parts));
     return;
   }
   const { namespace = '' } = claim.metadata;
-  const metadata = { namespace, name: claim.spec.secretName, annotations };
-  await cluster.create(SecretKind, { metadata, type: 'kubernetes.io/tls', data });
+  const unmade = { metadata: { namespace, name: claim.spec.secretName }, type: 'kubernetes.io/tls' };
+  await cluster.create(SecretKind, made(unmade, parts));
 }
 
-/** Marks a Secret whose content is good but whose owner is gone as this claim's. */
-export async function takeOver(
+function partsOf(secret: Pick<Secret, 'metadata' | 'data'> | undefined): SecretParts {
+  const { metadata: { labels = {}, annotations = {} } = {}, data = {} } = secret ?? {};
+  return { labels, annotations, data };
+}
+
+function made<S extends Pick<NewObject<Secret>, 'metadata'>>(secret: S, { labels, annotations, data }: SecretParts): S {
+  const metadata = { ...secret.metadata, annotations: { ...annotations } };
+  const labelled = Object.keys(labels).length > 0 || metadata.labels !== undefined;
+  return { ...secret, metadata: labelled ? { ...metadata, labels: { ...labels } } : metadata, data: { ...data } };
+}
+
+/**
+ * Brings what a Secret with a good pair has beside it to what the claim wants, and marks it as this claim's where its owner is gone.
+ * Writes nothing when all is so.
+ */
+export async function tidySecret(
   cluster: Pick<Cluster, 'replace'>,
-  { claim, before, marks }: { claim: CertificateClaim; before: Secret; marks: Marks },
+  { before, orphaned, ...wish }: Wish & { before: Secret; orphaned: boolean },
 ): Promise<void> {
-  const annotations = { ...before.metadata.annotations, ...ownAnnotations(claim, marks) };
-  await cluster.replace(SecretKind, { ...before, metadata: { ...before.metadata, annotations } });
+  const present = partsOf(before);
+  const own = orphaned ? ownAnnotations(wish.claim, wish.marks) : {};
+  const wanted = await withOutputs({ ...present, annotations: { ...present.annotations, ...own } }, wish);
+  if (!isDeepStrictEqual(wanted, present)) await cluster.replace(SecretKind, made(before, wanted));
 }
 
 function ownAnnotations(claim: CertificateClaim, marks: Marks): Record<string, string> {

@@ -58,13 +58,13 @@ function faultOf(
   released: Released,
   { claim, request, hash, record, now }: Judged,
 ): { fault: string; compromised?: boolean } | undefined {
-  const { leaf, revision } = released;
+  const { leaf } = released;
   if (released.request !== hash) return { fault: 'the certificate is for an earlier spec' };
   if (!sameNames(leaf.names, request.names)) return { fault: 'the certificate has other names' };
-  if (record && !ofClaim(record, claim, leaf.der)) return { fault: 'the certificate is not the one on record' };
-  const known = claim.status?.serial === leaf.serial && claim.status.revision === revision;
-  if (!record && !known) return { fault: 'the certificate is not on record' };
-  const revocation = record?.spec.revocation;
+  // A record outlives its certificate, and nothing else is proof: the status is not ours alone to write.
+  if (!record) return { fault: 'the certificate is not on record' };
+  if (!ofClaim(record, claim, leaf.der)) return { fault: 'the certificate is not the one on record' };
+  const { revocation } = record.spec;
   if (revocation) return { fault: 'the certificate is revoked', compromised: revocation.reason === KEY_COMPROMISE };
   if (leaf.notAfter <= now) return { fault: 'the certificate has expired' };
   return undefined;
@@ -85,6 +85,7 @@ function renewalOf({ leaf }: Released, { claim, issuer, record }: Pick<Judged, '
   return renewalTime(lifetime, {
     renewBeforeMs: before === undefined ? undefined : parseDuration(before),
     seed: `${claim.metadata.namespace}/${claim.metadata.name}`,
+    name: record?.metadata.name,
     reissueBefore: reissueBefore === undefined ? undefined : new Date(reissueBefore),
   });
 }

@@ -1,5 +1,5 @@
-// What makes a claim due: itself, its Secret, its issuer, a rival for its Secret, the revocation of its certificate; and, where it
-// was denied, a change of policies or of its namespace.
+// What makes a claim due: itself, its Secret, the one with the password of its stores, its issuer, a rival for its Secret, the
+// revocation of its certificate; and, where it was denied, a change of policies or of its namespace.
 import type { Issuer } from '../api/issuer.ts';
 import type { CertificateClaim } from '../api/certificate-claim.ts';
 import type { CertificateRequestPolicy } from '../api/certificate-request-policy.ts';
@@ -64,7 +64,9 @@ function watchThemselves({ claims }: ClaimSources, { enqueue, forget }: Targets)
 
 function watchSecrets({ claims, secrets }: ClaimSources, { enqueue }: Targets): () => void {
   return secrets.onChange(({ metadata }) => {
-    for (const claim of claims.byIndex('secret', `${metadata.namespace}/${metadata.name}`)) enqueue(claim.metadata);
+    const name = `${metadata.namespace}/${metadata.name}`;
+    for (const claim of claims.byIndex('secret', name)) enqueue(claim.metadata);
+    for (const claim of claims.byIndex('password', name)) enqueue(claim.metadata);
   });
 }
 

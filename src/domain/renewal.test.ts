@@ -106,6 +106,23 @@ test('the window of ARI ends at two thirds; one for a revoked or reissued certif
   expect(suggestedWindow(issued, { revoked: false, reissueBefore: at(-DAY), now })).toEqual(natural);
 });
 
+test('a claim renews within the window that ARI suggests for its record, or when reissueBefore opens it', () => {
+  fc.assert(
+    fc.property(
+      lifetimes.filter(({ notBefore, notAfter }) => notAfter.getTime() - notBefore.getTime() > 60_000),
+      fc.record({ name: fc.string(), seed: fc.string(), reissueBefore: fc.option(instants, { nil: undefined }) }),
+      (lifetime, { name, seed, reissueBefore }) => {
+        // Before the issuance nothing that lies ahead has come.
+        const now = new Date(0);
+        const { start, end } = suggestedWindow(lifetime, { revoked: false, now, name, reissueBefore });
+        const renewal = renewalTime(lifetime, { name, seed, reissueBefore });
+        expect(renewal.getTime()).toBeGreaterThanOrEqual(start.getTime() - 1);
+        expect(renewal.getTime()).toBeLessThanOrEqual(end.getTime());
+      },
+    ),
+  );
+});
+
 test('windows are windows: start before end, to the second, whatever the certificate', () => {
   fc.assert(
     fc.property(

@@ -36,18 +36,27 @@ function spread(seed: string): number {
 }
 
 /**
- * The instant at which a claim renews. `renewBeforeMs` counts back from expiry and is ignored where it does not fit into the actual
- * lifetime; `seed` (namespace and name) decides how much earlier this one is. `reissueBefore`: when that instant comes, a certificate
- * issued before it is due, even one that is not due by itself.
+ * The instant at which a claim renews: within the window that ARI suggests for the record of this `name`, unless `renewBeforeMs` is
+ * given, which counts back from expiry and is ignored where it does not fit into the actual lifetime. `seed` (namespace and name)
+ * decides how much earlier than the end of that this one is. `reissueBefore`: when that instant comes, a certificate issued before it
+ * is due, even one that is not due by itself.
  */
 export function renewalTime(
   lifetime: Lifetime,
-  options: { renewBeforeMs?: number | undefined; seed: string; reissueBefore?: Date | undefined },
+  options: {
+    renewBeforeMs?: number | undefined;
+    seed: string;
+    name?: string | undefined;
+    reissueBefore?: Date | undefined;
+  },
 ): Date {
   const { start, length } = span(lifetime);
-  const { renewBeforeMs, seed, reissueBefore } = options;
-  const wanted = renewBeforeMs !== undefined && renewBeforeMs < length ? length - renewBeforeMs : length * DUE;
-  const early = wanted - spread(seed) * length * SPREAD;
+  const { renewBeforeMs, seed, name, reissueBefore } = options;
+  const latest =
+    renewBeforeMs !== undefined && renewBeforeMs < length
+      ? start + length - renewBeforeMs
+      : naturalWindow(lifetime, name).end.getTime();
+  const early = latest - start - spread(seed) * length * SPREAD;
   const due = start + Math.min(Math.max(early, length * EARLIEST), length * LATEST);
   const forced = reissueBefore && dueForReissue(lifetime, reissueBefore) ? reissueBefore.getTime() : Infinity;
   return new Date(Math.min(due, forced));
@@ -84,6 +93,12 @@ export function suggestedWindow(
     if (reissueBefore <= now) return past(now);
     if (reissueBefore.getTime() < start + length * DUE) return window(reissueBefore.getTime(), PAST_WINDOW_MS);
   }
+  return naturalWindow(lifetime, name);
+}
+
+/** When a certificate is due by itself. */
+function naturalWindow(lifetime: Lifetime, name: string | undefined): SuggestedWindow {
+  const { start, length } = span(lifetime);
   const shift = name === undefined ? 0 : spread(name) * SPREAD;
   return window(start + length * (DUE - SPREAD - shift), length * SPREAD);
 }

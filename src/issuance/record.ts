@@ -110,7 +110,7 @@ function issuedStatus({ leaf, chain, now }: IssuedFacts): IssuedCertificateStatu
 
 /** Known before there is a certificate. */
 function requestLabels(request: IssuanceRequest, { model }: ApprovedFacts): Record<string, string> {
-  const { account, namespace } = request.requester;
+  const { account, namespace, claimUID } = request.requester;
   const home = request.issuer.metadata.namespace;
   return {
     [RecordLabel.publicKey]: base32(sha256(model.publicKey.spki)),
@@ -121,6 +121,7 @@ function requestLabels(request: IssuanceRequest, { model }: ApprovedFacts): Reco
     ...(home === undefined ? {} : { [RecordLabel.issuerNamespace]: home }),
     ...(account === undefined ? {} : { [RecordLabel.account]: account }),
     ...(namespace === undefined ? {} : { [RecordLabel.namespace]: namespace }),
+    ...(claimUID === undefined ? {} : { [RecordLabel.claim]: claimUID }),
     ...(request.asked === undefined ? {} : { [RecordLabel.request]: request.asked }),
     ...(request.replaces === undefined ? {} : { [RecordLabel.replaces]: request.replaces }),
   };

@@ -43,6 +43,8 @@ export interface Records {
     beforeReading: () => void,
   ): Promise<readonly IssuedCertificate[]>;
   ofAccount(account: string): readonly CertificateRecord[];
+  /** Read live: all of the CertificateClaim with this metadata.uid. */
+  ofClaim(uid: string): Promise<readonly CertificateRecord[]>;
   /** Records that hold this key (SHA-256 of the SubjectPublicKeyInfo as base32), or are to. */
   ofPublicKey(spkiHash: string): readonly CertificateRecord[];
   /** Whether a record with this key (as above) was revoked because the key was compromised. */
@@ -113,6 +115,8 @@ export function createRecords(deps: { cluster: Cluster; cache: Cache<Certificate
     },
     bySerial,
     findBySerial,
+    ofClaim: async (uid) =>
+      (await cluster.list(IssuedCertificateKind, { namespace, labels: { [RecordLabel.claim]: uid } })).items,
     ofAccount: (account) => cache.byIndex('account', account),
     ofPublicKey: (spkiHash) => cache.byIndex('publicKey', spkiHash),
     isCompromised: (spkiHash) => cache.byIndex('compromisedKey', spkiHash).length > 0,

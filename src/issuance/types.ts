@@ -15,6 +15,8 @@ export interface Requester {
   namespaceLabels?: Readonly<Record<string, string>>;
   /** Name of the CertificateClaim. */
   claim?: string;
+  /** metadata.uid of that claim. */
+  claimUID?: string;
   /** Address of the peer. */
   source?: string;
 }

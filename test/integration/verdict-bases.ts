@@ -138,7 +138,15 @@ const BASES: Readonly<Record<string, Base>> = {
   },
   CAIssuer: issuer,
   CertificateRequestPolicy: policy,
-  CertificateClaim: { spec: { ...claimSpec, privateKey: { algorithm: 'RSA' } }, status: { conditions: [condition] } },
+  CertificateClaim: {
+    spec: {
+      ...claimSpec,
+      privateKey: { algorithm: 'RSA' },
+      secretTemplate: { labels: { a: 'b' }, annotations: { a: 'b' } },
+      keystores: { pkcs12: { create: true, passwordSecretRef: secretKey } },
+    },
+    status: { conditions: [condition] },
+  },
   IssuedCertificate: { ...finished, instead: [['status.refusal.', { ...finished, status: { refusal } }]] },
   Account: account,
   Authorization: authorization,

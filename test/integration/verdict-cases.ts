@@ -146,6 +146,48 @@ const claimed = (part: object): object => {
 
 const NAMED = { dnsNames: ['a.test', '*.b.test'] };
 
+const STORE = { create: true, passwordSecretRef: { name: 'a', key: 'b' } };
+const TEMPLATE_KEYS = {
+  good: [
+    'a',
+    'a.b-c_d',
+    'x.test/A',
+    'app.kubernetes.io/name',
+    'cert-manager.io/x',
+    'notkubernetes.io/x',
+    'kubernetes.io.test/x',
+    'countersign.dev',
+    `${'x'.repeat(253)}/${'x'.repeat(63)}`,
+  ],
+  bad: [
+    'countersign.dev/marker',
+    'countersign.dev/adopt',
+    'acme.countersign.dev/x',
+    'a.b.countersign.dev/x',
+    'kubernetes.io/service-account.name',
+    'kubectl.kubernetes.io/last-applied-configuration',
+    'x.app.kubernetes.io/name',
+    'k8s.io/x',
+    'node.k8s.io/x',
+    'Countersign.dev/marker',
+    'X.test/a',
+    'a b',
+    '/a',
+    'a/',
+    'a/b/c',
+    '-a',
+    'é',
+    '\u212a',
+    'a\n',
+    'x'.repeat(64),
+    `${'x'.repeat(254)}/a`,
+  ],
+};
+const templates = (map: object): object[] => [
+  { ...NAMED, secretTemplate: { labels: map } },
+  { ...NAMED, secretTemplate: { annotations: map } },
+];
+
 const CLAIMS: ObjectCase[] = both(
   'CertificateClaim',
   [
@@ -161,6 +203,18 @@ const CLAIMS: ObjectCase[] = both(
     { uris: Array.from({ length: 16 }, (_, i) => `urn:${i}:`.padEnd(1024, 'x')) },
     { emailAddresses: Array.from({ length: 16 }, (_, i) => `${i}@${longest(250, 1)[0]}`) },
     { ...NAMED, subject: { countries: ['DE', 'FR'] } },
+    ...TEMPLATE_KEYS.good.flatMap((key) => templates({ [key]: 'x' })),
+    ...templates({}),
+    ...templates(Object.fromEntries(longest(63, 32).map((name) => [`x.test/${name}`, 'v'.repeat(63)]))),
+    { ...NAMED, secretTemplate: {} },
+    {
+      ...NAMED,
+      secretTemplate: { annotations: Object.fromEntries(longest(63, 32).map((name) => [name, '\n'.repeat(4096)])) },
+    },
+    { ...NAMED, additionalOutputFormats: ['chain.pem', 'key.der', 'fullchain.pem', 'tls-combined.pem'] },
+    { ...NAMED, keystores: {} },
+    { ...NAMED, keystores: { pkcs12: { create: false, passwordSecretRef: { name: 'a', key: 'b' } } } },
+    { ...NAMED, keystores: { pkcs12: { ...STORE, profile: 'Modern2023', friendlyName: 'my key (2)' } } },
     ...goodKeys.map((privateKey) => ({ ...NAMED, privateKey })),
     ...pairs
       .filter(([a, b]) => seconds(a) < seconds(b))
@@ -175,6 +229,24 @@ const CLAIMS: ObjectCase[] = both(
     { emailAddresses: ['a@b.test'], commonName: 'a@b.test' },
     { dnsNames: longest(10, 101) },
     { ...NAMED, subject: { countries: ['DE', 'Germany'] } },
+    ...TEMPLATE_KEYS.bad.flatMap((key) => templates({ [key]: 'x' })),
+    ...templates(Object.fromEntries(Array.from({ length: 33 }, (_, i) => [`a${i}`, '']))),
+    { ...NAMED, secretTemplate: { labels: { a: 'b c' } } },
+    { ...NAMED, secretTemplate: { annotations: { a: 'x'.repeat(4097) } } },
+    { ...NAMED, secretTemplate: { finalizers: ['a/b'] } },
+    { ...NAMED, additionalOutputFormats: ['key.der', 'key.der'] },
+    { ...NAMED, additionalOutputFormats: ['tls.key'] },
+    { ...NAMED, keystores: { jks: STORE } },
+    { ...NAMED, keystores: { pkcs12: { create: true } } },
+    { ...NAMED, keystores: { pkcs12: { ...STORE, profile: 'LegacyRC2' } } },
+    {
+      ...NAMED,
+      keystores: { pkcs12: { ...STORE, passwordSecretRef: { ...STORE.passwordSecretRef, namespace: 'x' } } },
+    },
+    ...['', ' a', 'a ', 'a\n', 'é', 'x'.repeat(65)].map((friendlyName) => ({
+      ...NAMED,
+      keystores: { pkcs12: { ...STORE, friendlyName } },
+    })),
     { ...NAMED, usages: ['server auth', 'server auth'] },
     { ...NAMED, issuerRef: { name: 'x' } },
     { ...NAMED, issuerRef: { kind: 'Issuer', name: 'x' } },

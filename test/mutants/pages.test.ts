@@ -69,6 +69,8 @@ test('the examples of docs/claims.md are accepted', () => {
     'CertificateRequestPolicy',
     'CertificateClaim',
     'CertificateClaim',
+    'Secret',
+    'CertificateClaim',
   ]);
   for (const object of objects) {
     const kind = ALL_KINDS.find((each) => each.kind === object.kind);

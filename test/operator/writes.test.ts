@@ -1,6 +1,6 @@
 // DESIGN section 11, "API writes": exact, counted at the Cluster port of the whole program.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { CertificateClaimKind } from '../../src/api/certificate-claim.ts';
+import { CertificateClaimKind, type CertificateClaimSpec } from '../../src/api/certificate-claim.ts';
 import { SecretKind } from '../../src/api/core.ts';
 import { countingCluster } from '../bench/writes.ts';
 import { complete, issue, newOrder, readyOrder, register, type Responders } from '../support/acme-flow.ts';
@@ -10,6 +10,7 @@ import { startHttp01Responder } from '../support/http01-responder.ts';
 import { startTlsAlpnResponder } from '../support/tls-alpn-responder.ts';
 import { startOperator } from './harness.ts';
 
+const CLAIM_WRITES = ['create IssuedCertificate', 'create Secret', 'replaceStatus CertificateClaim', 'create Event'];
 const writes: string[] = [];
 let operator: Awaited<ReturnType<typeof startOperator>>;
 let responders: Responders;
@@ -88,16 +89,33 @@ test('reading everything of an order is none', async () => {
   expect(writes).toEqual([]);
 });
 
-test('a claim is four writes: record, Secret, status, Event', async () => {
+async function claimed(name: string, more: Partial<CertificateClaimSpec> = {}): Promise<void> {
+  const issuerRef = { kind: 'ClusterCAIssuer' as const, name: 'main' };
   await operator.cluster.create(CertificateClaimKind, {
-    metadata: { name: 'shop', namespace: 'default' },
-    spec: { secretName: 'shop-tls', issuerRef: { kind: 'ClusterCAIssuer', name: 'main' }, dnsNames: ['shop.test'] },
+    metadata: { name, namespace: 'default' },
+    spec: { secretName: `${name}-tls`, issuerRef, dnsNames: [`${name}.test`], ...more },
   });
   await expect
-    .poll(() => operator.cluster.get(SecretKind, { namespace: 'default', name: 'shop-tls' }), { timeout: 30_000 })
+    .poll(() => operator.cluster.get(SecretKind, { namespace: 'default', name: `${name}-tls` }), { timeout: 30_000 })
     .toBeDefined();
-  await expect.poll(() => writes.length, { timeout: 30_000 }).toBe(4);
-  expect(new Set(writes.map((write) => write.split(' ')[1]))).toEqual(
-    new Set(['CertificateClaim', 'Event', 'IssuedCertificate', 'Secret']),
-  );
+  await expect.poll(() => writes.at(-1), { timeout: 30_000 }).toBe('create Event');
+}
+
+test('a claim is four writes: record, Secret, status, Event', async () => {
+  await claimed('shop');
+  expect(writes).toEqual(CLAIM_WRITES);
+});
+
+test('a claim with all it can have in its Secret is four writes too; one that is revoked when it goes has its finalizer first', async () => {
+  const metadata = { namespace: 'default', name: 'password' };
+  await operator.cluster.create(SecretKind, { metadata, type: 'Opaque', stringData: { password: 'secret' } });
+  await claimed('full', {
+    secretTemplate: { labels: { team: 'shop' }, annotations: { 'example.com/sync': 'yes' } },
+    additionalOutputFormats: ['tls-combined.pem', 'key.der', 'fullchain.pem', 'chain.pem'],
+    keystores: { pkcs12: { create: true, passwordSecretRef: { name: 'password', key: 'password' } } },
+  });
+  expect(writes).toEqual(CLAIM_WRITES);
+  writes.length = 0;
+  await claimed('popup', { revokeOnDelete: true });
+  expect(writes).toEqual(['replace CertificateClaim', ...CLAIM_WRITES]);
 });

@@ -1,8 +1,12 @@
 // Effects of the fields of a CertificateClaim: what the running program puts into the Secret and the status.
+import { createSecureContext } from 'node:tls';
 import { CertificateClaimKind, type CertificateClaimSpec } from '../../src/api/certificate-claim.ts';
 import { ClusterCAIssuerKind } from '../../src/api/ca-issuer.ts';
 import { SecretKind } from '../../src/api/core.ts';
+import { IssuedCertificateKind } from '../../src/api/issued-certificate.ts';
 import { CAIssuerKind } from '../../src/api/issuer.ts';
+import { NAMESPACE } from '../operator/harness.ts';
+import { eventually } from '../support/eventually.ts';
 import type { FieldCase } from './field-case.ts';
 import { ABSENT } from './field-case.ts';
 import { aClaim, anIssuer, type Claimed, keyOf, lab, lifetime, settledClaim, uniqueName } from './lab.ts';
@@ -51,6 +55,47 @@ const keyAfterRenewal: Outcome = async (spec) => {
   if (issuer) await cluster.replace(ClusterCAIssuerKind, { ...issuer, spec: { ...issuer.spec, reissueBefore } });
   const second = await settledClaim(first.claim.metadata.name, (first.claim.status?.revision ?? 0) + 1);
   return first.secret?.data?.['tls.key'] === second.secret?.data?.['tls.key'];
+};
+
+const keysOf: Outcome = async (spec) => {
+  await passwords();
+  return Object.keys((await claimed(spec)).secret?.data ?? {}).toSorted();
+};
+
+const stores = (more: object): object => ({
+  keystores: { pkcs12: { create: true, passwordSecretRef: { name: 'first-password', key: 'one' }, ...more } },
+});
+
+/** Two Secrets with two passwords each, all different. */
+async function passwords(): Promise<void> {
+  const { cluster } = (await lab()).operator;
+  for (const [name, one, two] of [
+    ['first-password', 'one', 'two'],
+    ['second-password', 'three', 'four'],
+  ] as const)
+    await cluster.apply(
+      SecretKind,
+      { metadata: { namespace: 'default', name }, type: 'Opaque', stringData: { one, two } },
+      { fieldManager: 'test' },
+    );
+}
+
+async function storeOf(spec: CertificateClaimSpec): Promise<Buffer> {
+  await passwords();
+  return Buffer.from((await claimed(spec)).secret?.data?.['keystore.p12'] ?? '', 'base64');
+}
+
+/** Which of the passwords open the store. */
+const opened: Outcome = async (spec) => {
+  const pfx = await storeOf(spec);
+  return ['one', 'two', 'three', 'four'].filter((passphrase) => {
+    try {
+      createSecureContext({ pfx, passphrase });
+      return true;
+    } catch {
+      return false;
+    }
+  });
 };
 
 export const CLAIM_CASES: readonly FieldCase[] = [
@@ -102,6 +147,43 @@ export const CLAIM_CASES: readonly FieldCase[] = [
     [['server auth'], ['client auth']],
     certified(({ keyUsage }) => keyUsage),
   ),
+  claim('spec.secretTemplate.labels', [{ team: 'a' }, { team: 'b' }], async (spec) => {
+    const { secret } = await claimed(spec);
+    return secret?.metadata.labels ?? null;
+  }),
+  claim('spec.secretTemplate.annotations', [{ 'a.test/b': 'a' }, { 'a.test/b': 'b' }], async (spec) => {
+    const { secret } = await claimed(spec);
+    return secret?.metadata.annotations?.['a.test/b'] ?? null;
+  }),
+  claim(
+    'spec.additionalOutputFormats',
+    [['tls-combined.pem'], ['key.der', 'fullchain.pem'], ['chain.pem'], ABSENT],
+    keysOf,
+  ),
+  claim('spec.keystores.pkcs12.create', [true, false], keysOf, stores({})),
+  claim(
+    'spec.keystores.pkcs12.friendlyName',
+    ['first', 'second'],
+    async (spec) => {
+      // It stands beside the encrypted key too, in UTF-16 with the high byte first.
+      const store = await storeOf(spec);
+      return ['first', 'second'].filter((name) => store.includes(Buffer.from(name, 'utf16le').swap16()));
+    },
+    stores({}),
+  ),
+  claim('spec.keystores.pkcs12.passwordSecretRef.name', ['first-password', 'second-password'], opened, stores({})),
+  claim('spec.keystores.pkcs12.passwordSecretRef.key', ['one', 'two'], opened, stores({})),
+  claim('spec.revokeOnDelete', [true, false], async (spec) => {
+    const { cluster } = (await lab()).operator;
+    const { metadata, status } = (await claimed(spec)).claim;
+    await cluster.delete(CertificateClaimKind, metadata);
+    await eventually(
+      'the claim is gone',
+      async () => !(await cluster.get(CertificateClaimKind, metadata)) || undefined,
+    );
+    const record = await cluster.get(IssuedCertificateKind, { namespace: NAMESPACE, name: status?.record ?? '' });
+    return record?.spec.revocation?.reason ?? null;
+  }),
   claim('spec.profile', ['short', ABSENT], async (spec) => {
     const { metadata } = await anIssuer({
       backend: { ca: { secretRef: { name: uniqueName('ca') }, selfSigned: { commonName: 'Profile CA' } } },

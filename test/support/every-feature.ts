@@ -63,6 +63,7 @@ export async function useEveryFeature(stage: Stage): Promise<void> {
   await changeAccount(stage);
   await decideAuthorizations(stage);
   await claim(stage);
+  await claimForAWhile(stage);
   await offerOwnIssuer(stage);
   await signElsewhere(stage);
   await keepNewChain(stage);
@@ -137,8 +138,30 @@ async function claim({ admin, tenant: namespace }: Stage): Promise<void> {
   if (!(await admin.get(SecretKind, { namespace, name: spec.secretName }))) throw new Error('there is no Secret');
 }
 
+/** With a store, and revoked when it goes. */
+async function claimForAWhile({ admin, namespace: home, tenant: namespace }: Stage): Promise<void> {
+  const [ref, password] = [
+    { namespace, name: 'popup' },
+    { namespace, name: 'popup-password' },
+  ];
+  await admin.create(SecretKind, { metadata: password, type: 'Opaque', stringData: { password: 'correct horse' } });
+  const spec = {
+    secretName: 'popup-tls',
+    issuerRef: { kind: 'ClusterCAIssuer' as const, name: 'main' },
+    dnsNames: ['popup.every.test'],
+    keystores: { pkcs12: { create: true, passwordSecretRef: { name: password.name, key: 'password' } } },
+    revokeOnDelete: true,
+  };
+  await admin.create(CertificateClaimKind, { metadata: ref, spec });
+  const { record = '' } = await untilRevision(admin, ref, 1);
+  await admin.delete(CertificateClaimKind, ref);
+  await eventually('the claim is gone', async () => ((await admin.get(CertificateClaimKind, ref)) ? undefined : true));
+  const { spec: kept } = (await admin.get(IssuedCertificateKind, { namespace: home, name: record })) ?? {};
+  if (kept?.revocation?.reason !== 5) throw new Error('the certificate of the claim that went is not revoked');
+}
+
 async function untilRevision(admin: Cluster, ref: { namespace: string; name: string }, revision: number) {
-  await eventually(`the claim has revision ${revision}`, async () => {
+  return eventually(`the claim has revision ${revision}`, async () => {
     const { status } = (await admin.get(CertificateClaimKind, ref)) ?? {};
     return status?.revision === revision ? status : undefined;
   });

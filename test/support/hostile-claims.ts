@@ -1,0 +1,464 @@
+// Claims and what belongs to them, written by somebody who means harm, with what becomes of each: run on the embedded store and on a real
+// API server. The writer may write anything in a namespace of tenants, statuses and Secrets too. Numbers are those of the hostile inputs.
+import { createHmac } from 'node:crypto';
+import { expect } from 'vitest';
+import {
+  type CertificateClaim,
+  CertificateClaimKind,
+  type CertificateClaimSpec,
+  type CertificateClaimStatus,
+} from '../../src/api/certificate-claim.ts';
+import { EventKind, type Secret, SecretKind } from '../../src/api/core.ts';
+import { CAIssuerKind } from '../../src/api/issuer.ts';
+import { type CertificateRecord, IssuedCertificateKind } from '../../src/api/issued-certificate.ts';
+import type { Condition, ObjectMeta } from '../../src/api/kind.ts';
+import { parseCertificate } from '../../src/domain/certificate.ts';
+import { parsePemCertificates } from '../../src/domain/chain.ts';
+import { findCondition } from '../../src/domain/conditions.ts';
+import { recordName } from '../../src/issuance/records.ts';
+import type { Cluster, ObjectRef } from '../../src/ports.ts';
+import { buildCaCertificate, createKeyPair, pemOf } from './certificate-builder.ts';
+import { eventually } from './eventually.ts';
+
+export interface Ground {
+  /** Somebody who may do anything. */
+  cluster: Cluster;
+  /** The operator's namespace, one of tenants, and another one. */
+  namespace: string;
+  tenant: string;
+  other: string;
+}
+
+export interface HostileClaim {
+  input: 63 | 64 | 65 | 66;
+  title: string;
+  /** Throws where the outcome is another than it should be. */
+  run: (ground: Ground) => Promise<void>;
+}
+
+type Fields = Partial<CertificateClaimSpec>;
+
+/** Each case has names of its own, so that they can share a ground. */
+function subject(ground: Ground, name: string, namespace = ground.tenant) {
+  const { cluster } = ground;
+  const ref = { namespace, name };
+  const secretName = `${name}-tls`;
+  return {
+    ref,
+    secretName,
+    create: (fields: Fields = {}, metadata: Partial<ObjectMeta> = {}) =>
+      cluster.create(CertificateClaimKind, {
+        metadata: { ...metadata, ...ref },
+        spec: {
+          secretName,
+          issuerRef: { kind: 'ClusterCAIssuer', name: 'main' },
+          dnsNames: [`${name}.test`],
+          ...fields,
+        },
+      }),
+    ready: (reason: string) => readyFor(cluster, ref, reason),
+    secret: (secret = secretName) => cluster.get(SecretKind, { namespace, name: secret }),
+    claim: () => cluster.get(CertificateClaimKind, ref),
+    records: async () => recordsOf(ground, name, namespace),
+  };
+}
+
+const readyFor = (cluster: Cluster, ref: ObjectRef, reason: string): Promise<Condition> =>
+  eventually(`the claim ${ref.name} says ${reason}`, async () => {
+    const claim = await cluster.get(CertificateClaimKind, ref);
+    const ready = findCondition(claim?.status?.conditions, 'Ready');
+    return ready?.reason === reason && ready.observedGeneration === claim?.metadata.generation ? ready : undefined;
+  });
+
+async function recordsOf({ cluster, namespace: home }: Ground, claim: string, namespace: string) {
+  const { items } = await cluster.list(IssuedCertificateKind, { namespace: home });
+  return items.filter(({ spec }) => spec.requester.claim === claim && spec.requester.namespace === namespace);
+}
+
+async function aSecret(
+  ground: Ground,
+  secret: Omit<Partial<Secret>, 'metadata'> & { metadata: Partial<ObjectMeta> & { name: string } },
+) {
+  const { metadata, ...content } = secret;
+  return ground.cluster.create(SecretKind, {
+    metadata: { namespace: ground.tenant, ...metadata },
+    type: 'Opaque',
+    data: { precious: 'eA==' },
+    ...content,
+  });
+}
+
+const content = (secret: Secret | undefined) => ({ type: secret?.type, data: secret?.data, meta: metadataOf(secret) });
+const metadataOf = (secret: Secret | undefined) => [secret?.metadata.annotations, secret?.metadata.labels];
+
+/** The claim is refused its Secret, which stays as it was; nothing is issued. */
+async function expectLeftAlone(made: Secret, it: ReturnType<typeof subject>, reason: string) {
+  await it.ready(reason);
+  expect(content(await it.secret(made.metadata.name))).toEqual(content(made));
+  expect(await it.records()).toEqual([]);
+}
+
+const leafOf = (secret: Secret | undefined) =>
+  parseCertificate(
+    parsePemCertificates(Buffer.from(secret?.data?.['tls.crt'] ?? '', 'base64').toString())[0] ?? Buffer.alloc(0),
+  );
+
+/** The claim has a certificate of the issuer for its own names. */
+async function expectGenuine(it: ReturnType<typeof subject>) {
+  await it.ready('Issued');
+  const leaf = leafOf(await it.secret());
+  expect(leaf.names.dnsNames).toEqual([`${it.ref.name}.test`]);
+  const live = (await it.records()).filter(({ spec }) => !spec.revocation);
+  expect(live.map(({ status }) => status?.certificate)).toContain(leaf.der.toString('base64'));
+  return leaf;
+}
+
+/** Sets what of the status is given, against whoever else writes it. */
+async function forgeStatus(ground: Ground, ref: ObjectRef, forged: CertificateClaimStatus): Promise<void> {
+  await eventually('the status is forged', async () => {
+    const claim = await ground.cluster.get(CertificateClaimKind, ref);
+    if (!claim) throw new Error('no claim');
+    const status = { ...claim.status, ...forged };
+    return ground.cluster.replaceStatus(CertificateClaimKind, { ...claim, status }).catch(() => undefined);
+  });
+}
+
+async function change(
+  ground: Ground,
+  it: ReturnType<typeof subject>,
+  next: (claim: CertificateClaim) => CertificateClaim,
+): Promise<void> {
+  await eventually('the claim is changed', async () => {
+    const claim = await it.claim();
+    if (!claim) throw new Error('no claim');
+    return ground.cluster.replace(CertificateClaimKind, next(claim)).catch(() => undefined);
+  });
+}
+
+const refused = async (attempt: Promise<unknown>) => expect(attempt).rejects.toMatchObject({ reason: 'Invalid' });
+const stores = (name: string, more: object = {}) => ({
+  pkcs12: { create: true, passwordSecretRef: { name, key: 'precious', ...more } },
+});
+const adopt = { 'countersign.dev/adopt': 'true' };
+
+const CONFUSED_DEPUTIES: readonly HostileClaim[] = [
+  {
+    input: 63,
+    title: 'a namespace in any reference is no field: the object is refused',
+    run: async (ground) => {
+      const it = subject(ground, 'far');
+      const far = { namespace: ground.namespace };
+      await refused(it.create({ issuerRef: { kind: 'CAIssuer', name: 'main', ...far } as never }));
+      await refused(it.create({ keystores: stores('x', far) }));
+      await refused(it.create({ secretNamespace: ground.namespace } as never));
+      for (const secretName of [`${ground.other}/x`, '../x', `${ground.other}%2fx`])
+        await refused(it.create({ secretName }));
+      expect(await it.claim()).toBeUndefined();
+    },
+  },
+  {
+    input: 63,
+    title: "another namespace's issuer is not found",
+    run: async (ground) => {
+      const backend = { ca: { secretRef: { name: 'other-ca' }, selfSigned: { commonName: 'Other CA' } } };
+      const metadata = { namespace: ground.other, name: 'theirs' };
+      await ground.cluster.create(CAIssuerKind, { metadata, spec: { backend } });
+      const it = subject(ground, 'borrower');
+      await it.create({ issuerRef: { kind: 'CAIssuer', name: 'theirs' } });
+      await it.ready('IssuerNotFound');
+      expect(await it.secret()).toBeUndefined();
+    },
+  },
+  ...[
+    { type: 'Opaque', annotations: {}, name: 'plain' },
+    { type: 'helm.sh/release.v1', annotations: adopt, name: 'helm' },
+    { type: 'bootstrap.kubernetes.io/token', annotations: adopt, name: 'bootstrap' },
+    { type: 'kubernetes.io/dockerconfigjson', annotations: adopt, name: 'registry' },
+  ].map(
+    ({ type, annotations, name }): HostileClaim => ({
+      input: 63,
+      title: `a Secret of somebody else's stays as it is: ${type}${'countersign.dev/adopt' in annotations ? ', even handed over' : ''}`,
+      run: async (ground) => {
+        const it = subject(ground, `taker-of-${name}`);
+        const data = { '.dockerconfigjson': Buffer.from('{"auths":{}}').toString('base64'), precious: 'eA==' };
+        const made = await aSecret(ground, { metadata: { name: `precious-${name}`, annotations }, type, data });
+        await it.create({ secretName: made.metadata.name });
+        await expectLeftAlone(made, it, 'SecretNotOurs');
+      },
+    }),
+  ),
+  {
+    input: 63,
+    title: "the operator's own Secrets and those of kube-system are nobody's target",
+    run: async (ground) => {
+      for (const [namespace, name] of [
+        [ground.namespace, 'countersign-sealing-keys'],
+        [ground.namespace, 'main-ca'],
+        ['kube-system', 'system-secret'],
+      ] as const) {
+        if (namespace === 'kube-system') await aSecret(ground, { metadata: { namespace, name } });
+        const it = subject(ground, `claim-on-${name}`, namespace);
+        const made = await it.secret(name);
+        expect(made).toBeDefined();
+        await it.create({ secretName: name });
+        if (made) await expectLeftAlone(made, it, 'SecretNotOurs');
+      }
+    },
+  },
+  {
+    input: 63,
+    title: 'of two claims for one Secret the older has it, the other says whose it is',
+    run: async (ground) => {
+      const [first, second] = [subject(ground, 'first'), subject(ground, 'second')];
+      await first.create();
+      await first.ready('Issued');
+      await second.create({ secretName: first.secretName });
+      expect((await second.ready('SecretInUse')).message).toContain('CertificateClaim first');
+      await expectGenuine(first);
+      expect(await second.records()).toEqual([]);
+    },
+  },
+  {
+    input: 63,
+    title: 'a token or a key is no password for a store',
+    run: async (ground) => {
+      const it = subject(ground, 'squeezer');
+      const pair = { 'tls.crt': '', 'tls.key': '', precious: 'eA==' };
+      await aSecret(ground, { metadata: { name: 'squeezed' }, type: 'kubernetes.io/tls', data: pair });
+      await it.create({ keystores: stores('squeezed') });
+      await it.ready('PasswordUnusable');
+      expect(await it.secret()).toBeUndefined();
+    },
+  },
+];
+
+const selfMade = (name: string): Record<string, string> => {
+  const keys = createKeyPair();
+  const key = keys.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+  return {
+    'tls.crt': Buffer.from(pemOf('CERTIFICATE', buildCaCertificate(`${name}.test`, keys))).toString('base64'),
+    'tls.key': Buffer.from(key).toString('base64'),
+  };
+};
+
+const FORGERIES: readonly HostileClaim[] = [
+  {
+    input: 64,
+    title: 'a status that says Ready gives no certificate to a claim that policy denies',
+    run: async (ground) => {
+      const it = subject(ground, 'liar');
+      await it.create({ dnsNames: ['bank.example'] });
+      const denied = await it.ready('Denied');
+      const ready = { ...denied, status: 'True' as const, reason: 'Issued', message: 'trust me' };
+      await forgeStatus(ground, it.ref, {
+        conditions: [ready],
+        serial: 'ab',
+        record: `ic-${'a'.repeat(52)}`,
+        revision: 7,
+      });
+      await it.ready('Denied');
+      expect(await it.secret()).toBeUndefined();
+      expect(await it.records()).toEqual([]);
+    },
+  },
+  {
+    input: 64,
+    title: 'a status that knows a self-made certificate does not make it the one that is kept',
+    run: async (ground) => {
+      const it = subject(ground, 'self-made');
+      await it.create();
+      const { serial } = await expectGenuine(it);
+      const secret = await it.secret();
+      if (!secret) throw new Error('no Secret');
+      const { 'countersign.dev/record': _record, ...annotations } = secret.metadata.annotations ?? {};
+      const data = { ...secret.data, ...selfMade('self-made') };
+      await forgeStatus(ground, it.ref, { serial: leafOf({ ...secret, data }).serial, revision: 1 });
+      await ground.cluster.replace(SecretKind, { ...secret, metadata: { ...secret.metadata, annotations }, data });
+      await eventually('the certificate is replaced', async () =>
+        (await it.claim())?.status?.revision === 2 ? true : undefined,
+      );
+      expect((await expectGenuine(it)).serial).not.toBe(serial);
+    },
+  },
+  {
+    input: 64,
+    title:
+      'a status with revisions, failures and times beyond all measure neither stops a claim nor makes it run in circles',
+    run: async (ground) => {
+      const it = subject(ground, 'boaster');
+      await it.create();
+      await expectGenuine(it);
+      const nextAttempt = '9999-01-01T00:00:00Z';
+      await forgeStatus(ground, it.ref, { revision: Number.MAX_SAFE_INTEGER, failures: 1_000_000, nextAttempt });
+      await eventually('the status is as it was', async () =>
+        (await it.claim())?.status?.revision === 1 ? true : undefined,
+      );
+      await forgeStatus(ground, it.ref, { revision: Number.MAX_SAFE_INTEGER, failures: 1_000_000, nextAttempt });
+      await ground.cluster.delete(SecretKind, { namespace: it.ref.namespace, name: it.secretName });
+      await eventually('there is a Secret again', async () => it.secret());
+      await expectGenuine(it);
+      expect((await it.records()).length).toBeLessThanOrEqual(3);
+    },
+  },
+  {
+    input: 64,
+    title: 'a marker that is copied, guessed or made with another key marks nothing',
+    run: async (ground) => {
+      const it = subject(ground, 'marked');
+      await it.create();
+      await expectGenuine(it);
+      const { annotations = {} } = (await it.secret())?.metadata ?? {};
+      const mac = createHmac('sha256', 'guess').update('x').digest('base64url');
+      const forged = [annotations, { ...annotations, 'countersign.dev/marker': `1.${mac}` }];
+      for (const [i, marks] of forged.entries()) {
+        const thief = subject(ground, `thief-${i}`);
+        const made = await aSecret(ground, { metadata: { name: `prey-${i}`, annotations: marks } });
+        await thief.create({ secretName: made.metadata.name });
+        await expectLeftAlone(made, thief, 'SecretNotOurs');
+      }
+    },
+  },
+  {
+    input: 64,
+    title: 'labels, annotations, owners and finalizers of ours on a claim or a Secret grant nothing',
+    run: async (ground) => {
+      const it = subject(ground, 'costume');
+      const annotations = {
+        'countersign.dev/owner': 'x',
+        'countersign.dev/adopt': 'true',
+        'countersign.dev/policy': 'open',
+      };
+      const labels = { 'countersign.dev/namespace': ground.namespace, 'countersign.dev/revoked': 'true' };
+      await it.create({}, { annotations, labels, finalizers: ['countersign.dev/revoke'] });
+      await expectGenuine(it);
+      const claim = await it.claim();
+      // It never asked to be revoked, so it is not held.
+      expect(claim?.metadata.finalizers ?? []).toEqual([]);
+      const [record] = await it.records();
+      expect(record?.metadata.labels).toMatchObject({ 'countersign.dev/namespace': ground.tenant });
+      const owner = { apiVersion: 'countersign.dev/v1alpha1', kind: 'CertificateClaim', controller: true };
+      const { name, uid = '' } = claim?.metadata ?? {};
+      const ownerReferences = [{ ...owner, name: name ?? '', uid }];
+      const made = await aSecret(ground, { metadata: { name: 'owned', ownerReferences, labels } });
+      const taker = subject(ground, 'taker');
+      await taker.create({ secretName: 'owned' });
+      await expectLeftAlone(made, taker, 'SecretNotOurs');
+    },
+  },
+  {
+    input: 64,
+    title: 'a claim held after its deletion is no claim: its Secret goes to the next, and it gets nothing more',
+    run: async (ground) => {
+      const [held, next] = [subject(ground, 'held'), subject(ground, 'next')];
+      await held.create({}, { finalizers: ['example.com/forever'] });
+      await expectGenuine(held);
+      await next.create({ secretName: held.secretName });
+      await next.ready('SecretInUse');
+      await ground.cluster.delete(CertificateClaimKind, held.ref);
+      await next.ready('Issued');
+      expect(leafOf(await held.secret()).names.dnsNames).toEqual(['next.test']);
+      expect(await held.records()).toHaveLength(1);
+      await change(ground, held, (claim) => ({ ...claim, metadata: { ...claim.metadata, finalizers: [] } }));
+    },
+  },
+  {
+    input: 64,
+    title: 'a record made by hand for a request of the claim is never released',
+    run: async (ground) => {
+      const { cluster, namespace } = ground;
+      const [model, it] = [subject(ground, 'model'), subject(ground, 'planted')];
+      await model.create();
+      await expectGenuine(model);
+      const [template] = await model.records();
+      if (!template) throw new Error('no record');
+      // Suspended by its issuer's absence, so that the record is there first.
+      await it.create({ issuerRef: { kind: 'CAIssuer', name: 'later' } });
+      await it.ready('IssuerNotFound');
+      const requestID = `${(await it.claim())?.metadata.uid}/1`;
+      const name = recordName('CertificateClaim', requestID);
+      const { labels } = template.metadata;
+      const requester = { namespace: ground.tenant, claim: 'planted' };
+      const planted: Pick<CertificateRecord, 'spec' | 'status'> = {
+        spec: { ...template.spec, requestID, requester },
+        ...(template.status ? { status: template.status } : {}),
+      };
+      await cluster.create(IssuedCertificateKind, { metadata: { namespace, name, labels: { ...labels } }, ...planted });
+      await change(ground, it, (claim) => ({
+        ...claim,
+        spec: { ...claim.spec, issuerRef: { kind: 'ClusterCAIssuer', name: 'main' } },
+      }));
+      await expectGenuine(it);
+      expect((await it.claim())?.status?.revision).toBe(2);
+      expect((await cluster.get(IssuedCertificateKind, { namespace, name }))?.spec.revocation?.reason).toBe(4);
+    },
+  },
+];
+
+const KILO = 'x'.repeat(1024);
+
+const MONSTERS: readonly HostileClaim[] = [
+  {
+    input: 65,
+    title: 'more names, bytes, keys or levels than there may be are refused before anything is stored',
+    run: async (ground) => {
+      const it = subject(ground, 'monster');
+      await refused(it.create({ dnsNames: Array.from({ length: 10_000 }, (_, i) => `n${i}.test`) }));
+      await refused(it.create({ uris: Array.from({ length: 17 }, () => 'urn:x') }));
+      await refused(it.create({}, { annotations: { big: KILO.repeat(1400) } }));
+      const many = Object.fromEntries(Array.from({ length: 33 }, (_, i) => [`k${i}`, 'x']));
+      await refused(it.create({ secretTemplate: { labels: many } }));
+      await refused(it.create({ secretTemplate: { annotations: { big: KILO.repeat(5) } } }));
+      await refused(it.create({ secretTemplate: { annotations: { 'countersign.dev/marker': 'x' } } }));
+      await refused(it.create({ secretTemplate: { labels: { 'kubernetes.io/x': 'x' } } }));
+      expect(await it.claim()).toBeUndefined();
+    },
+  },
+  {
+    input: 65,
+    title: 'what looks like a template or an expression is text',
+    run: async (ground) => {
+      const it = subject(ground, 'scribe');
+      for (const name of ['{{namespace}}.test', '${HOME}.test', '$(id).test', '$..[?(@.x)].test'])
+        await refused(it.create({ dnsNames: [name] }));
+      const annotations = {
+        a: '{{ .Data }}',
+        b: '${HOME} $(id)',
+        c: '$..[?(@.password)]',
+        d: '(a+)+$',
+        e: '\u0000\r\n',
+      };
+      await it.create({ secretTemplate: { annotations } });
+      await expectGenuine(it);
+      expect((await it.secret())?.metadata.annotations).toMatchObject(annotations);
+    },
+  },
+  {
+    input: 65,
+    title: 'the most that a claim may want is had',
+    run: async (ground) => {
+      const it = subject(ground, 'glutton');
+      const annotations = Object.fromEntries(Array.from({ length: 32 }, (_, i) => [`k${i}`, KILO.repeat(4)]));
+      await it.create({ secretTemplate: { annotations } });
+      await expectGenuine(it);
+      expect((await it.secret())?.metadata.annotations).toMatchObject(annotations);
+    },
+  },
+  {
+    input: 66,
+    title: 'line breaks and odd characters in a claim make no second line of a condition or an Event',
+    run: async (ground) => {
+      const it = subject(ground, 'breaker');
+      await refused(it.create({ dnsNames: ['a.test\r\nReady=True'] }));
+      await it.create({ subject: { organizations: ['Evil\r\nReady: True \u202e\u2028'] } });
+      const { message } = await it.ready('InvalidRequest');
+      const events = await eventually('there is an Event', async () => {
+        const { items } = await ground.cluster.list(EventKind, { namespace: it.ref.namespace });
+        const own = items.filter(({ regarding }) => regarding.name === 'breaker');
+        return own.length > 0 ? own : undefined;
+      });
+      for (const text of [message, ...events.map(({ note }) => note)]) expect(text).toMatch(/^[\x20-\x7e]*$/);
+    },
+  },
+];
+
+export const HOSTILE_CLAIMS: readonly HostileClaim[] = [...CONFUSED_DEPUTIES, ...FORGERIES, ...MONSTERS];
