@@ -57,6 +57,8 @@ export function createClaimReconciler(deps: ClaimDeps): ClaimReconciler {
   const issuance = createClaimIssuance(deps);
   const repairs = createRepairs(deps.clock);
   const nudged = new Set<string>();
+  /** The version of a claim (uid) on which the last status was put: until its successor is seen, nothing is known of the claim. */
+  const superseded = new Map<string, string>();
 
   function settled(uid: string): void {
     issuance.forget(uid);
@@ -66,27 +68,36 @@ export function createClaimReconciler(deps: ClaimDeps): ClaimReconciler {
   async function reconcile(key: ObjectRef, signal: AbortSignal): Promise<Requeue | undefined> {
     const claim = deps.claims.get(key);
     if (!claim || claim.metadata.deletionTimestamp !== undefined) return undefined;
+    const { uid, resourceVersion } = claim.metadata;
+    // Its successor makes the claim due by itself.
+    if (superseded.get(uid) === resourceVersion) return undefined;
+    const result = await handle(claim, signal);
+    return conclude(deps, claim, { result, written: () => void superseded.set(uid, resourceVersion) });
+  }
+
+  async function handle(claim: CertificateClaim, signal: AbortSignal): Promise<Result> {
     const { uid } = claim.metadata;
     const situation = await look(deps, claim);
-    if (!('verdict' in situation)) return conclude(deps, claim, { current: undefined, obstacle: situation });
+    if (!('verdict' in situation)) return { current: undefined, obstacle: situation };
     const { verdict, orphaned } = situation;
     const current = 'current' in verdict ? verdict.current : undefined;
     if (current && 'due' in verdict && !verdict.due) {
       settled(uid);
       if (orphaned) await takeOver(deps.cluster, { claim, before: orphaned, marks: deps.marks });
-      return conclude(deps, claim, { current });
+      return { current };
     }
     const obstacle =
       waitFor(situation, nudged.has(uid) ? undefined : deps.clock.now()) ?? repairObstacle(situation, repairs);
-    if (obstacle) return conclude(deps, claim, { current, obstacle });
+    if (obstacle) return { current, obstacle };
     nudged.delete(uid);
     const result = await attempt(deps, issuance, { situation, signal });
     if ('fault' in verdict && !('obstacle' in result)) repairs.delivered(uid, situation.hash);
-    return conclude(deps, claim, result);
+    return result;
   }
 
   function forget(uid: string): void {
     settled(uid);
+    superseded.delete(uid);
     repairs.forget(uid);
   }
 
@@ -266,11 +277,16 @@ function failure({ clock, random }: ClaimDeps, claim: CertificateClaim, why: Obs
 }
 
 /** Puts the result on record, tells people of what is new, and says when to come back. */
-async function conclude(deps: ClaimDeps, claim: CertificateClaim, result: Result): Promise<Requeue | undefined> {
+async function conclude(
+  deps: ClaimDeps,
+  claim: CertificateClaim,
+  { result, written: noteWritten }: { result: Result; written: () => void },
+): Promise<Requeue | undefined> {
   const now = deps.clock.now();
   const { current } = result;
   const obstacle = 'obstacle' in result ? result.obstacle : undefined;
   const written = await writeStatus(deps.cluster, CertificateClaimKind, claim, claimStatus(claim, result, now));
+  if (written) noteWritten();
   if (written && current && current.revision !== claim.status?.revision) {
     const note = `certificate ${current.serial} is in Secret ${claim.spec.secretName}, valid until ${instant(current.notAfter)}`;
     deps.events.event(claim, 'Normal', 'Issued', note);

@@ -20,7 +20,7 @@ export async function stockClient({
 }): Promise<AcmeWire> {
   const transport = watched(createTransport(ca, { keepAlive: false }), traffic);
   const wire = await connect(transport, directory);
-  const { post } = wire;
+  const post = wire.post.bind(wire);
   wire.post = (url, payload, options) => post(url, payload, { retryBadNonce: true, ...options });
   wire.get = (url, options) => wire.post(url, undefined, options);
   return wire;
