@@ -10,6 +10,7 @@ import { parseCsr } from '../domain/csr.ts';
 import { findCondition } from '../domain/conditions.ts';
 import { Problem } from '../domain/problem.ts';
 import { settle } from '../../test/fakes/clock.ts';
+import { observeCluster } from '../../test/fakes/observed-cluster.ts';
 import {
   anIssuer,
   createFakeStore,
@@ -110,13 +111,14 @@ test('a Secret seen before the status that was just written brings no second sta
   const store = createFakeStore();
   const release = Promise.withResolvers<void>();
   let written = false;
-  const watch: typeof store.cluster.watch = async function* (kind, options) {
+  const cluster = observeCluster(store.cluster);
+  cluster.watch = async function* (kind, options) {
     for await (const event of store.cluster.watch(kind, options)) {
       if (written && kind.kind === 'CertificateClaim') await release.promise;
       yield event;
     }
   };
-  const world = await aWorld({ ...store, cluster: { ...store.cluster, watch } });
+  const world = await aWorld({ ...store, cluster });
   const statuses = () =>
     world.cluster.calls.filter((call) => call.verb === 'replaceStatus' && call.kind === 'CertificateClaim');
   world.cluster.intercept = ({ verb, kind }) => {
