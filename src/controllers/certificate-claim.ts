@@ -57,7 +57,7 @@ export function createClaimReconciler(deps: ClaimDeps): ClaimReconciler {
   const issuance = createClaimIssuance(deps);
   const repairs = createRepairs(deps.clock);
   const nudged = new Set<string>();
-  /** The version of a claim (uid) on which the last status was put: until its successor is seen, nothing is known of the claim. */
+  /** The version of a claim (uid) that its last status went onto: there is a successor, which makes the claim due when it is seen. */
   const superseded = new Map<string, string>();
 
   function settled(uid: string): void {
@@ -69,7 +69,6 @@ export function createClaimReconciler(deps: ClaimDeps): ClaimReconciler {
     const claim = deps.claims.get(key);
     if (!claim || claim.metadata.deletionTimestamp !== undefined) return undefined;
     const { uid, resourceVersion } = claim.metadata;
-    // Its successor makes the claim due by itself.
     if (superseded.get(uid) === resourceVersion) return undefined;
     const result = await handle(claim, signal);
     return conclude(deps, claim, { result, written: () => void superseded.set(uid, resourceVersion) });
