@@ -10,6 +10,7 @@ import { parseCsr } from '../domain/csr.ts';
 import { findCondition } from '../domain/conditions.ts';
 import { Problem } from '../domain/problem.ts';
 import { settle } from '../../test/fakes/clock.ts';
+import { observeCluster } from '../../test/fakes/observed-cluster.ts';
 import {
   anIssuer,
   createFakeStore,
@@ -103,6 +104,37 @@ test('a claim costs four writes: record, Secret, status, Event; then none', asyn
   await world.pass(40 * DAY, 8);
   expect(world.writes()).toEqual([]);
   expect(world.engine.requests).toHaveLength(1);
+  await world.stop();
+});
+
+test('a Secret seen before the status that was just written brings no second status', async () => {
+  const store = createFakeStore();
+  const release = Promise.withResolvers<void>();
+  let written = false;
+  const cluster = observeCluster(store.cluster);
+  cluster.watch = async function* (kind, options) {
+    for await (const event of store.cluster.watch(kind, options)) {
+      if (written && kind.kind === 'CertificateClaim') await release.promise;
+      yield event;
+    }
+  };
+  const world = await aWorld({ ...store, cluster });
+  const statuses = () =>
+    world.cluster.calls.filter((call) => call.verb === 'replaceStatus' && call.kind === 'CertificateClaim');
+  world.cluster.intercept = ({ verb, kind }) => {
+    if (verb === 'replaceStatus' && kind === 'CertificateClaim') written = true;
+  };
+  await world.store.cluster.create(CertificateClaimKind, aClaim());
+  await world.quiet();
+  const secret = await secretOf(world);
+  if (!secret) throw new Error('there is no Secret');
+  await world.store.cluster.replace(SecretKind, { ...secret, metadata: { ...secret.metadata, labels: { a: 'b' } } });
+  await world.pass(MINUTE, 4);
+  expect(statuses()).toHaveLength(1);
+  release.resolve();
+  await world.pass(MINUTE, 4);
+  expect(statuses()).toHaveLength(1);
+  await expectDelivered(world);
   await world.stop();
 });
 

@@ -61,6 +61,8 @@ export function createClaimReconciler(deps: ClaimDeps): ClaimReconciler {
   const issuance = createClaimIssuance(deps);
   const repairs = createRepairs(deps.clock);
   const nudged = new Set<string>();
+  /** The version of a claim (uid) that its last status went onto: there is a successor, which makes the claim due when it is seen. */
+  const superseded = new Map<string, string>();
 
   function settled(uid: string): void {
     issuance.forget(uid);
@@ -70,15 +72,19 @@ export function createClaimReconciler(deps: ClaimDeps): ClaimReconciler {
   async function reconcile(key: ObjectRef, signal: AbortSignal): Promise<Requeue | undefined> {
     const claim = deps.claims.get(key);
     if (!claim) return undefined;
+    const { uid, resourceVersion } = claim.metadata;
     if (claim.metadata.deletionTimestamp !== undefined) return releaseClaim(deps, claim, signal);
+    if (superseded.get(uid) === resourceVersion) return undefined;
     // What it wrote comes back as a change of the claim.
-    return (await keepFinalizer(deps.cluster, claim)) ? undefined : serve(claim, signal);
+    if (await keepFinalizer(deps.cluster, claim)) return undefined;
+    const result = await serve(claim, signal);
+    return conclude(deps, claim, { result, onWritten: () => void superseded.set(uid, resourceVersion) });
   }
 
-  async function serve(claim: CertificateClaim, signal: AbortSignal): Promise<Requeue | undefined> {
+  async function serve(claim: CertificateClaim, signal: AbortSignal): Promise<Result> {
     const { uid } = claim.metadata;
     const situation = await look(deps, claim);
-    if (!('verdict' in situation)) return conclude(deps, claim, { current: undefined, obstacle: situation });
+    if (!('verdict' in situation)) return { current: undefined, obstacle: situation };
     const { verdict, withheld } = situation;
     const current = 'current' in verdict ? verdict.current : undefined;
     const good = 'due' in verdict && !verdict.due ? verdict.current : undefined;
@@ -86,16 +92,17 @@ export function createClaimReconciler(deps: ClaimDeps): ClaimReconciler {
     const now = nudged.has(uid) ? undefined : deps.clock.now();
     const obstacle = good ? withheld : (waitFor(situation, now) ?? repairObstacle(situation, repairs));
     if (good || obstacle) await tidy(deps, situation);
-    if (obstacle) return conclude(deps, claim, { current, obstacle });
-    if (good) return conclude(deps, claim, { current: good });
+    if (obstacle) return { current, obstacle };
+    if (good) return { current: good };
     nudged.delete(uid);
     const result = await attempt(deps, issuance, { situation, signal });
     if ('fault' in verdict && !('obstacle' in result)) repairs.delivered(uid, situation.hash);
-    return conclude(deps, claim, result);
+    return result;
   }
 
   function forget(uid: string): void {
     settled(uid);
+    superseded.delete(uid);
     repairs.forget(uid);
   }
 

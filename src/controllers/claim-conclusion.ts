@@ -18,17 +18,18 @@ export interface ConclusionDeps {
   events: EventRecorder;
 }
 
-/** Puts the result on record, tells people of what is new, and says when to come back. */
+/** Puts the result on record (`onWritten` where that changed it), tells people of what is new, and says when to come back. */
 export async function conclude(
   deps: ConclusionDeps,
   claim: CertificateClaim,
-  result: Result,
+  { result, onWritten }: { result: Result; onWritten: () => void },
 ): Promise<Requeue | undefined> {
   if (result.quiet) return { requeueAfterMs: Math.max(1, result.requeueAfterMs ?? 1) };
   const now = deps.clock.now();
   const { current } = result;
   const obstacle = 'obstacle' in result ? result.obstacle : undefined;
   const written = await writeStatus(deps.cluster, CertificateClaimKind, claim, claimStatus(claim, result, now));
+  if (written) onWritten();
   if (written && current && current.revision !== claim.status?.revision) {
     const note = `certificate ${current.serial} is in Secret ${claim.spec.secretName}, valid until ${instant(current.notAfter)}`;
     deps.events.event(claim, 'Normal', 'Issued', note);

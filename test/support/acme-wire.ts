@@ -105,10 +105,10 @@ export interface Transport {
   close(): void;
 }
 
-/** `ca`: PEM of what signed the server's certificate. */
-export function createTransport(ca: string): Transport {
-  const secure = new Agent({ keepAlive: true, ca, maxSockets: 64 });
-  const plain = new PlainAgent({ keepAlive: true });
+/** `ca`: PEM of what signed the server's certificate. Without `keepAlive` each request has a connection of its own. */
+export function createTransport(ca: string, { keepAlive = true }: { keepAlive?: boolean } = {}): Transport {
+  const secure = new Agent({ keepAlive, ca, maxSockets: 64 });
+  const plain = new PlainAgent({ keepAlive });
   const request = (method: string, url: string, options: HttpOptions = {}): Promise<Reply> =>
     new Promise((resolve, reject) => {
       const headers = { 'user-agent': 'countersign-conformance/1', ...options.headers };

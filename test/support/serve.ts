@@ -22,11 +22,18 @@ export interface ServeOptions {
   config: Readonly<Record<string, unknown>>;
   /** Of this process among several. */
   name?: string;
+  env?: Readonly<Record<string, string>>;
 }
 
 /** Does not wait for it to be ready. */
-export async function startServe({ plane, kubeconfig, config, name = 'serve' }: ServeOptions): Promise<RunningProgram> {
+export async function startServe({
+  plane,
+  kubeconfig,
+  config,
+  name = 'serve',
+  env = {},
+}: ServeOptions): Promise<RunningProgram> {
   const file = join(plane.folder, `${name}.yaml`);
   await writeFile(file, stringify({ namespace: NAMESPACE, ...config }));
-  return startProgram(process.execPath, [MAIN, 'serve', '--config', file, '--kubeconfig', kubeconfig]);
+  return startProgram(process.execPath, [MAIN, 'serve', '--config', file, '--kubeconfig', kubeconfig], { env });
 }
