@@ -1,5 +1,5 @@
 // IssuedCertificate: the record of one issuance through any door. Written by the operator only. Where the CA is at hand a record is made
-// finished, by one create; where it is elsewhere, it is made as a reservation and finished by one replace (docs/adr/0006).
+// finished, by one create; where it is elsewhere, it is made as a reservation and finished by one replace (docs/adr/0007).
 import { type Static, Type } from 'typebox';
 import { Door } from './certificate-request-policy.ts';
 import { RECORD_RULES, recordRules } from './issued-certificate-rules.ts';
