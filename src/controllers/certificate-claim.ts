@@ -71,7 +71,7 @@ export function createClaimReconciler(deps: ClaimDeps): ClaimReconciler {
     const { uid, resourceVersion } = claim.metadata;
     if (superseded.get(uid) === resourceVersion) return undefined;
     const result = await handle(claim, signal);
-    return conclude(deps, claim, { result, written: () => void superseded.set(uid, resourceVersion) });
+    return conclude(deps, claim, { result, concluded: (written) => written && superseded.set(uid, resourceVersion) });
   }
 
   async function handle(claim: CertificateClaim, signal: AbortSignal): Promise<Result> {
@@ -279,13 +279,13 @@ function failure({ clock, random }: ClaimDeps, claim: CertificateClaim, why: Obs
 async function conclude(
   deps: ClaimDeps,
   claim: CertificateClaim,
-  { result, written: noteWritten }: { result: Result; written: () => void },
+  { result, concluded }: { result: Result; concluded: (written: boolean) => void },
 ): Promise<Requeue | undefined> {
   const now = deps.clock.now();
   const { current } = result;
   const obstacle = 'obstacle' in result ? result.obstacle : undefined;
   const written = await writeStatus(deps.cluster, CertificateClaimKind, claim, claimStatus(claim, result, now));
-  if (written) noteWritten();
+  concluded(written);
   if (written && current && current.revision !== claim.status?.revision) {
     const note = `certificate ${current.serial} is in Secret ${claim.spec.secretName}, valid until ${instant(current.notAfter)}`;
     deps.events.event(claim, 'Normal', 'Issued', note);
