@@ -1,6 +1,6 @@
 // Replay nonces (RFC 8555 section 6.5): process id, address of the process, counter, and 128 random bits that are remembered for the
 // last 65,536 nonces and forgotten when one is redeemed, so that each is accepted exactly once. A nonce of another process is
-// redeemed by asking that process at its address (docs/adr/0011); a process without an address is alone.
+// redeemed by asking that process at its address (docs/adr/0009); a process without an address is alone.
 import { timingSafeEqual } from 'node:crypto';
 import { parseBase64url } from '../domain/encoding.ts';
 import type { Random } from '../ports.ts';

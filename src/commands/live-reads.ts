@@ -1,4 +1,4 @@
-// Live reads before a refusal, shared by all requests that wait for one (docs/adr/0012).
+// Live reads before a refusal, shared by all requests that wait for one (docs/adr/0010).
 import type { LiveIssuer } from '../acme-server/confirm.ts';
 import { ClusterCAIssuerKind } from '../api/ca-issuer.ts';
 import { type CertificateRequestPolicy, CertificateRequestPolicyKind } from '../api/certificate-request-policy.ts';

@@ -1,5 +1,5 @@
 // The keys that seal URLs and sign objects, in a Secret that all replicas read: made by whoever comes first, followed by all, turned
-// over by the lease holder (docs/adr/0010).
+// over by the lease holder (docs/adr/0008).
 import { createKeyring, keyIdOf, type Keyring, type RootKey } from '../acme-server/keyring.ts';
 import { type Secret, SecretKind } from '../api/core.ts';
 import type { Right } from '../api/right.ts';

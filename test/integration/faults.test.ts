@@ -145,8 +145,8 @@ describeOnStage('one replica behind a faulty API server', 1, (stage) => {
       `watches are ${how}`,
       async () => {
         proxy.set({ fault, verbs: ['watch'] });
-        const made = await claim();
         await quietly(WATCH_FAULT_MS, `watches ${how}`);
+        const made = await claim();
         proxy.heal();
         await converged(`watches ${how}`, [made]);
       },
