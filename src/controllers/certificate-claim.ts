@@ -75,15 +75,10 @@ export function createClaimReconciler(deps: ClaimDeps): ClaimReconciler {
     const { uid, resourceVersion } = claim.metadata;
     if (claim.metadata.deletionTimestamp !== undefined) return releaseClaim(deps, claim, signal);
     if (superseded.get(uid) === resourceVersion) return undefined;
-<<<<<<< HEAD
     // What it wrote comes back as a change of the claim.
     if (await keepFinalizer(deps.cluster, claim)) return undefined;
     const result = await serve(claim, signal);
     return conclude(deps, claim, { result, onWritten: () => void superseded.set(uid, resourceVersion) });
-=======
-    const result = await handle(claim, signal);
-    return conclude(deps, claim, { result, concluded: (written) => written && superseded.set(uid, resourceVersion) });
->>>>>>> w-proof
   }
 
   async function serve(claim: CertificateClaim, signal: AbortSignal): Promise<Result> {
@@ -272,30 +267,3 @@ function failure({ clock, random }: ClaimDeps, claim: CertificateClaim, why: Obs
   const delay = Math.min(LONGEST_RETRY_MS, RETRY_MS * 2 ** Math.min(failures - 1, 20)) * (1 + fraction(random) / 10);
   return { ...why, failed: { failures, nextAttempt: new Date(clock.now().getTime() + delay) } };
 }
-<<<<<<< HEAD
-=======
-
-/** Puts the result on record, tells people of what is new, and says when to come back. */
-async function conclude(
-  deps: ClaimDeps,
-  claim: CertificateClaim,
-  { result, concluded }: { result: Result; concluded: (written: boolean) => void },
-): Promise<Requeue | undefined> {
-  const now = deps.clock.now();
-  const { current } = result;
-  const obstacle = 'obstacle' in result ? result.obstacle : undefined;
-  const written = await writeStatus(deps.cluster, CertificateClaimKind, claim, claimStatus(claim, result, now));
-  concluded(written);
-  if (written && current && current.revision !== claim.status?.revision) {
-    const note = `certificate ${current.serial} is in Secret ${claim.spec.secretName}, valid until ${instant(current.notAfter)}`;
-    deps.events.event(claim, 'Normal', 'Issued', note);
-  }
-  if (written && obstacle && obstacle.reason !== 'Pending')
-    deps.events.event(claim, 'Warning', obstacle.reason, obstacle.message);
-  // With an obstacle the renewal waits for that to go, by its time or by being told; and Ready must turn when the certificate expires.
-  const times = obstacle ? [obstacle.failed?.nextAttempt, current?.notAfter] : [current?.renewal];
-  const waits = times.flatMap((time) => (time === undefined ? [] : [time.getTime() - now.getTime()]));
-  if (result.requeueAfterMs !== undefined) waits.push(result.requeueAfterMs);
-  return waits.length === 0 ? undefined : { requeueAfterMs: Math.max(1, Math.min(...waits)) };
-}
->>>>>>> w-proof
