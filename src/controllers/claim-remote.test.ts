@@ -198,6 +198,41 @@ test('a Secret that goes while the CA is asked takes its key along: the record i
   await world.stop();
 });
 
+test('a refused revision that no record tells of is not believed', async () => {
+  const world = await startRemoteWorld();
+  world.remote.behave = () => ({ kind: 'refused', problem: new Problem('unauthorized', 'no') });
+  await claim(world);
+  await world.pass(30_000, 3);
+  const live = await claimOf(world);
+  const status = { ...live.status, refusedRevision: 1_000_000 };
+  await world.store.cluster.replaceStatus(CertificateClaimKind, { ...live, status });
+  world.remote.behave = () => undefined;
+  await world.pass(5 * MINUTE, 10);
+  expect(await ready(world)).toBe('True Issued');
+  expect((await claimOf(world)).status?.revision).toBe(2);
+  await world.stop();
+});
+
+test('a claim that is deleted while the CA is asked withdraws its request, where it wants revocation', async () => {
+  const world = await startRemoteWorld();
+  const gate = Promise.withResolvers<undefined>();
+  world.remote.behave = () => gate.promise;
+  await claim(world, { revokeOnDelete: true });
+  await staged(world);
+  await world.store.cluster.delete(CertificateClaimKind, { namespace: 'default', name: 'web' });
+  await eventually('the claim goes', async () => {
+    await world.clock.advance(1);
+    return (await claimOf(world)) ? undefined : true;
+  });
+  const [record, ...others] = await recordsOf(world);
+  expect(others).toEqual([]);
+  expect(record?.status?.refusal?.detail).toBe('withdrawn: the claim is deleted');
+  gate.resolve(undefined);
+  await world.pass(MINUTE, 4);
+  expect((await recordsOf(world)).filter(isIssued)).toEqual([]);
+  await world.stop();
+});
+
 test('an issuer that wants a subject which its CA would not follow is not ready', async () => {
   const world = await startRemoteWorld();
   const issuer = await world.store.cluster.get(ClusterCAIssuerKind, { name: 'corporate' });
