@@ -19,6 +19,8 @@ import { requesterOf } from './requester.ts';
 const HOLD_MS = 10_000;
 /** cert-manager gives a finalize one of its five workers: M section 1e. */
 const CERT_MANAGER_HOLD_MS = 2000;
+/** Part of the hold after which a CA elsewhere is waited for no more: a last look at the record must end before the hold does. */
+const PATIENCE = 0.9;
 /** Issuance may go on this long after the client was told "processing". */
 const SIGNING_MS = 60_000;
 
@@ -174,7 +176,7 @@ function issuanceRequest(exchange: Authenticated, order: Order, csr: Buffer): Is
       ...(order.profile === undefined ? {} : { profile: order.profile }),
     },
     ...(order.replaces ? { replaces: order.replaces.record } : {}),
-    patienceMs: holdOf(exchange),
+    patienceMs: holdOf(exchange) * PATIENCE,
     order: { encoded: encodeOrder(order), expires: order.expires },
   };
 }

@@ -21,7 +21,10 @@ export interface LaneDeps {
 export interface Lane {
   readonly breaker: Breaker;
   add(key: string, options?: AddOptions): void;
-  /** Works until the signal aborts, then waits for what is under way, whose signals abort too; forgets what was queued. Never rejects. */
+  /**
+   * Works until the signal aborts, then waits for what is under way, whose signals abort too, but for no longer than five seconds;
+   * forgets what was queued. May be run again afterwards. Never rejects.
+   */
   run(signal: AbortSignal): Promise<void>;
   /** Resolves when there is nothing to do but wait for time to pass. */
   idle(): Promise<void>;
@@ -31,6 +34,7 @@ export interface Lane {
 }
 
 /** Of one request that fails while others do not. Short, because it is also how long a request may lie after the CA is back. */
+const GRACE_MS = 5_000;
 /** One name for the queues of all issuers: how many there are is up to people. */
 export const QUEUE = 'issued-certificate';
 const RETRY: BackOff = { baseMs: 1_000, maxMs: 30_000 };
@@ -64,7 +68,7 @@ export function createLane(deps: LaneDeps): Lane {
     breaker,
     add: (key, options) => queue.add(key, options),
     run: async (signal) => {
-      await runLane(deps, { queue, active, breaker, work }, signal);
+      await withinGrace(deps, runLane(deps, { queue, active, breaker, work }, signal), signal);
       // Another process goes on from what is on record; so does this one, should it be its turn again.
       queue.clear();
       waiting.clear();
@@ -129,6 +133,17 @@ async function runLane(
     active.add(done);
   }
   await Promise.all(active);
+}
+
+/** Resolves when the work does, or some time after the signal has aborted: what ignores its signal must not keep a lease. */
+async function withinGrace({ clock, log, fields }: LaneDeps, run: Promise<void>, signal: AbortSignal): Promise<void> {
+  const ended = new AbortController();
+  const overdue = async () => {
+    if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+    await clock.sleep(GRACE_MS, ended.signal);
+    log.error(fields, 'a call to a CA ignores that its time is up: going on without it');
+  };
+  await Promise.race([run.finally(() => ended.abort()), overdue().catch(() => run)]);
 }
 
 function retryAfterOf(error: unknown): number {
