@@ -16,7 +16,7 @@ import { describeOnStage, GROUP, secretsOf, type ServingReplicas, startReplicas 
 const ALL = process.env.FAULT_TESTS === 'all';
 /** Four times what is promised. */
 const CONVERGED_SECONDS = 240;
-const WATCH_FAULT_MS = ALL ? 30_000 : 2_500;
+const WATCH_FAULT_MS = ALL ? 30_000 : 6_000;
 const BUSY_MS = ALL ? 60_000 : 4_000;
 const OUTAGES_MS = ALL ? [60_000, 600_000] : [6_000];
 const TEST_MS = 1_200_000;
