@@ -14,7 +14,7 @@ export type Among = 'all' | 'outside' | 'writes' | { call: string };
 export interface Kill {
   when: 'before' | 'after';
   among: Among;
-  /** Which of the calls that count, from 1, in the order in which they begin (`before`) or end (`after`). */
+  /** Which of the calls that count, from 1. */
   at: number;
 }
 
@@ -38,12 +38,18 @@ export function createMeter(descriptor: number): Meter {
   let count = 0;
   let last = performance.now();
 
-  /** Dies if this is the one: calls count as they begin or as they end, so that one that never ends does not count as ended. */
-  function pass(when: Kill['when'], name: string, reach: Reach): void {
+  /** Whether the call is the one. */
+  function enter(name: string, reach: Reach): boolean {
     last = performance.now();
-    if (kill?.when !== when || !counts(kill.among, name, reach)) return;
+    if (!kill || !counts(kill.among, name, reach)) return false;
     count++;
-    if (count === kill.at) die(name);
+    if (count === kill.at && kill.when === 'before') die(name);
+    return count === kill.at;
+  }
+
+  function leave(name: string, isDue: boolean): void {
+    last = performance.now();
+    if (isDue) die(name);
   }
 
   function die(name: string): never {
@@ -55,19 +61,19 @@ export function createMeter(descriptor: number): Meter {
 
   return {
     call(name, reach, action) {
-      pass('before', name, reach);
+      const isDue = enter(name, reach);
       let result: ReturnType<typeof action>;
       try {
         result = action();
       } catch (error) {
-        pass('after', name, reach);
+        leave(name, isDue);
         throw error;
       }
       if (!(result instanceof Promise)) {
-        pass('after', name, reach);
+        leave(name, isDue);
         return result;
       }
-      return result.finally(() => pass('after', name, reach)) as typeof result;
+      return result.finally(() => leave(name, isDue)) as typeof result;
     },
     arm(next) {
       kill = next;
