@@ -2,7 +2,7 @@
 import type { Authorization } from '../api/acme.ts';
 import { type ChallengeType, challengeTypesFor } from '../domain/challenge.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
-import { type AuthorizationRef, authorizationStatus } from '../domain/order.ts';
+import { authorizationFacts, type AuthorizationRef, authorizationStatus } from '../domain/order.ts';
 import { parseProblem, Problem } from '../domain/problem.ts';
 import type { Clock } from '../ports.ts';
 import { unsigned } from './account.ts';
@@ -128,12 +128,7 @@ async function deactivate(deps: AuthorizationDeps, { ref, found }: Shown): Promi
 
 function deactivated(ref: AuthorizationRef): Omit<Authorization['spec'], 'mac'> {
   return {
-    orderID: ref.orderID,
-    index: ref.index,
-    account: ref.account,
-    issuerUID: ref.issuerUID,
-    identifier: { type: ref.identifier.type, value: ref.identifier.value },
-    wildcard: ref.wildcard,
+    ...authorizationFacts(ref),
     outcome: 'deactivated',
     expires: ref.expires.toISOString(),
   };

@@ -5,7 +5,7 @@ import { type ChallengeType, keyAuthorization } from '../domain/challenge.ts';
 import { parseDuration } from '../domain/duration.ts';
 import { type Identifier, identifierKey } from '../domain/identifier.ts';
 import { clusterIssuer, issuerFields } from '../domain/issuer.ts';
-import { type AuthorizationRef, authorizationName } from '../domain/order.ts';
+import { authorizationFacts, type AuthorizationRef, authorizationName } from '../domain/order.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Judge } from '../issuance/judge.ts';
 import type { Audit, Clock, Counter, Log, Resolver, ValidationResult, Validators } from '../ports.ts';
@@ -199,12 +199,7 @@ async function store(
   const addresses = result.addresses.slice(0, 64);
   report(deps, work, { result, earlier });
   const stored = await deps.objects.createAuthorization({
-    orderID: ref.orderID,
-    index: ref.index,
-    account: ref.account,
-    issuerUID: ref.issuerUID,
-    identifier: { type: ref.identifier.type, value: ref.identifier.value },
-    wildcard: ref.wildcard,
+    ...authorizationFacts(ref),
     outcome: result.valid ? 'valid' : 'invalid',
     challenge: type,
     ...(result.valid ? {} : { problem: storedProblem(result.problem, earlier) }),

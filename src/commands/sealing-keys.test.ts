@@ -1,13 +1,10 @@
 import { expect, test } from 'vitest';
 import { keyIdOf } from '../acme-server/keyring.ts';
 import { SecretKind } from '../api/core.ts';
-import { ALL_KINDS } from '../api/index.ts';
-import { createEmbeddedCluster } from '../cluster/embedded.ts';
-import { memoryStorage } from '../cluster/storage.ts';
 import type { Cluster } from '../ports.ts';
-import { createFakeClock } from '../../test/fakes/clock.ts';
 import { createCapturingLog } from '../../test/fakes/log.ts';
 import { createFakeRandom } from '../../test/fakes/random.ts';
+import { createFakeStore } from '../../test/fakes/world.ts';
 import { loadKeyring, rotateOnce, SEALING_KEYS_SECRET } from './sealing-keys.ts';
 
 const NAMESPACE = 'pki';
@@ -16,16 +13,8 @@ const DAY = 24 * HOUR;
 const at = { namespace: NAMESPACE, name: SEALING_KEYS_SECRET };
 
 function world() {
-  const clock = createFakeClock();
+  const { cluster, clock } = createFakeStore(undefined, [NAMESPACE]);
   const random = createFakeRandom('keys');
-  const still = { ...clock, sleep: () => new Promise<never>(() => undefined) };
-  const cluster: Cluster = createEmbeddedCluster({
-    storage: memoryStorage(),
-    clock: still,
-    random,
-    kinds: ALL_KINDS,
-    namespaces: [NAMESPACE],
-  });
   const deps = { cluster, namespace: NAMESPACE, clock, random };
   const stored = async () => {
     const secret = await cluster.get(SecretKind, at);

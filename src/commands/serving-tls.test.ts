@@ -1,30 +1,18 @@
 import { X509Certificate } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { createFakeClock } from '../../test/fakes/clock.ts';
 import { createCapturingLog } from '../../test/fakes/log.ts';
 import { createFakeRandom } from '../../test/fakes/random.ts';
+import { createFakeStore } from '../../test/fakes/world.ts';
 import { SecretKind } from '../api/core.ts';
-import { ALL_KINDS } from '../api/index.ts';
-import { createEmbeddedCluster } from '../cluster/embedded.ts';
 import { createSecretReader } from '../cluster/secret-reader.ts';
-import { memoryStorage } from '../cluster/storage.ts';
-import type { Cluster } from '../ports.ts';
 import { createServingTls, type KeyPair, SERVING_SECRET } from './serving-tls.ts';
 
 const NAMESPACE = 'pki';
 const DAY = 24 * 3_600_000;
 
 function world() {
-  const clock = createFakeClock();
+  const { cluster, clock } = createFakeStore(undefined, [NAMESPACE]);
   const random = createFakeRandom('tls');
-  const still = { ...clock, sleep: () => new Promise<never>(() => undefined) };
-  const cluster: Cluster = createEmbeddedCluster({
-    storage: memoryStorage(),
-    clock: still,
-    random,
-    kinds: ALL_KINDS,
-    namespaces: [NAMESPACE],
-  });
   const replica = (options: { secretName?: string; dnsNames?: string[] } = {}) => {
     const taken: KeyPair[] = [];
     const log = createCapturingLog();

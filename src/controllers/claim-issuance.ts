@@ -19,7 +19,7 @@ import {
 } from '../api/issued-certificate.ts';
 import { type CertificateFacts, parseCertificate } from '../domain/certificate.ts';
 import { ClusterError } from '../domain/cluster-error.ts';
-import { base32, sha256 } from '../domain/encoding.ts';
+import { hashKey } from '../domain/encoding.ts';
 import { Problem } from '../domain/problem.ts';
 import { generatePrivateKey, spkiOf } from '../domain/private-key.ts';
 import { allNames } from '../issuance/judge.ts';
@@ -184,7 +184,7 @@ function serves(record: CertificateRecord, key: KeyObject, { request, hash }: At
   if (record.spec.revocation || isRefused(record) || record.metadata.labels?.[RecordLabel.request] !== hashLabel(hash))
     return false;
   if (!isIssued(record)) {
-    const sameKey = record.metadata.labels?.[RecordLabel.publicKey] === base32(sha256(spkiOf(key)));
+    const sameKey = record.metadata.labels?.[RecordLabel.publicKey] === hashKey(spkiOf(key));
     return sameKey && record.spec.names.join('\n') === allNames(request.names).join('\n');
   }
   const leaf = leafOf(record);

@@ -42,6 +42,11 @@ export function hashName(...parts: string[]): string {
   return base32(sha256(parts.join('\0')));
 }
 
+/** SHA-256 of a SubjectPublicKeyInfo as base32: by what records are found that have a key. */
+export function hashKey(spki: Buffer): string {
+  return base32(sha256(spki));
+}
+
 /** PEM of one DER object (RFC 7468): 64 characters a line, a final newline. */
 export function renderPem(label: string, der: Buffer): string {
   const lines = der.toString('base64').match(/.{1,64}/g) ?? [];

@@ -158,6 +158,19 @@ export function authorizationRef(order: Order, index: number): AuthorizationRef 
   };
 }
 
+/** What a stored result says of the authorization it is the result of. */
+export function authorizationFacts(ref: AuthorizationRef) {
+  const { orderID, index, account, issuerUID, identifier, wildcard } = ref;
+  return {
+    orderID,
+    index,
+    account,
+    issuerUID,
+    identifier: { type: identifier.type, value: identifier.value },
+    wildcard,
+  };
+}
+
 export function authorizationName(ref: Pick<AuthorizationRef, 'orderID' | 'index'>): string {
   return `az-${hashName(ref.orderID, String(ref.index))}`;
 }

@@ -6,7 +6,7 @@ import type { NewObject } from '../api/kind.ts';
 import type { CertificateModel, CertificateSigningRequest } from '../domain/certificate-model.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import { createCsrWork, parseCsr } from '../domain/csr.ts';
-import { base32, sha256 } from '../domain/encoding.ts';
+import { hashKey } from '../domain/encoding.ts';
 import { issuerFields, issuerLabels } from '../domain/issuer.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Audit, Backend, Backends, Clock, Cluster, Counter } from '../ports.ts';
@@ -111,7 +111,7 @@ function keyInUse(
 ): boolean {
   const own = recordName(request.door, request.id);
   return records
-    .ofPublicKey(base32(sha256(csr.publicKey.spki)))
+    .ofPublicKey(hashKey(csr.publicKey.spki))
     .some(
       ({ metadata, spec, status }) =>
         metadata.name !== own &&

@@ -4,7 +4,7 @@ import type { Issuer } from '../api/issuer.ts';
 import { parseCertificate } from '../domain/certificate.ts';
 import type { CertificateSigningRequest } from '../domain/certificate-model.ts';
 import { parsePemCertificates } from '../domain/chain.ts';
-import { base32, sha256 } from '../domain/encoding.ts';
+import { hashKey } from '../domain/encoding.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Cache } from '../ports.ts';
 import type { Records } from './records.ts';
@@ -27,7 +27,7 @@ export type RefuseKey = (issuerUID: string, csr: Pick<CertificateSigningRequest,
 export function createRefuseKey({ objects, issuers, records }: ForbiddenKeysDeps): RefuseKey {
   const authorityKeys = authorityKeysOf();
   return (issuerUID, { publicKey }) => {
-    const name = base32(sha256(publicKey.spki));
+    const name = hashKey(publicKey.spki);
     if (objects.isAccountKey(publicKey.key)) return refusal('the key of an account');
     const heeded = ({ metadata: { namespace, uid } }: Issuer) => namespace === undefined || uid === issuerUID;
     if (issuers.list().some((issuer) => heeded(issuer) && authorityKeys(issuer).has(name)))
@@ -50,7 +50,7 @@ function authorityKeysOf(): (issuer: Issuer) => ReadonlySet<string> {
       new Set(
         chains
           .flatMap(({ pem }) => parsePemCertificates(pem))
-          .map((certificate) => base32(sha256(parseCertificate(certificate).spki))),
+          .map((certificate) => hashKey(parseCertificate(certificate).spki)),
       );
     known.set(chains, keys);
     return keys;

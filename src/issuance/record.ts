@@ -13,7 +13,7 @@ import type { CertificateModel } from '../domain/certificate-model.ts';
 import { parseCsr } from '../domain/csr.ts';
 import { DerReader } from '../domain/der.ts';
 import { encodeName, readName } from '../domain/distinguished-name.ts';
-import { base32, hashName, sha256 } from '../domain/encoding.ts';
+import { hashKey, hashName } from '../domain/encoding.ts';
 import { issuerRef } from '../domain/issuer.ts';
 import { parseProblem, type Problem, URN } from '../domain/problem.ts';
 import type { SigningRequest } from '../ports.ts';
@@ -113,7 +113,7 @@ function requestLabels(request: IssuanceRequest, { model }: ApprovedFacts): Reco
   const { account, namespace, claimUID } = request.requester;
   const home = request.issuer.metadata.namespace;
   return {
-    [RecordLabel.publicKey]: base32(sha256(model.publicKey.spki)),
+    [RecordLabel.publicKey]: hashKey(model.publicKey.spki),
     [RecordLabel.names]: hashName(...allNames(model.names)),
     [RecordLabel.door]: request.door,
     // A label holds 63 characters and so does not hold every name: an issuer's may be longer, hence its uid.

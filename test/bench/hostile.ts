@@ -4,11 +4,12 @@ import { expectStatus, finalize, identifiersOf, readyOrder, register } from '../
 import { type AcmeWire, connect, createTransport, type PostOptions } from '../support/acme-wire.ts';
 import { buildCsr, weakRsaKeys } from '../support/csr-builder.ts';
 import * as der from '../support/der-writer.ts';
-import { type DnsServer, startDnsServer } from '../support/dns-server.ts';
-import { type Http01Responder, startHttp01Responder } from '../support/http01-responder.ts';
+import { type DnsServer } from '../support/dns-server.ts';
+import { type Http01Responder } from '../support/http01-responder.ts';
 import { createSigningKey, signEncoded, signJws } from '../support/jws.ts';
-import { startTlsAlpnResponder, type TlsAlpnResponder } from '../support/tls-alpn-responder.ts';
+import { type TlsAlpnResponder } from '../support/tls-alpn-responder.ts';
 import { cpuMs, startCountersign } from './peers.ts';
+import { startResponders } from '../support/responders.ts';
 
 export interface HostileCost {
   /** Number and words. */
@@ -132,11 +133,7 @@ interface Surroundings {
 
 /** CPU of each hostile input over that of a good newOrder; both over the same kept connection, by the clock of the server's process. */
 export async function hostileCosts(repetitions = REPETITIONS): Promise<HostileCost[]> {
-  const surroundings = {
-    dns: await startDnsServer(),
-    http01: await startHttp01Responder(),
-    tlsAlpn: await startTlsAlpnResponder(),
-  };
+  const surroundings = await startResponders();
   const { dns, http01 } = surroundings;
   const peer = await startCountersign({ resolver: dns.address, http01Port: http01.port }, 'memory');
   const transport = createTransport(peer.ca);

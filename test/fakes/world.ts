@@ -28,14 +28,17 @@ import { createFakeRandom } from './random.ts';
 export const OPERATOR_NAMESPACE = 'countersign-system';
 
 /** A store that outlives the processes that use it. */
-export function createFakeStore(start?: string): { cluster: Cluster; clock: FakeClock } {
+export function createFakeStore(
+  start?: string,
+  namespaces: readonly string[] = ['default', 'countersign-system'],
+): { cluster: Cluster; clock: FakeClock } {
   const clock = createFakeClock(start);
   const random = createFakeRandom('store');
   // The store tells the time but sends no bookmarks: in a test that lets months pass they would be most of the work.
   const still = { ...clock, sleep: () => new Promise<never>(() => undefined) };
   return {
     clock,
-    cluster: createEmbeddedCluster({ storage: memoryStorage(), clock: still, random, kinds: ALL_KINDS }),
+    cluster: createEmbeddedCluster({ storage: memoryStorage(), clock: still, random, kinds: ALL_KINDS, namespaces }),
   };
 }
 

@@ -15,14 +15,12 @@ import { describeOnApiServer } from '../support/api-server-suite.ts';
 import type { AuditEntry } from '../support/audit-log.ts';
 import { connect, createTransport } from '../support/acme-wire.ts';
 import type { ControlPlane } from '../support/control-plane.ts';
-import { startDnsServer } from '../support/dns-server.ts';
 import { eventually } from '../support/eventually.ts';
 import { ISSUER, useEveryFeature } from '../support/every-feature.ts';
-import { startHttp01Responder } from '../support/http01-responder.ts';
 import { createJumpingClock } from '../support/jumping-clock.ts';
 import { apply, clientOf, deployed } from '../support/manifests.ts';
 import { declaredRights, differences, placesOf, renderRight } from '../support/rights.ts';
-import { startTlsAlpnResponder } from '../support/tls-alpn-responder.ts';
+import { startResponders } from '../support/responders.ts';
 
 const USER = `system:serviceaccount:${NAMESPACE}:countersign`;
 const [TENANT, OTHER] = ['payments', 'hr'];
@@ -50,11 +48,7 @@ async function runThrough(plane: ControlPlane, tenants?: readonly string[]): Pro
   const token = await plane.serviceAccountToken(NAMESPACE, 'countersign');
   const own = await clusterOf(await plane.kubeconfigFor(token));
   cleanup.defer(() => own.close());
-  const responders = {
-    dns: await startDnsServer(),
-    http01: await startHttp01Responder(),
-    tlsAlpn: await startTlsAlpnResponder(),
-  };
+  const responders = await startResponders();
   for (const responder of Object.values(responders)) cleanup.defer(() => responder.stop());
   const clock = createJumpingClock();
   const operator = await startOperator({

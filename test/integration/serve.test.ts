@@ -9,15 +9,13 @@ import { challengeOf, expectStatus, issue, newOrder, register, type Responders }
 import { type AcmeWire, connect, createTransport } from '../support/acme-wire.ts';
 import { describeOnApiServer } from '../support/api-server-suite.ts';
 import { freePort, type RunningProgram } from '../support/child-process.ts';
-import { startDnsServer } from '../support/dns-server.ts';
 import { eventually } from '../support/eventually.ts';
-import { startHttp01Responder } from '../support/http01-responder.ts';
 import { writeKubeconfig } from '../support/kubeconfig.ts';
 import { apply } from '../support/manifests.ts';
 import { type ChallengeHost, missingNamespaces, startChallengeHost } from '../support/namespaces.ts';
 import { install, NAMESPACE, startServe } from '../support/serve.ts';
 import { routed } from '../operator/replicas.ts';
-import { startTlsAlpnResponder } from '../support/tls-alpn-responder.ts';
+import { startResponders } from '../support/responders.ts';
 
 interface SecretObject {
   data: Record<string, string>;
@@ -47,11 +45,7 @@ describeOnApiServer('serve', (plane) => {
   let kubeconfig: string;
 
   beforeAll(async () => {
-    responders = {
-      dns: await startDnsServer(),
-      http01: await startHttp01Responder(),
-      tlsAlpn: await startTlsAlpnResponder(),
-    };
+    responders = await startResponders();
     const ports = { 80: responders.http01.port, 443: responders.tlsAlpn.port };
     hosts = [await startChallengeHost(ports), await startChallengeHost(ports)];
     kubeconfig = await install(plane());

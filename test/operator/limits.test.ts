@@ -1,26 +1,16 @@
 // The limits of finalize, revokeCert and keyChange, each used up on a server that allows next to nothing.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { DEFAULT_LIMITS } from '../../src/acme-server/rate-limits.ts';
-import { issue, readyOrder, finalize, register } from '../support/acme-flow.ts';
+import { type Responders, issue, readyOrder, finalize, register } from '../support/acme-flow.ts';
 import { type AcmeWire, connect, createTransport } from '../support/acme-wire.ts';
-import { startDnsServer } from '../support/dns-server.ts';
-import { startHttp01Responder } from '../support/http01-responder.ts';
-import { startTlsAlpnResponder } from '../support/tls-alpn-responder.ts';
+import { startResponders } from '../support/responders.ts';
 import { startOperator } from './harness.ts';
 
 let operator: Awaited<ReturnType<typeof startOperator>>;
-let responders: {
-  dns: Awaited<ReturnType<typeof startDnsServer>>;
-  http01: Awaited<ReturnType<typeof startHttp01Responder>>;
-  tlsAlpn: Awaited<ReturnType<typeof startTlsAlpnResponder>>;
-};
+let responders: Responders;
 
 beforeAll(async () => {
-  responders = {
-    dns: await startDnsServer(),
-    http01: await startHttp01Responder(),
-    tlsAlpn: await startTlsAlpnResponder(),
-  };
+  responders = await startResponders();
   const one = { burst: 1, perSecond: 1e-6 };
   operator = await startOperator({
     nameserver: `127.0.0.1:${responders.dns.port}`,

@@ -2,29 +2,19 @@ import { X509Certificate } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ClusterCAIssuerKind } from '../../src/api/ca-issuer.ts';
 import { IssuedCertificateKind } from '../../src/api/issued-certificate.ts';
-import { finalize, issue, readyOrder, register } from '../support/acme-flow.ts';
+import { type Responders, finalize, issue, readyOrder, register } from '../support/acme-flow.ts';
 import { buildCsr } from '../support/csr-builder.ts';
 import { createSigningKey, signJws } from '../support/jws.ts';
 import { type AcmeWire, connect, createTransport } from '../support/acme-wire.ts';
-import { startDnsServer } from '../support/dns-server.ts';
-import { startHttp01Responder } from '../support/http01-responder.ts';
-import { startTlsAlpnResponder } from '../support/tls-alpn-responder.ts';
+import { startResponders } from '../support/responders.ts';
 import { startOperator } from './harness.ts';
 
 let operator: Awaited<ReturnType<typeof startOperator>>;
-let responders: {
-  dns: Awaited<ReturnType<typeof startDnsServer>>;
-  http01: Awaited<ReturnType<typeof startHttp01Responder>>;
-  tlsAlpn: Awaited<ReturnType<typeof startTlsAlpnResponder>>;
-};
+let responders: Responders;
 let acme: AcmeWire;
 
 beforeAll(async () => {
-  responders = {
-    dns: await startDnsServer(),
-    http01: await startHttp01Responder(),
-    tlsAlpn: await startTlsAlpnResponder(),
-  };
+  responders = await startResponders();
   operator = await startOperator({
     nameserver: `127.0.0.1:${responders.dns.port}`,
     http01Port: responders.http01.port,

@@ -9,14 +9,12 @@ import { countingCluster } from '../bench/writes.ts';
 import { finalize, issue, poll, readyOrder, register, type Responders } from '../support/acme-flow.ts';
 import { type AcmeWire, connect, createTransport } from '../support/acme-wire.ts';
 import { buildCsr } from '../support/csr-builder.ts';
-import { startDnsServer } from '../support/dns-server.ts';
 import { eventually } from '../support/eventually.ts';
-import { startHttp01Responder } from '../support/http01-responder.ts';
 import { base64url } from '../support/jws.ts';
 import { freshName } from '../support/names.ts';
-import { startTlsAlpnResponder } from '../support/tls-alpn-responder.ts';
 import { startWebhookPeer, type WebhookPeer } from '../support/webhook-peer.ts';
 import { NAMESPACE, startOperator } from './harness.ts';
+import { startResponders, stopResponders } from '../support/responders.ts';
 
 const writes: string[] = [];
 let peer: WebhookPeer;
@@ -25,11 +23,7 @@ let responders: Responders;
 let acme: AcmeWire;
 
 beforeAll(async () => {
-  responders = {
-    dns: await startDnsServer(),
-    http01: await startHttp01Responder(),
-    tlsAlpn: await startTlsAlpnResponder(),
-  };
+  responders = await startResponders();
   peer = await startWebhookPeer();
   operator = await startOperator({
     issuer: { backend: { webhook: peer.spec }, acme: { finalizeTimeout: '2s' } },
@@ -52,7 +46,7 @@ afterAll(async () => {
   acme.transport.close();
   await operator.stop();
   await peer.close();
-  await Promise.all([responders.dns.stop(), responders.http01.stop(), responders.tlsAlpn.stop()]);
+  await stopResponders(responders);
 });
 
 beforeEach(() => {

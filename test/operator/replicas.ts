@@ -18,11 +18,9 @@ import { createValidators } from '../../src/validators/index.ts';
 import { createResolver } from '../../src/validators/resolver.ts';
 import type { Responders } from '../support/acme-flow.ts';
 import { type AcmeWire, connect, createTransport, type Transport } from '../support/acme-wire.ts';
-import { startDnsServer } from '../support/dns-server.ts';
-import { startHttp01Responder } from '../support/http01-responder.ts';
 import { createJumpingClock, type JumpingClock } from '../support/jumping-clock.ts';
-import { startTlsAlpnResponder } from '../support/tls-alpn-responder.ts';
 import { freePort, NAMESPACE, OPEN_POLICY } from './harness.ts';
+import { startResponders } from '../support/responders.ts';
 
 export interface Replicas {
   /** The store itself, ahead of what any replica has seen of it. */
@@ -54,11 +52,7 @@ export async function startReplicas(count: number, issuer: Partial<CAIssuerSpec>
     namespaces: ['default', NAMESPACE],
   });
   cleanup.defer(() => store.close());
-  const responders = {
-    dns: await startDnsServer(),
-    http01: await startHttp01Responder(),
-    tlsAlpn: await startTlsAlpnResponder(),
-  };
+  const responders = await startResponders();
   for (const responder of Object.values(responders)) cleanup.defer(() => responder.stop());
   const [acme, distribution, peers] = [await freePort(), await freePort(), await freePort()];
   const addresses = Array.from({ length: count }, (_, i) => `127.0.1.${i + 1}`);

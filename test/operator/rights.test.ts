@@ -11,13 +11,11 @@ import type { Cluster } from '../../src/ports.ts';
 import { createClock } from '../../src/runtime/clock.ts';
 import { createRandom } from '../../src/runtime/random.ts';
 import { connect, createTransport } from '../support/acme-wire.ts';
-import { startDnsServer } from '../support/dns-server.ts';
 import { ISSUER, useEveryFeature } from '../support/every-feature.ts';
-import { startHttp01Responder } from '../support/http01-responder.ts';
 import { createJumpingClock } from '../support/jumping-clock.ts';
 import { declaredRights, differences, noteRights } from '../support/rights.ts';
-import { startTlsAlpnResponder } from '../support/tls-alpn-responder.ts';
 import { NAMESPACE, startOperator } from './harness.ts';
+import { startResponders, stopResponders } from '../support/responders.ts';
 
 const TENANT = 'payments';
 const declared = declaredRights(FEATURES.flatMap(({ rights }) => rights));
@@ -26,11 +24,7 @@ const declared = declaredRights(FEATURES.flatMap(({ rights }) => rights));
 async function rightsUsed(tenants?: readonly string[]): Promise<Set<string>> {
   const used = new Set<string>();
   const wrap = (cluster: Cluster) => noteRights(cluster, { used, declared, operator: NAMESPACE });
-  const responders = {
-    dns: await startDnsServer(),
-    http01: await startHttp01Responder(),
-    tlsAlpn: await startTlsAlpnResponder(),
-  };
+  const responders = await startResponders();
   const clock = createJumpingClock();
   const operator = await startOperator({
     nameserver: `127.0.0.1:${responders.dns.port}`,
@@ -55,7 +49,7 @@ async function rightsUsed(tenants?: readonly string[]): Promise<Set<string>> {
   } finally {
     transport.close();
     await operator.stop();
-    await Promise.all([responders.dns.stop(), responders.http01.stop(), responders.tlsAlpn.stop()]);
+    await stopResponders(responders);
   }
   return used;
 }

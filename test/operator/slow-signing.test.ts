@@ -5,11 +5,9 @@ import type { Backends } from '../../src/ports.ts';
 import { expectStatus, newOrder, poll, readyOrder, register, type Responders } from '../support/acme-flow.ts';
 import { type AcmeWire, connect, createTransport } from '../support/acme-wire.ts';
 import { buildCsr, csrNames } from '../support/csr-builder.ts';
-import { startDnsServer } from '../support/dns-server.ts';
-import { startHttp01Responder } from '../support/http01-responder.ts';
 import { base64url } from '../support/jws.ts';
-import { startTlsAlpnResponder } from '../support/tls-alpn-responder.ts';
 import { startOperator } from './harness.ts';
+import { startResponders, stopResponders } from '../support/responders.ts';
 
 const CERT_MANAGER = { headers: { 'user-agent': 'cert-manager-challenges/v1.21.2 (linux/amd64) cert-manager/abc' } };
 
@@ -35,11 +33,7 @@ function gated(backends: Backends): Backends {
 }
 
 beforeAll(async () => {
-  responders = {
-    dns: await startDnsServer(),
-    http01: await startHttp01Responder(),
-    tlsAlpn: await startTlsAlpnResponder(),
-  };
+  responders = await startResponders();
   operator = await startOperator({
     nameserver: responders.dns.address,
     http01Port: responders.http01.port,
@@ -55,7 +49,7 @@ afterAll(async () => {
   gate.resolve();
   acme.transport.close();
   await operator.stop();
-  await Promise.all([responders.dns.stop(), responders.http01.stop(), responders.tlsAlpn.stop()]);
+  await stopResponders(responders);
 });
 
 test('clients in general are told to come back to an order that is processing', async () => {

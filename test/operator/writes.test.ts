@@ -5,10 +5,8 @@ import { SecretKind } from '../../src/api/core.ts';
 import { countingCluster } from '../bench/writes.ts';
 import { complete, issue, newOrder, readyOrder, register, type Responders } from '../support/acme-flow.ts';
 import { type AcmeWire, connect, createTransport } from '../support/acme-wire.ts';
-import { startDnsServer } from '../support/dns-server.ts';
-import { startHttp01Responder } from '../support/http01-responder.ts';
-import { startTlsAlpnResponder } from '../support/tls-alpn-responder.ts';
 import { startOperator } from './harness.ts';
+import { startResponders, stopResponders } from '../support/responders.ts';
 
 const CLAIM_WRITES = ['create IssuedCertificate', 'create Secret', 'replaceStatus CertificateClaim', 'create Event'];
 const writes: string[] = [];
@@ -17,11 +15,7 @@ let responders: Responders;
 let acme: AcmeWire;
 
 beforeAll(async () => {
-  responders = {
-    dns: await startDnsServer(),
-    http01: await startHttp01Responder(),
-    tlsAlpn: await startTlsAlpnResponder(),
-  };
+  responders = await startResponders();
   operator = await startOperator({
     nameserver: `127.0.0.1:${responders.dns.port}`,
     http01Port: responders.http01.port,
@@ -36,7 +30,7 @@ beforeAll(async () => {
 afterAll(async () => {
   acme.transport.close();
   await operator.stop();
-  await Promise.all([responders.dns.stop(), responders.http01.stop(), responders.tlsAlpn.stop()]);
+  await stopResponders(responders);
 });
 
 beforeEach(() => {

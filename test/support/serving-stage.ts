@@ -6,11 +6,9 @@ import { type AcmeWire, connect, createTransport } from './acme-wire.ts';
 import { describeOnApiServer } from './api-server-suite.ts';
 import { type RunningProgram } from './child-process.ts';
 import type { ControlPlane, ControlPlaneOptions } from './control-plane.ts';
-import { startDnsServer } from './dns-server.ts';
-import { startHttp01Responder } from './http01-responder.ts';
 import { type ChallengeHost, missingNamespaces, startChallengeHost } from './namespaces.ts';
 import { install, NAMESPACE, startServe } from './serve.ts';
-import { startTlsAlpnResponder } from './tls-alpn-responder.ts';
+import { startResponders } from './responders.ts';
 
 export const GROUP = '/apis/countersign.dev/v1alpha1';
 export const RECORDS = `${GROUP}/namespaces/${NAMESPACE}/issuedcertificates`;
@@ -70,11 +68,7 @@ export function describeOnStage(
 
 async function startStage(plane: ControlPlane, count: number): Promise<Stage> {
   await using cleanup = new AsyncDisposableStack();
-  const responders = {
-    dns: await startDnsServer(),
-    http01: await startHttp01Responder(),
-    tlsAlpn: await startTlsAlpnResponder(),
-  };
+  const responders = await startResponders();
   for (const responder of Object.values(responders)) cleanup.defer(() => responder.stop());
   const ports = { 80: responders.http01.port, 443: responders.tlsAlpn.port };
   const hosts: ChallengeHost[] = [];
