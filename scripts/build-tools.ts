@@ -1,4 +1,5 @@
-// Builds the Go programs that the tests run, pinned by test/tools/go.mod, into <cache>/bin.
+// Builds the Go programs that the tests run, pinned by test/tools/go.mod (Helm by one of its own, as it needs other versions of the
+// same modules), into <cache>/bin.
 //   node scripts/build-tools.ts [name…]
 // The cache folder is COUNTERSIGN_CACHE, by default ~/.cache/countersign; the Go command is GO, by default go. A tool whose
 // modules, own source, flags and Go version are those of the last build is left alone. kube-apiserver takes some minutes.
@@ -13,6 +14,8 @@ const MODULE = resolve(import.meta.dirname, '../test/tools');
 
 interface Tool {
   package: string;
+  /** Folder of its go.mod below MODULE; MODULE itself when absent. */
+  module?: string;
   /** Flags of `go build`; absent for none. */
   flags?: () => string[];
 }
@@ -24,6 +27,7 @@ const TOOLS: Readonly<Record<string, Tool>> = {
   lego: { package: 'github.com/go-acme/lego/v4/cmd/lego' },
   zlint: { package: 'github.com/zmap/zlint/v3/cmd/zlint' },
   caddy: { package: 'github.com/caddyserver/caddy/v2/cmd/caddy' },
+  helm: { package: 'helm.sh/helm/v4/cmd/helm', module: 'helm', flags: () => stripped() },
   etcd: { package: 'go.etcd.io/etcd/server/v3', flags: () => stripped() },
   'kube-apiserver': { package: 'k8s.io/kubernetes/cmd/kube-apiserver', flags: () => stripped(...kubernetesVersion()) },
 };
@@ -35,15 +39,15 @@ function stripped(...more: readonly string[]): string[] {
 
 /** As a release's own build says it: without, the API server calls itself v0.0.0. */
 function kubernetesVersion(): string[] {
-  const version = go('list', '-m', '-f', '{{.Version}}', 'k8s.io/kubernetes').trim();
+  const version = go('', 'list', '-m', '-f', '{{.Version}}', 'k8s.io/kubernetes').trim();
   const [major, minor] = version.slice(1).split('.');
   const facts = { gitVersion: version, gitMajor: major, gitMinor: minor };
   return Object.entries(facts).map(([name, fact]) => `-X k8s.io/component-base/version.${name}=${fact}`);
 }
 
-function go(...args: string[]): string {
+function go(module: string, ...args: string[]): string {
   return execFileSync(process.env['GO'] ?? 'go', args, {
-    cwd: MODULE,
+    cwd: join(MODULE, module),
     encoding: 'utf8',
     env: { ...process.env, CGO_ENABLED: '0', GOWORK: 'off' },
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -55,7 +59,7 @@ const MODULES = '{{with .Module}}{{.Path}} {{.Version}}{{with .Replace}} => {{.P
 
 /** What a build depends on: another program's pins do not count, though one module resolves them together. */
 function inputs(name: string, tool: Tool, goVersion: string): string {
-  const modules = new Set(go('list', '-deps', '-f', MODULES, tool.package).split('\n'));
+  const modules = new Set(go(tool.module ?? '', 'list', '-deps', '-f', MODULES, tool.package).split('\n'));
   const facts = [goVersion, tool.package, tool.flags?.(), [...modules].sort()];
   const hash = createHash('sha256').update(JSON.stringify(facts));
   for (const file of globSync(`cmd/${name}/**/*.go`, { cwd: MODULE }).sort()) {
@@ -75,7 +79,7 @@ function build(name: string, tool: Tool, bin: string, goVersion: string): void {
   // Built beside its place and moved there, so that a program in use is never half written.
   const fresh = join(bin, `.${name}.${process.pid}`);
   try {
-    go('build', ...(tool.flags?.() ?? []), '-o', fresh, tool.package);
+    go(tool.module ?? '', 'build', ...(tool.flags?.() ?? []), '-o', fresh, tool.package);
     renameSync(fresh, target);
     writeFileSync(stamp, wanted);
   } finally {
@@ -91,7 +95,7 @@ function main(names: readonly string[]): void {
   mkdirSync(bin, { recursive: true });
   let version: string;
   try {
-    version = go('version');
+    version = go('', 'version');
   } catch {
     throw new Error('Go is needed (the version in test/tools/go.mod or newer) and `go version` does not run');
   }

@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 // The program: one command each, wired in commands/.
-import { readFileSync } from 'node:fs';
 
 const HELP = `Usage: countersign <command> [flags]
 
@@ -27,10 +26,8 @@ async function main([command, ...args]: readonly string[]): Promise<number> {
     return command === undefined ? 2 : 0;
   }
   if (command === '--version') {
-    const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
-      version: string;
-    };
-    process.stdout.write(`${version}\n`);
+    const { default: project } = await import('../package.json', { with: { type: 'json' } });
+    process.stdout.write(`${project.version}\n`);
     return 0;
   }
   if (command === 'serve') return (await import('./commands/serve.ts')).runServe(args);

@@ -1,0 +1,20 @@
+# The image: Node, the libraries it links to, and the program as one file. No shell, no package manager; nothing in it is written to.
+#   npm run bundle && docker build --tag countersign .
+# NODE_IMAGE is where Node comes from: any image of Debian or Ubuntu with Node at /usr/local/bin/node. For a release give it by digest,
+# NODE_IMAGE=docker.io/library/node@sha256:…; `npm run image -- --local` makes one here, for machines without a registry.
+ARG NODE_IMAGE=docker.io/library/node:24.22.1-bookworm-slim
+
+FROM ${NODE_IMAGE} AS node
+COPY scripts/image/rootfs.sh /rootfs.sh
+RUN sh /rootfs.sh /usr/local/bin/node /rootfs
+
+FROM scratch
+COPY --from=node /rootfs /
+COPY dist /app
+ENV NODE_ENV=production
+USER 65532:65532
+ENTRYPOINT ["/usr/local/bin/node", "/app/countersign.mjs"]
+CMD ["serve"]
+LABEL org.opencontainers.image.title=countersign \
+      org.opencontainers.image.description="A Kubernetes operator that embeds an ACME server and signs through the PKI a company already has" \
+      org.opencontainers.image.licenses=Apache-2.0
