@@ -1,8 +1,11 @@
-// Writes crds/ and docs/reference/ from the kinds in src/api, and deploy/ from the rights that features declare. With --check writes nothing and exits 1 where they differ.
+// Writes crds/ and docs/reference/ from the kinds in src/api, deploy/ from the rights that features declare, and what of the chart
+// follows from either or from its values.yaml. With --check writes nothing and exits 1 where they differ.
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { OWN_KINDS } from '../src/api/index.ts';
 import { FEATURES } from '../src/commands/rights.ts';
+import { renderRunbooks, RUNBOOKS_FILE } from './generate/alerts.ts';
+import { CHART_FOLDERS, chartFiles } from './generate/chart.ts';
 import { crdFile, renderCrd } from './generate/crd.ts';
 import { deployFiles } from './generate/deploy.ts';
 import { referenceFile, renderConfiguration, renderIndex, renderReference } from './generate/reference.ts';
@@ -10,7 +13,7 @@ import { renderRights, RIGHTS_FILE } from './generate/rights.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 /** Folders that hold nothing but what is generated here. */
-const FOLDERS = ['crds', 'deploy', 'docs/reference'];
+const FOLDERS = ['crds', 'deploy', 'docs/reference', ...CHART_FOLDERS];
 
 /** Content by path in the repository. */
 function generated(): Map<string, string> {
@@ -21,6 +24,8 @@ function generated(): Map<string, string> {
     ['docs/reference/README.md', renderIndex(OWN_KINDS)],
     [RIGHTS_FILE, renderRights(FEATURES, OWN_KINDS)],
     ...deployFiles(),
+    [RUNBOOKS_FILE, renderRunbooks()],
+    ...chartFiles(),
   ]);
 }
 

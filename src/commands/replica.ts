@@ -112,6 +112,7 @@ async function assemble(deps: ReplicaDeps): Promise<Parts> {
   const keyring = await loadKeyring({ cluster, namespace, clock, random });
   const identity = `${hostname()}_${random.bytes(6).toString('hex')}`;
   const election = createLeaderElection({ cluster, clock, random, log, namespace, name: config.leaseName, identity });
+  deps.metrics.gauge('leader', { lease: config.leaseName }, () => (election.isLeader() ? 1 : 0));
   const leaderCluster = fenceCluster(cluster, election);
   const state = { stopping: false };
   const tls = createServingTls({
