@@ -116,7 +116,9 @@ export const ALERTS: readonly Alert[] = [
     summary: 'The CA of issuer {{ $labels.issuer }} signed a certificate that nobody was given.',
     means:
       'A crash or a lost answer made the CA sign twice. The sweep found the extra one and has it revoked; nobody holds it without the key of the requester.',
-    steps: ['A few after an outage are as expected. Many without one: the CA answers after the time-out; raise it there.'],
+    steps: [
+      'A few after an outage are as expected. Many without one: the CA answers after the time-out; raise it there.',
+    ],
   },
   {
     name: 'CountersignWritesFail',
@@ -176,10 +178,7 @@ export const ALERTS: readonly Alert[] = [
     summary: 'A replica of Countersign has heard nothing of {{ $labels.kind }} for a quarter of an hour.',
     means:
       'It goes by what it knew. No refusal rests on that alone, but changed policies, issuers and deleted claims are not heeded there.',
-    steps: [
-      `${KUBECTL_LOGS}: \`a list failed\` names the error; a missing right is the usual one.`,
-      'Delete the Pod.',
-    ],
+    steps: [`${KUBECTL_LOGS}: \`a list failed\` names the error; a missing right is the usual one.`, 'Delete the Pod.'],
   },
   {
     name: 'CountersignReplicasApart',
@@ -187,7 +186,8 @@ export const ALERTS: readonly Alert[] = [
     expr: 'sum by (namespace) (rate(countersign_nonces_redeemed_total{outcome="unknown"}[10m])) / sum by (namespace) (rate(countersign_nonces_redeemed_total[10m])) > 0.2',
     for: '15m',
     summary: 'Replicas of Countersign do not know each other’s nonces.',
-    means: 'Clients try again with a fresh nonce and mostly succeed, more slowly. The replicas do not reach each other.',
+    means:
+      'Clients try again with a fresh nonce and mostly succeed, more slowly. The replicas do not reach each other.',
     steps: [
       'Port 8444 between Pods: NetworkPolicies of others, a service mesh that wants plain TCP declared.',
       '`kubectl -n countersign-system get endpointslices`: do those of the Service list all Pods?',

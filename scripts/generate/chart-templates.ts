@@ -44,12 +44,7 @@ export function chartTemplates(): Map<string, string> {
 function crdTemplate(crd: string): string {
   const { metadata, ...definition } = parse(crd) as { metadata: { name: string }; apiVersion: string; kind: string };
   const { apiVersion, kind, ...rest } = definition;
-  const keep = [
-    '  {{- if .Values.crds.keep }}',
-    '  annotations:',
-    '    helm.sh/resource-policy: keep',
-    '  {{- end }}',
-  ];
+  const keep = ['  {{- if .Values.crds.keep }}', '  annotations:', '    helm.sh/resource-policy: keep', '  {{- end }}'];
   return [
     `${NOTE}{{- if .Values.crds.enabled }}`,
     `apiVersion: ${apiVersion}`,

@@ -18,7 +18,8 @@ interface Row {
 
 const IN = 'namespace=~"$namespace"';
 const ISSUER = `${IN},issuer=~"$issuer"`;
-const rate = (metric: string, by: string, labels = IN) => `sum by (${by}) (rate(${metric}{${labels}}[$__rate_interval]))`;
+const rate = (metric: string, by: string, labels = IN) =>
+  `sum by (${by}) (rate(${metric}{${labels}}[$__rate_interval]))`;
 const quantile = (of: number, metric: string, by: string, labels = IN) =>
   `histogram_quantile(${of}, ${rate(`${metric}_bucket`, `le, ${by}`, labels)})`;
 
@@ -239,10 +240,20 @@ function laidOut(): object[] {
   const panels: object[] = [];
   let y = 0;
   for (const row of ROWS) {
-    panels.push({ id: panels.length + 1, type: 'row', title: row.title, gridPos: { x: 0, y: y++, w: 24, h: 1 }, panels: [] });
+    panels.push({
+      id: panels.length + 1,
+      type: 'row',
+      title: row.title,
+      gridPos: { x: 0, y: y++, w: 24, h: 1 },
+      panels: [],
+    });
     for (const [index, panel] of row.panels.entries()) {
       const [x, line] = [(index % COLUMNS) * WIDTH, Math.floor(index / COLUMNS)];
-      panels.push({ id: panels.length + 1, ...timeSeries(panel), gridPos: { x, y: y + line * HEIGHT, w: WIDTH, h: HEIGHT } });
+      panels.push({
+        id: panels.length + 1,
+        ...timeSeries(panel),
+        gridPos: { x, y: y + line * HEIGHT, w: WIDTH, h: HEIGHT },
+      });
     }
     y += Math.ceil(row.panels.length / COLUMNS) * HEIGHT;
   }

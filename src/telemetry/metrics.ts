@@ -53,7 +53,7 @@ export interface Metrics {
 
 const ISSUER = ['issuer', 'issuer_namespace'];
 /** What is read when metrics are asked for: name, help and label of each. */
-const GAUGES = {
+export const GAUGES = {
   queueDepth: ['workqueue_depth', 'Keys waiting for a worker.', 'name'],
   queueUnfinished: ['workqueue_unfinished_work_seconds', 'Seconds that the keys worked on have taken so far.', 'name'],
   queueLongest: ['workqueue_longest_running_processor_seconds', 'The longest of these.', 'name'],
