@@ -1,5 +1,5 @@
 // Builds the Go programs that the tests run, pinned by test/tools/go.mod (Helm by one of its own, as it needs other versions of the
-// same modules), into <cache>/bin.
+// same modules), into <cache>/bin; and copies what they read of other modules into folders beside it.
 //   node scripts/build-tools.ts [name…]
 // The cache folder is COUNTERSIGN_CACHE, by default ~/.cache/countersign; the Go command is GO, by default go. A tool whose
 // modules, own source, flags and Go version are those of the last build is left alone. kube-apiserver takes some minutes.
@@ -30,6 +30,24 @@ const TOOLS: Readonly<Record<string, Tool>> = {
   helm: { package: 'helm.sh/helm/v4/cmd/helm', module: 'helm', flags: () => stripped() },
   etcd: { package: 'go.etcd.io/etcd/server/v3', flags: () => stripped() },
   'kube-apiserver': { package: 'k8s.io/kubernetes/cmd/kube-apiserver', flags: () => stripped(...kubernetesVersion()) },
+};
+
+interface Files {
+  module: string;
+  /** As `go mod download` says it. */
+  sum: string;
+  folder: string;
+  files: readonly string[];
+}
+
+/** Folders of the cache. */
+const FOLDERS: Readonly<Record<string, Files>> = {
+  'prometheus-operator-crds': {
+    module: 'github.com/prometheus-operator/prometheus-operator@v0.85.0',
+    sum: 'h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=',
+    folder: 'example/prometheus-operator-crd',
+    files: ['monitoring.coreos.com_prometheusrules.yaml', 'monitoring.coreos.com_servicemonitors.yaml'],
+  },
 };
 
 /** Without debugging data and paths; `more` are flags of the linker. */
@@ -88,9 +106,24 @@ function build(name: string, tool: Tool, bin: string, goVersion: string): void {
   console.log(`${name}: built in ${((performance.now() - started) / 1000).toFixed(0)} s`);
 }
 
+function copy(name: string, { module, sum, folder, files }: Files, cache: string): void {
+  const [target, stamp] = [join(cache, name), join(cache, name, '.sum')];
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === sum) {
+    console.log(`${name}: up to date`);
+    return;
+  }
+  const { Dir: from, Sum: found } = JSON.parse(go('', 'mod', 'download', '-json', module)) as Record<string, string>;
+  if (from === undefined || found !== sum) throw new Error(`${module} has the sum ${found}, not ${sum}`);
+  mkdirSync(target, { recursive: true });
+  for (const file of files) writeFileSync(join(target, file), readFileSync(join(from, folder, file)));
+  writeFileSync(stamp, sum);
+  console.log(`${name}: copied`);
+}
+
 function main(names: readonly string[]): void {
-  const unknown = names.filter((name) => !(name in TOOLS));
-  if (unknown.length > 0) throw new Error(`no tool ${unknown.join(', ')}; there are ${Object.keys(TOOLS).join(', ')}`);
+  const known = [...Object.keys(TOOLS), ...Object.keys(FOLDERS)];
+  const unknown = names.filter((name) => !known.includes(name));
+  if (unknown.length > 0) throw new Error(`no tool ${unknown.join(', ')}; there are ${known.join(', ')}`);
   const bin = join(process.env['COUNTERSIGN_CACHE'] ?? join(homedir(), '.cache', 'countersign'), 'bin');
   mkdirSync(bin, { recursive: true });
   let version: string;
@@ -101,6 +134,9 @@ function main(names: readonly string[]): void {
   }
   for (const [name, tool] of Object.entries(TOOLS)) {
     if (names.length === 0 || names.includes(name)) build(name, tool, bin, version);
+  }
+  for (const [name, files] of Object.entries(FOLDERS)) {
+    if (names.length === 0 || names.includes(name)) copy(name, files, join(bin, '..'));
   }
 }
 

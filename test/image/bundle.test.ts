@@ -1,6 +1,7 @@
 // The program as one file: the same bytes wherever it is made, all its parts named, and it runs with nothing beside it.
 import {
   cpSync,
+  existsSync, existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -131,4 +132,36 @@ test('with nothing beside it, it tells its version and issues a certificate', as
   await register(acme);
   const { certificateUrl } = await issue(acme, responders, ['shop.localhost']);
   expect((await acme.get(certificateUrl)).status).toBe(200);
+});
+
+test('of the Kubernetes library it has what a credential plugin of a kubeconfig needs', async () => {
+  const program = join(folder, BUNDLE);
+  writeFileSync(program, of(BUNDLE));
+  const asked = join(folder, 'asked');
+  const credential = { apiVersion: 'client.authentication.k8s.io/v1', kind: 'ExecCredential', status: { token: 'x' } };
+  const exec = {
+    apiVersion: credential.apiVersion,
+    command: process.execPath,
+    args: [
+      '-e',
+      `require('fs').writeFileSync(${JSON.stringify(asked)}, ''); console.log(${JSON.stringify(JSON.stringify(credential))})`,
+    ],
+    interactiveMode: 'Never',
+  };
+  const kubeconfig = {
+    clusters: [{ name: 'c', cluster: { server: `https://127.0.0.1:${await freePort()}` } }],
+    users: [{ name: 'u', user: { exec } }],
+    contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
+    'current-context': 'x',
+  };
+  const [file, config] = [join(folder, 'kubeconfig'), join(folder, 'config.yaml')];
+  writeFileSync(file, JSON.stringify(kubeconfig));
+  writeFileSync(config, 'namespace: countersign-system');
+  const check = startProgram(process.execPath, [program, 'check', '--config', config, '--kubeconfig', file], {
+    cwd: folder,
+  });
+  expect(await check.ended).toBe(1);
+  // Nobody answers there; but it got as far as asking, with the plugin's token.
+  expect(existsSync(asked), check.output()).toBe(true);
+  expect(check.output()).toContain('ECONNREFUSED');
 });
