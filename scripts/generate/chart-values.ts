@@ -41,7 +41,7 @@ export function readValues(text: string): ChartValues {
   const document = parseDocument(text);
   if (!isMap(document.contents)) throw new Error('values.yaml is no mapping');
   const sections: Section[] = [];
-  const schema = mapSchema(document.contents as YAMLMap, '', sections, document.commentBefore ?? '');
+  const schema = mapSchema(document.contents, '', sections, document.commentBefore ?? '');
   return { sections, schema: { $schema: 'http://json-schema.org/draft-07/schema#', ...schema } };
 }
 
@@ -79,8 +79,7 @@ function readComment(comment: string, sections: Section[]): Comment {
 function valueSchema(pair: Pair, path: string, { meaning, given }: Comment, sections: Section[]): Schema {
   const section = sections.at(-1);
   if (!section) throw new Error(`${path} stands in no section`);
-  if (isMap(pair.value) && pair.value.items.length > 0 && !given)
-    return mapSchema(pair.value as YAMLMap, path, sections, '');
+  if (isMap(pair.value) && pair.value.items.length > 0 && !given) return mapSchema(pair.value, path, sections, '');
   if (meaning === '') throw new Error(`${path} has no comment`);
   const fallback = plain(pair.value);
   const schema: Schema = { ...inferred(fallback, path, given), description: meaning };

@@ -1,7 +1,7 @@
 // The program as one file: the same bytes wherever it is made, all its parts named, and it runs with nothing beside it.
 import {
   cpSync,
-  existsSync, existsSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
