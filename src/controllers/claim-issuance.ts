@@ -18,7 +18,7 @@ import {
   type Refusal,
 } from '../api/issued-certificate.ts';
 import { type CertificateFacts, parseCertificate } from '../domain/certificate.ts';
-import { ClusterError } from '../domain/cluster-error.ts';
+import { ClusterError, isClusterError } from '../domain/cluster-error.ts';
 import { hashKey } from '../domain/encoding.ts';
 import { Problem } from '../domain/problem.ts';
 import { generatePrivateKey, spkiOf } from '../domain/private-key.ts';
@@ -118,7 +118,13 @@ export function createClaimIssuance(deps: ClaimIssuanceDeps): ClaimIssuance {
     const key = known ?? (await generatePrivateKey(keyParameters(claim.spec, issuer)));
     const { askedAt } = keep(claim.metadata.uid, { id, hash, key });
     if (key !== attempt.reuse && stage && !stage.read(id)) await stage.write(id, key);
-    const outcome = await issue(await issuanceRequest(claim, request, { ...attempt, id, key }), signal);
+    const asked = await issuanceRequest(claim, request, { ...attempt, id, key });
+    const outcome = await issue(asked, signal).catch((error: unknown) => {
+      // The name of its record is taken by one that is not ours.
+      if (isClusterError(error, 'AlreadyExists')) return undefined;
+      throw error;
+    });
+    if (!outcome) return undefined;
     if (outcome.kind === 'pending') return { ...outcome, waitedMs: deps.clock.monotonic() - askedAt };
     if (outcome.kind === 'refused') return { ...outcome, revision: outcome.record && revision };
     if (serves(outcome.record, key, attempt)) return { kind: 'issued', outcome, key, revision };

@@ -503,22 +503,58 @@ const FORGERIES: readonly HostileClaim[] = [
       // Suspended by its issuer's absence, so that the record is there first.
       await it.create({ issuerRef: { kind: 'CAIssuer', name: 'later' } });
       await it.ready('IssuerNotFound');
-      const requestID = `${(await it.claim())?.metadata.uid}/1`;
-      const name = recordName('CertificateClaim', requestID);
-      const { labels } = template.metadata;
+      const { labels, annotations } = template.metadata;
       const requester = { namespace: ground.tenant, claim: 'planted' };
-      const planted: Pick<CertificateRecord, 'spec' | 'status'> = {
-        spec: { ...template.spec, requestID, requester },
-        ...(template.status ? { status: template.status } : {}),
+      const plant = async (revision: number, marks: Record<string, string>) => {
+        const requestID = `${(await it.claim())?.metadata.uid}/${revision}`;
+        const name = recordName('CertificateClaim', requestID);
+        const planted: Pick<CertificateRecord, 'spec' | 'status'> = {
+          spec: { ...template.spec, requestID, requester },
+          ...(template.status ? { status: template.status } : {}),
+        };
+        const metadata = { namespace, name, labels: { ...labels }, annotations: marks };
+        return cluster.create(IssuedCertificateKind, { metadata, ...planted });
       };
-      await cluster.create(IssuedCertificateKind, { metadata: { namespace, name, labels: { ...labels } }, ...planted });
+      const made = [await plant(1, {}), await plant(2, { ...annotations })];
       await change(ground, it, (claim) => ({
         ...claim,
         spec: { ...claim.spec, issuerRef: { kind: 'ClusterCAIssuer', name: 'main' } },
       }));
       await expectGenuine(it);
-      expect((await it.claim())?.status?.revision).toBe(2);
-      expect((await cluster.get(IssuedCertificateKind, { namespace, name }))?.spec.revocation?.reason).toBe(4);
+      expect((await it.claim())?.status?.revision).toBe(3);
+      for (const { metadata } of made) {
+        expect(await cluster.get(IssuedCertificateKind, metadata)).toEqual(
+          made.find((each) => each.metadata.name === metadata.name),
+        );
+        await eventually(`an Event tells of ${metadata.name}`, async () => {
+          const { items } = await cluster.list(EventKind, { namespace: 'default' });
+          return items.find(({ reason, note }) => reason === 'ForgedRecord' && note?.includes(metadata.name));
+        });
+      }
+    },
+  },
+  {
+    input: 64,
+    title:
+      'a label changed on the record of another claim has it neither revoked nor served, and that claim is none the worse',
+    run: async (ground) => {
+      const { cluster } = ground;
+      const [victim, mallory] = [subject(ground, 'victim', ground.other), subject(ground, 'mallory')];
+      await victim.create();
+      await expectGenuine(victim);
+      const claim = await mallory.create({ revokeOnDelete: true });
+      await expectGenuine(mallory);
+      const [record] = await victim.records();
+      if (!record) throw new Error('no record');
+      const labels = { ...record.metadata.labels, 'countersign.dev/claim-uid': claim.metadata.uid };
+      const forged = { ...record, metadata: { ...record.metadata, labels } };
+      const changed = await cluster.replace(IssuedCertificateKind, forged);
+      await cluster.delete(CertificateClaimKind, mallory.ref);
+      await eventually('the claim is gone', async () => ((await mallory.claim()) ? undefined : true));
+      const [own] = await mallory.records();
+      expect(own?.spec.revocation).toBeDefined();
+      expect(await cluster.get(IssuedCertificateKind, record.metadata)).toEqual(changed);
+      await expectGenuine(victim);
     },
   },
 ];
