@@ -28,6 +28,8 @@ export interface ReplicaDeps {
   address: string;
   validators: Validators;
   resolver: OperatorDeps['resolver'];
+  /** Makes the backends of the issuers; createBackends when absent. */
+  backends?: NonNullable<OperatorDeps['backends']>;
   clock: Clock;
   random: Random;
   log: Log;
