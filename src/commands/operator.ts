@@ -8,6 +8,7 @@ import { createPeers, type Peers } from '../acme-server/peers.ts';
 import type { Bucket, Limit } from '../acme-server/rate-limits.ts';
 import { createReplicas, homeOf } from '../acme-server/replicas.ts';
 import { createUrls } from '../acme-server/urls.ts';
+import type { CertificateRecord } from '../api/issued-certificate.ts';
 import type { Issuer } from '../api/issuer.ts';
 import { type BackendsDeps, createBackends } from '../backends/index.ts';
 import { type ControllersDeps, createControllers } from '../controllers/index.ts';
@@ -131,9 +132,10 @@ export function createOperator(given: OperatorDeps) {
 }
 
 /** All that reads or writes records goes by these. */
-function withSealedRecords(deps: OperatorDeps, { saw }: ForgedRecords): OperatorDeps {
+function withSealedRecords(deps: OperatorDeps, forged: ForgedRecords): OperatorDeps {
   const { cluster, leaderCluster } = deps;
-  const seal = (each: Cluster) => sealRecords(each, { marks: deps.keyring, onForged: saw });
+  const onForged = (record: CertificateRecord) => forged.saw(record);
+  const seal = (each: Cluster) => sealRecords(each, { marks: deps.keyring, onForged });
   return { ...deps, cluster: seal(cluster), ...(leaderCluster ? { leaderCluster: seal(leaderCluster) } : {}) };
 }
 

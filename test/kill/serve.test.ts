@@ -5,7 +5,6 @@
 import { X509Certificate } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { routed } from '../operator/replicas.ts';
-import type { Responders } from '../support/acme-flow.ts';
 import { createTransport } from '../support/acme-wire.ts';
 import { eventually } from '../support/eventually.ts';
 import { freshName } from '../support/names.ts';
@@ -57,7 +56,7 @@ describeOnStage('replicas and a CA elsewhere', 2, (stage) => {
       fault: world.fault,
       transport: routed(createTransport(ca), origins, route),
     };
-    return createClient(program, stage().responders as Responders);
+    return createClient(program, stage().responders);
   }
 
   async function ordered(victim: Victim, kill: Kill): Promise<string | undefined> {

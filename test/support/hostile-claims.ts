@@ -254,7 +254,7 @@ const CONFUSED_DEPUTIES: readonly HostileClaim[] = [
       await Promise.all(twins.map((twin) => twin.create({ secretName: 'twins-tls' })));
       const reasons = await eventually('both are judged', async () => {
         const claims = await Promise.all(twins.map((twin) => twin.claim()));
-        const found = claims.map((claim) => findCondition(claim?.status?.conditions, 'Ready')?.reason);
+        const found = claims.map((claim) => findCondition(claim?.status?.conditions, 'Ready')?.reason ?? '');
         return found.toSorted().join() === 'Issued,SecretInUse' ? found : undefined;
       });
       const holder = twins[reasons.indexOf('Issued')];
@@ -311,8 +311,7 @@ const CONFUSED_DEPUTIES: readonly HostileClaim[] = [
         { webhook },
         { webhook: { ...webhook, caBundleRef: { ...far, key: 'ca.crt' } } },
       ];
-      for (const backend of backends)
-        await refused(cluster.create(CAIssuerKind, { metadata, spec: { backend } as never }));
+      for (const backend of backends) await refused(cluster.create(CAIssuerKind, { metadata, spec: { backend } }));
       for (const backend of [backends[0], backends[5], { webhook: { ...webhook, caBundle: { ...far } } }])
         await refused(
           cluster.create(ClusterCAIssuerKind, { metadata: { name: 'reacher' }, spec: { backend } as never }),
