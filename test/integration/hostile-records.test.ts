@@ -224,7 +224,6 @@ describeOnStage('without the admission policy', 1, (stage) => {
     const wrong = 'elsewhere.test';
     const order = await newOrder(mallory, [wrong]);
     const challenge = await challengeOf(mallory, order.object.authorizations[0] ?? '', 'dns-01');
-    provision(stage().responders, challenge, { type: 'dns', value: 'other.test' }, mallory.account.key);
     stage().responders.dns.set(`_acme-challenge.${wrong}`, 'TXT', ['wrong']);
     expect((await attempt(mallory, challenge)).status).toBe('invalid');
     const after = await api.expect<{ items: Stored[] }>('GET', AUTHORIZATIONS);
@@ -262,7 +261,7 @@ describeOnStage('without the admission policy', 1, (stage) => {
     const bombs: Readonly<Record<string, string>> = {
       nested: `[${Array.from({ length: 30 }, () => '1').join()}].all(a, ${'names.all(n, '.repeat(5)}true${')'.repeat(5)})`,
       pattern: `self.matches('(a+)+$')`,
-      long: `self == '${'a'.repeat(900)}' ${'|| self == self '.repeat(6)}`,
+      product: '(self + self + self + self).contains(self + self)',
       deep: `${'('.repeat(200)}true${')'.repeat(200)}`,
       type: 'size(names)',
       template: '{{ .Secret }}',
@@ -322,6 +321,8 @@ describeOnStage('without the admission policy', 1, (stage) => {
         message: expect.stringContaining('spec.allowed.validations[0]') as string,
       });
       expect(condition.message).toMatch(PRINTABLE);
+      // Work is told in steps, before any is done.
+      if (name === 'product') expect(condition.message).toMatch(/could take \d{7} steps for 100 names, more than \d+/);
     }
     const refusedSpecs: Readonly<Record<string, object>> = {
       expression: { dnsNames: { values: ['(a+)+$'] } },
@@ -403,12 +404,11 @@ describeOnStage('without the admission policy', 1, (stage) => {
       expect(line).toMatch(PRINTABLE);
       expect(() => JSON.parse(line) as unknown).not.toThrow();
     }
-    expect(lines.length).toBe(
-      (replicas.programs[0]?.output() ?? '')
-        .trimEnd()
-        .split('\n')
-        .filter((line) => !line.startsWith('ready ')).length,
-    );
+    const others = (replicas.programs[0]?.output() ?? '')
+      .trimEnd()
+      .split('\n')
+      .filter((line) => !line.startsWith('{'));
+    for (const line of others) expect(line).toMatch(/^(ready|countersign:) [\x20-\x7e]*$/);
   });
 
   /** Up to the refusal of the CA. */
