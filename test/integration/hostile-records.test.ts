@@ -70,6 +70,8 @@ describeOnStage('without the admission policy', 1, (stage) => {
     for (const manifest of deployed('admission')) await api.expect('DELETE', pathOf(manifest));
   });
   afterAll(async () => {
+    // An orderly end is not what is looked at here.
+    await Promise.all((replicas?.programs ?? []).map((program) => program.kill()));
     await replicas?.stop();
     await peer?.close();
   });

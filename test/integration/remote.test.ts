@@ -50,6 +50,8 @@ describeOnStage('two replicas and a CA elsewhere', 2, (stage) => {
   });
   afterEach(() => peer?.behave({ kind: 'sign' }));
   afterAll(async () => {
+    // An orderly end is not what is looked at here.
+    await Promise.all((replicas?.programs ?? []).map((program) => program.kill()));
     await replicas?.stop();
     await peer?.close();
   });

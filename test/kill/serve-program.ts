@@ -34,10 +34,10 @@ export interface KillableReplicas {
 }
 
 /**
- * `hurry`: the Lease of a holder that died is taken away, so that another need not wait out its fifteen seconds; who is dead writes
+ * While `hurry` says so, the Lease of a holder that died is taken away, so that another need not wait out its fifteen seconds; who is dead writes
  * nothing either way.
  */
-export async function startKillable(stage: Stage, { hurry }: { hurry: boolean }): Promise<KillableReplicas> {
+export async function startKillable(stage: Stage, { hurry }: { hurry: () => boolean }): Promise<KillableReplicas> {
   const home = mkdtempSync(join(tmpdir(), 'countersign-kill-'));
   const first = 20_000 + (process.pid % 400) * 30;
   const listen = { acme: first, distribution: first + 1, peers: first + 2 };
@@ -45,7 +45,7 @@ export async function startKillable(stage: Stage, { hurry }: { hurry: boolean })
   const fault = Promise.withResolvers<never>();
   fault.promise.catch(() => undefined);
   const onDeath = async (led: boolean): Promise<void> => {
-    if (led && hurry) await stage.plane.api.request('DELETE', LEASE);
+    if (led && hurry()) await stage.plane.api.request('DELETE', LEASE);
   };
   const lives = stage.addresses.map((address, i) => {
     const config = { namespace: NAMESPACE, externalURLs: origins, listen: { address, ...listen } };

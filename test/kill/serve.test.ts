@@ -1,7 +1,7 @@
 // Replicas of `serve` on a real API server and a CA elsewhere, a process of its own that does not know a request again: whichever
 // replica dies, the one that a client talks to or the one that holds the Lease, before or after whatever call, the same client has its
 // certificate from the others, a claim its pair, and there is one record and one certificate alive.
-// KILL_TESTS=all: at every call, and Leases run out by themselves; else at a few.
+// KILL_TESTS=all: at every call, and some Leases run out by themselves; else at every fifth, and at those that decide.
 import { X509Certificate } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { routed } from '../operator/replicas.ts';
@@ -25,11 +25,12 @@ type Victim = 'serving' | 'holder';
 describeOnStage('replicas and a CA elsewhere', 2, (stage) => {
   let peer: WebhookPeer;
   let world: KillableReplicas;
+  let hurry = true;
 
   beforeAll(async () => {
     peer = await startWebhookPeer();
     await createRemoteIssuer(stage(), peer);
-    world = await startKillable(stage(), { hurry: !ALL });
+    world = await startKillable(stage(), { hurry: () => hurry });
     await remoteIssuerReady(stage());
     await peer.behave({ kind: 'forget' });
   }, 240_000);
@@ -133,8 +134,8 @@ describeOnStage('replicas and a CA elsewhere', 2, (stage) => {
   }
 
   const SPREADS: readonly Spread[] = [
-    { when: 'before', first: 4, stride: 23 },
-    { when: 'after', first: 13, stride: 23 },
+    { when: 'before', first: 2, stride: 5 },
+    { when: 'after', first: 4, stride: 5 },
   ];
 
   test.each(SPREADS)('the serving replica is killed $when calls of an order', LONG, async (spread) => {
@@ -153,25 +154,29 @@ describeOnStage('replicas and a CA elsewhere', 2, (stage) => {
       );
   });
 
-  const HOLDER_CALLS = ['backend.sign', 'cluster.replace IssuedCertificate'];
+  const HOLDER_CALLS = ['backend.sign', 'audit.record issuance', 'cluster.replace IssuedCertificate'];
 
-  test('the holder of the lease is killed before and after the calls of an order that decide', LONG, async () => {
-    for (const [i, call] of HOLDER_CALLS.entries())
-      for (const when of ['before', 'after'] as const) {
-        if (!ALL && (when === 'after') !== (i === 0)) continue;
-        expect(await ordered('holder', { when, among: { call }, at: 1 })).toBe(call);
-      }
-  });
+  const CLAIM_CALLS = [
+    'cluster.create Secret',
+    'backend.sign',
+    'cluster.replace Secret',
+    'cluster.replaceStatus CertificateClaim',
+  ];
 
-  const CLAIM_CALLS = ['cluster.create Secret', 'backend.sign', 'cluster.replace Secret'];
-
-  test('the holder of the lease is killed before and after the calls of a claim that decide', LONG, async () => {
-    for (const [i, call] of CLAIM_CALLS.entries())
-      for (const when of ['before', 'after'] as const) {
-        if (!ALL && (i !== 0 || when === 'before')) continue;
-        expect(await claimed('holder', { when, among: { call }, at: 1 })).toBe(call);
-      }
-  });
+  test.each([
+    ['an order', ordered, HOLDER_CALLS],
+    ['a claim', claimed, CLAIM_CALLS],
+  ] as const)(
+    'the holder of the lease is killed before and after the calls of %s that decide',
+    LONG,
+    async (_, experiment, calls) => {
+      hurry = !ALL;
+      for (const call of calls)
+        for (const when of ['before', 'after'] as const)
+          expect(await experiment('holder', { when, among: { call }, at: 1 })).toBe(call);
+      hurry = true;
+    },
+  );
 
   if (ALL)
     test.each(['before', 'after'] as const)(
