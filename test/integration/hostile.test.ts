@@ -180,7 +180,7 @@ describeOnStage('hostile inputs, two replicas', 2, (stage) => {
       kind: 'CertificateRequestPolicy',
       metadata: { name: 'own-services' },
       spec: {
-        selector: {},
+        selector: { doors: ['CertificateClaim'] },
         allowed: { dnsNames: { values: ['*.{{namespace}}.svc', '*.{{namespace}}.svc.cluster.local'] } },
       },
     });
