@@ -56,6 +56,16 @@ test('every mistake of configuration and manifests is told, each at its place', 
   ]);
 });
 
+test('what manifests say is shown on one line each, and nothing of it is obeyed by a terminal', async () => {
+  const names = ['a\\u001b[2J\\nforged: line', 'b\\u202egpj\\u009b31m\\u2028'];
+  const path = file('nasty.yml', names.map((name) => `kind: "${name}"\nmetadata: {name: "${name}"}\n`).join('---\n'));
+  const { code, out, err } = await check(path);
+  expect(code).toBe(1);
+  expect(out.trimEnd().split('\n')).toHaveLength(names.length);
+  for (const line of out.trimEnd().split('\n')) expect(line).toMatch(/^[\x20-\x7e]*$/);
+  expect(err).toMatch(/^[\x20-\x7e]*\n$/);
+});
+
 test('a folder is read as dev reads it', async () => {
   file('issuer.yaml', ISSUER);
   const { out } = await check(folder);

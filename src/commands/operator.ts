@@ -8,9 +8,11 @@ import { createPeers, type Peers } from '../acme-server/peers.ts';
 import type { Bucket, Limit } from '../acme-server/rate-limits.ts';
 import { createReplicas, homeOf } from '../acme-server/replicas.ts';
 import { createUrls } from '../acme-server/urls.ts';
+import type { CertificateRecord } from '../api/issued-certificate.ts';
 import type { Issuer } from '../api/issuer.ts';
 import { type BackendsDeps, createBackends } from '../backends/index.ts';
 import { type ControllersDeps, createControllers } from '../controllers/index.ts';
+import { createForgedRecords, type ForgedRecords } from '../controllers/forged-records.ts';
 import { createDistributionApp } from '../distribution/app.ts';
 import { createCrls } from '../distribution/crl.ts';
 import { clusterIssuer, issuerPath } from '../domain/issuer.ts';
@@ -21,6 +23,7 @@ import { createIssue } from '../issuance/engine.ts';
 import { createRefuseKey } from '../issuance/forbidden-keys.ts';
 import { createJudge } from '../issuance/judge.ts';
 import { createRecords } from '../issuance/records.ts';
+import { sealRecords } from '../issuance/sealed-records.ts';
 import { createAwaitRecord } from '../issuance/waiting.ts';
 import type { Audit, Backends, Clock, Cluster, Log, Random, Resolver, SecretReader, Validators } from '../ports.ts';
 import type { Controller } from '../runtime/controller.ts';
@@ -73,7 +76,9 @@ export interface OperatorDeps {
   sweeps?: NonNullable<ControllersDeps['sweeps']>;
 }
 
-export function createOperator(deps: OperatorDeps) {
+export function createOperator(given: OperatorDeps) {
+  const forged = createForgedRecords(given);
+  const deps = withSealedRecords(given, forged);
   const { caches, filled, keep } = createCaches(deps);
   const peers = peersOf(deps, caches);
   const services = createServices(deps, caches, peers);
@@ -94,7 +99,7 @@ export function createOperator(deps: OperatorDeps) {
     metrics: () => deps.metrics.render(),
     log: deps.log,
   });
-  const lead = leading(deps, { caches, services, filled });
+  const lead = leading(deps, { caches, services, filled, forged });
 
   return {
     acme: acme.app,
@@ -126,10 +131,23 @@ export function createOperator(deps: OperatorDeps) {
   };
 }
 
+/** All that reads or writes records goes by these. */
+function withSealedRecords(deps: OperatorDeps, forged: ForgedRecords): OperatorDeps {
+  const { cluster, leaderCluster } = deps;
+  const onForged = (record: CertificateRecord) => forged.saw(record);
+  const seal = (each: Cluster) => sealRecords(each, { marks: deps.keyring, onForged });
+  return { ...deps, cluster: seal(cluster), ...(leaderCluster ? { leaderCluster: seal(leaderCluster) } : {}) };
+}
+
+interface Leading extends Pick<ReturnType<typeof createCaches>, 'caches' | 'filled'> {
+  services: Services;
+  forged: ForgedRecords;
+}
+
 /** What one replica does at a time, until the signal aborts. */
 function leading(
   deps: OperatorDeps,
-  { caches, services, filled }: Pick<ReturnType<typeof createCaches>, 'caches' | 'filled'> & { services: Services },
+  { caches, services, filled, forged }: Leading,
 ): (signal: AbortSignal) => Promise<void> {
   const leader = { ...deps, cluster: deps.leaderCluster ?? deps.cluster };
   const events = createEventRecorder({ ...leader, instance: deps.instance ?? 'countersign' });
@@ -150,7 +168,12 @@ function leading(
     counters: deps.metrics,
   });
   return async (signal) => {
-    await controllers.run(filled(signal), signal);
+    const synced = filled(signal);
+    synced.then(
+      () => forged.tell({ events, ...caches }, signal),
+      () => undefined,
+    );
+    await controllers.run(synced, signal);
     await events.flush();
   };
 }

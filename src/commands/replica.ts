@@ -6,6 +6,7 @@ import { hostname } from 'node:os';
 import type { Server } from 'node:https';
 import type { Account, Authorization } from '../api/acme.ts';
 import type { Secret } from '../api/core.ts';
+import { type CertificateRecord, RecordAnnotation } from '../api/issued-certificate.ts';
 import type { KubeObject } from '../api/kind.ts';
 import { createSecretReader } from '../cluster/secret-reader.ts';
 import type { Config } from '../config.ts';
@@ -27,6 +28,8 @@ export interface ReplicaDeps {
   address: string;
   validators: Validators;
   resolver: OperatorDeps['resolver'];
+  /** Makes the backends of the issuers; createBackends when absent. */
+  backends?: NonNullable<OperatorDeps['backends']>;
   clock: Clock;
   random: Random;
   log: Log;
@@ -188,18 +191,23 @@ function longestOrder({ issuers }: Operator): number {
   return Math.max(0, ...lives);
 }
 
-/** MACs of all that is stored: accounts, authorizations, Secrets of claims. */
+/** MACs of all that is stored: accounts, authorizations, records, Secrets of claims. */
 function* storedMacs(caches: {
   accounts: Cache<Account>;
   authorizations: Cache<Authorization>;
+  issued: Cache<CertificateRecord>;
   secretCache: Cache<Secret>;
 }): Iterable<string> {
   for (const { spec } of caches.accounts.list()) yield spec.mac;
   for (const { spec } of caches.authorizations.list()) yield spec.mac;
-  for (const { metadata } of caches.secretCache.list()) {
-    const marker = metadata.annotations?.[SecretAnnotation.marker];
-    if (marker !== undefined) yield marker;
-  }
+  for (const [cache, annotation] of [
+    [caches.issued, RecordAnnotation.mac],
+    [caches.secretCache, SecretAnnotation.marker],
+  ] as const)
+    for (const { metadata } of cache.list()) {
+      const mac = metadata.annotations?.[annotation];
+      if (mac !== undefined) yield mac;
+    }
 }
 
 /** Names by which clients may reach us: those of the external URLs and of the Service. */

@@ -4,6 +4,7 @@ import { type CAIssuerSpec, type CAIssuerStatus, ClusterCAIssuerKind } from '../
 import { CAIssuerKind, type Issuer, issuerKind } from '../api/issuer.ts';
 import type { Condition, KubeObject } from '../api/kind.ts';
 import type { Right } from '../api/right.ts';
+import { specFault } from '../api/validate.ts';
 import { type CertificateFacts, parseCertificate } from '../domain/certificate.ts';
 import { chainFingerprint, preferredChain } from '../domain/chain.ts';
 import { findCondition, type NewCondition, setCondition } from '../domain/conditions.ts';
@@ -188,7 +189,9 @@ function judgeConditions(judged: {
     reason: health.reason,
     message: health.message,
   };
+  const fault = specFault(issuerKind(issuer), issuer);
   const faults = [
+    ...(fault === undefined ? [] : [{ reason: 'InvalidSpec', message: fault }]),
     ...(issuer.spec.suspend ? [{ reason: 'Suspended', message: 'the issuer is suspended: its spec says so' }] : []),
     ...(health.ready ? [] : [reachable]),
     ...(status === 'False' ? [{ reason: `CA${reason}`, message }] : []),

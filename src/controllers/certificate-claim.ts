@@ -3,6 +3,7 @@
 import type { Issuer } from '../api/issuer.ts';
 import { type CertificateClaim, CertificateClaimKind } from '../api/certificate-claim.ts';
 import { NamespaceKind, type Secret, SecretKind } from '../api/core.ts';
+import { specFault } from '../api/validate.ts';
 import { ClusterError, isClusterError } from '../domain/cluster-error.ts';
 import { issuerFields, issuerKey } from '../domain/issuer.ts';
 import { keyMatches } from '../domain/private-key.ts';
@@ -164,7 +165,9 @@ async function tidy({ cluster, marks, random }: ClaimDeps, situation: Situation)
 
 function parseOrObstacle(claim: CertificateClaim): ClaimRequest | Obstacle {
   try {
-    return parseClaimSpec(claim.spec);
+    const request = parseClaimSpec(claim.spec);
+    const fault = specFault(CertificateClaimKind, claim);
+    return fault === undefined ? request : { reason: 'InvalidRequest', message: fault };
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     return { reason: 'InvalidRequest', message: error.detail };

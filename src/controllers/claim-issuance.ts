@@ -18,7 +18,7 @@ import {
   type Refusal,
 } from '../api/issued-certificate.ts';
 import { type CertificateFacts, parseCertificate } from '../domain/certificate.ts';
-import { ClusterError } from '../domain/cluster-error.ts';
+import { ClusterError, isClusterError } from '../domain/cluster-error.ts';
 import { hashKey } from '../domain/encoding.ts';
 import { Problem } from '../domain/problem.ts';
 import { generatePrivateKey, spkiOf } from '../domain/private-key.ts';
@@ -118,14 +118,12 @@ export function createClaimIssuance(deps: ClaimIssuanceDeps): ClaimIssuance {
     const key = known ?? (await generatePrivateKey(keyParameters(claim.spec, issuer)));
     const { askedAt } = keep(claim.metadata.uid, { id, hash, key });
     if (key !== attempt.reuse && stage && !stage.read(id)) await stage.write(id, key);
-    const outcome = await issue(await issuanceRequest(claim, request, { ...attempt, id, key }), signal);
+    const asked = await issuanceRequest(claim, request, { ...attempt, id, key });
+    const outcome = await issue(asked, signal).catch(spentWhereTaken);
+    if (!outcome) return undefined;
     if (outcome.kind === 'pending') return { ...outcome, waitedMs: deps.clock.monotonic() - askedAt };
     if (outcome.kind === 'refused') return { ...outcome, revision: outcome.record && revision };
-    if (serves(outcome.record, key, attempt)) return { kind: 'issued', outcome, key, revision };
-    // Another process was faster by a moment and may be about to deliver: look again before anything is given up for lost.
-    if (!leafOf(outcome.record).spki.equals(spkiOf(key))) throw new ClusterError('Conflict', 'the revision was taken');
-    await supersede(deps, outcome.record);
-    throw new Error('the certificate issued is not what the claim asks for');
+    return released(deps, attempt, { outcome, key, revision });
   }
 
   return {
@@ -137,6 +135,25 @@ export function createClaimIssuance(deps: ClaimIssuanceDeps): ClaimIssuance {
     },
     forget: (uid) => void atHand.delete(uid),
   };
+}
+
+/** The name of a record is taken by one that is not ours. */
+function spentWhereTaken(error: unknown): undefined {
+  if (!isClusterError(error, 'AlreadyExists')) throw error;
+}
+
+/** What is on record, if it is what the claim asked for. */
+async function released(
+  deps: ClaimIssuanceDeps,
+  attempt: Attempt,
+  issued: Omit<Obtained & { kind: 'issued' }, 'kind'>,
+): Promise<Obtained> {
+  const { outcome, key } = issued;
+  if (serves(outcome.record, key, attempt)) return { kind: 'issued', ...issued };
+  // Another process was faster by a moment and may be about to deliver: look again before anything is given up for lost.
+  if (!leafOf(outcome.record).spki.equals(spkiOf(key))) throw new ClusterError('Conflict', 'the revision was taken');
+  await supersede(deps, outcome.record);
+  throw new Error('the certificate issued is not what the claim asks for');
 }
 
 const requestID = ({ metadata }: CertificateClaim, revision: number) => `${metadata.uid}/${revision}`;
