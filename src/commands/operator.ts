@@ -20,7 +20,7 @@ import { createChainStore, createChainsInUse } from '../issuance/chains.ts';
 import { createIssue } from '../issuance/engine.ts';
 import { createRefuseKey } from '../issuance/forbidden-keys.ts';
 import { createJudge } from '../issuance/judge.ts';
-import { createRecords } from '../issuance/records.ts';
+import { createNewestRecords, createRecords } from '../issuance/records.ts';
 import { createAwaitRecord } from '../issuance/waiting.ts';
 import type { Audit, Backends, Clock, Cluster, Log, Random, Resolver, SecretReader, Validators } from '../ports.ts';
 import type { Controller } from '../runtime/controller.ts';
@@ -136,7 +136,7 @@ function leading(
   const controllers = createControllers({
     ...leader,
     ...services,
-    records: createRecords({ ...leader, cache: caches.issued }),
+    records: createRecords({ ...leader, cache: caches.issued, newest: services.newestRecords }),
     caches: { ...caches, secrets: caches.secretCache, records: caches.issued },
     marks: deps.keyring,
     directoryURL: ({ metadata }) => createUrls(deps.externalURLs[0] ?? '', metadata).directory,
@@ -180,7 +180,8 @@ function createServices(deps: OperatorDeps, caches: Caches, peers: Peers | undef
       issuerCertificate: `${deps.distributionURL}${issuerPath(metadata)}/ca/${metadata.name}.cer`,
     }),
   });
-  const records = createRecords({ cluster, cache: caches.issued, namespace });
+  const newestRecords = createNewestRecords(caches.issued, namespace);
+  const records = createRecords({ cluster, cache: caches.issued, newest: newestRecords, namespace });
   const chains = createChainStore({ cluster, inUse: createChainsInUse({ records: caches.issued, clock }) });
   const objects = createAcmeObjects({ ...deps, ...caches, ...(peers ? { announce: peers.announce } : {}) });
   const live = createLiveReads({ ...deps, caches });
@@ -209,7 +210,7 @@ function createServices(deps: OperatorDeps, caches: Caches, peers: Peers | undef
     issued,
     refused,
   });
-  return { ...live, resolverOf, secretsOf, backends, records, chains, objects, judge, issue };
+  return { ...live, resolverOf, secretsOf, backends, newestRecords, records, chains, objects, judge, issue };
 }
 
 type Services = ReturnType<typeof createServices>;
