@@ -12,7 +12,7 @@ export const REVOKE_FINALIZER = 'countersign.dev/revoke';
 
 /** CRLReason cessationOfOperation, RFC 5280 section 5.3.1. */
 const CESSATION_OF_OPERATION = 5;
-const DELETED = new Problem('malformed', 'withdrawn: the claim is deleted');
+export const DELETED = new Problem('malformed', 'withdrawn: the claim is deleted');
 /** After the deletion; ten minutes are promised, and what is tried last takes its time too. */
 const GIVE_UP_MS = 9 * 60_000;
 const RETRY_MS = 30_000;

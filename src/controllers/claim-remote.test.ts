@@ -1,6 +1,6 @@
 // Claims whose CA is elsewhere: the key is staged, outlives the process, and meets its certificate.
 import { createPublicKey, X509Certificate } from 'node:crypto';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { away } from '../../test/fakes/remote-backend.ts';
 import { type RemoteWorld, startRemoteWorld } from '../../test/fakes/remote-world.ts';
 import { createFakeStore } from '../../test/fakes/world.ts';
@@ -231,6 +231,95 @@ test('a claim that is deleted while the CA is asked withdraws its request, where
   await world.pass(MINUTE, 4);
   expect((await recordsOf(world)).filter(isIssued)).toEqual([]);
   await world.stop();
+});
+
+const deleteClaim = (world: RemoteWorld) =>
+  world.store.cluster.delete(CertificateClaimKind, { namespace: 'default', name: 'web' });
+const signCalls = ({ remote }: RemoteWorld) => remote.calls.filter((call) => call.startsWith('sign')).length;
+
+describe('a claim that is deleted without revokeOnDelete while the CA', () => {
+  test('is away: its request is withdrawn, and the CA, once back, is not asked', async () => {
+    const world = await startRemoteWorld();
+    world.remote.down = away();
+    await claim(world);
+    await world.pass(MINUTE, 4);
+    await deleteClaim(world);
+    await world.pass(MINUTE, 4);
+    const [record, ...others] = await recordsOf(world);
+    expect(others).toEqual([]);
+    expect(record?.status?.refusal?.detail).toBe('withdrawn: the claim is deleted');
+    const asked = signCalls(world);
+    world.remote.down = undefined;
+    await world.pass(30 * MINUTE, 10);
+    expect(signCalls(world)).toBe(asked);
+    await world.stop();
+  });
+
+  test('had signed and its answer was lost: what it signed is found and revoked', async () => {
+    const world = await startRemoteWorld();
+    world.remote.lose = away();
+    await claim(world);
+    await eventually('the CA has signed', async () => {
+      await world.clock.advance(1);
+      return world.remote.signed.size > 0 || undefined;
+    });
+    await deleteClaim(world);
+    await world.pass(MINUTE, 8);
+    expect((await recordsOf(world)).map((record) => record.status?.refusal?.detail)).toEqual([
+      'withdrawn: the claim is deleted',
+    ]);
+    expect(world.remote.revoked).toHaveLength(1);
+    await world.stop();
+  });
+
+  test.each(['is asked', 'is at work'])('%s: what it signs is on record and revoked', async (state) => {
+    const world = await startRemoteWorld();
+    const gate = Promise.withResolvers<undefined>();
+    world.remote.behave = () =>
+      state === 'is asked' ? gate.promise : { kind: 'pending', retryAfterMs: 1_000, handle: 'h' };
+    await claim(world);
+    await eventually('the CA is asked', async () => {
+      await world.clock.advance(1);
+      return signCalls(world) > 0 || undefined;
+    });
+    await deleteClaim(world);
+    for (let seconds = 0; seconds < 5; seconds++) await world.clock.advance(1_000);
+    world.remote.behave = () => undefined;
+    gate.resolve(undefined);
+    await world.pass(MINUTE, 4);
+    const records = await recordsOf(world);
+    expect(records.filter(isIssued).map(({ spec }) => spec.revocation?.reason)).toEqual([4]);
+    expect(world.remote.revoked).toEqual(records.map(({ status }) => status?.serial));
+    await world.stop();
+  });
+
+  test('is asked, and so is the next process: the request is withdrawn there', async () => {
+    const store = createFakeStore();
+    const first = await startRemoteWorld({ store });
+    first.remote.down = away();
+    await claim(first);
+    await first.pass(MINUTE, 4);
+    first.die();
+    await deleteClaim(first);
+    first.remote.down = undefined;
+    const asked = signCalls(first);
+    const world = await startRemoteWorld({ store, remote: first.remote });
+    await world.pass(MINUTE, 4);
+    expect((await recordsOf(world)).every(isRefused)).toBe(true);
+    expect(signCalls(world)).toBe(asked);
+    await world.stop();
+  });
+
+  test('has answered: the certificate stays good', async () => {
+    const world = await startRemoteWorld();
+    await claim(world);
+    await world.pass(MINUTE, 4);
+    await deleteClaim(world);
+    await world.pass(30 * MINUTE, 10);
+    expect((await recordsOf(world)).map(({ spec }) => spec.revocation)).toEqual([undefined]);
+    expect(world.remote.revoked).toEqual([]);
+    await world.stop();
+  });
 });
 
 test('an issuer that wants a subject which its CA would not follow is not ready', async () => {

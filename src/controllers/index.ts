@@ -28,6 +28,7 @@ import type {
 } from '../ports.ts';
 import { type Controller, createController, type Enqueue, type Reconciler } from '../runtime/controller.ts';
 import type { WorkQueueMetrics } from '../runtime/work-queue.ts';
+import { createAbandonedRequests } from './abandoned-requests.ts';
 import { createCaIssuerReconciler } from './ca-issuer.ts';
 import { createClaimReconciler } from './certificate-claim.ts';
 import { createPolicyReconciler } from './certificate-request-policy.ts';
@@ -143,6 +144,7 @@ function issuedCertificates(deps: ControllersDeps & { mismatches: Mismatches }) 
     issuers: deps.caches.issuers,
     records: deps.caches.records,
     orphans,
+    abandoned: createAbandonedRequests({ ...deps, claims: deps.caches.claims }),
     fulfilment: createFulfilment({ ...deps, ...deps.counters, orphans }),
     carryRevocation: createCarryRevocation(deps),
   });
