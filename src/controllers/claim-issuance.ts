@@ -136,7 +136,7 @@ export function createClaimIssuance(deps: ClaimIssuanceDeps): ClaimIssuance {
   };
 }
 
-const requestID = ({ metadata }: CertificateClaim, revision: number) => `${metadata.uid}/${revision}`;
+export const requestID = ({ metadata }: CertificateClaim, revision: number) => `${metadata.uid}/${revision}`;
 
 /** The last revision that the status tells of, released or refused, as far as it is on record: the status is not ours alone to write. */
 export async function revisionOnRecord(records: Pick<Records, 'get'>, claim: CertificateClaim): Promise<number> {
