@@ -268,7 +268,6 @@ test('a claim that is deleted while the CA is asked withdraws its request, where
   await world.stop();
 });
 
-
 describe('a claim that is deleted without revokeOnDelete while the CA', () => {
   test('is away: its request is withdrawn, and the CA, once back, is not asked', async () => {
     const world = await startRemoteWorld();
