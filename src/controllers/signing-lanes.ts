@@ -17,6 +17,8 @@ export interface LanesDeps {
   /** Calls to CAs elsewhere, by issuer and outcome. */
   backendCalls: Counter;
   breakerOpened: Counter;
+  /** The CA of the issuer is thought to be away, or has answered again. */
+  onBreaker: (issuer: IssuerName) => void;
   queueMetrics?: WorkQueueMetrics;
 }
 
@@ -84,6 +86,7 @@ function makeLane(deps: LanesDeps, uid: string, work: LaneWork): Lane {
     },
     onBreaker: (state) => {
       if (state === 'open') deps.breakerOpened.inc(issuerLabels({ metadata: issuerRef }));
+      deps.onBreaker(issuerRef);
     },
   });
 }
