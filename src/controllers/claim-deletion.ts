@@ -22,7 +22,6 @@ export interface DeletionDeps {
   records: Records;
   clock: Clock;
   audit: Audit;
-  log: Log;
   events: EventRecorder;
 }
 
@@ -50,9 +49,9 @@ async function writeFinalizer(
 export async function releaseClaim(
   deps: DeletionDeps,
   claim: CertificateClaim,
-  signal: AbortSignal,
+  { signal, log }: { signal: AbortSignal; log: Log },
 ): Promise<Requeue | undefined> {
-  const { deletionTimestamp = '', namespace, name } = claim.metadata;
+  const { deletionTimestamp = '' } = claim.metadata;
   if (!isHeld(claim)) return undefined;
   const left = new Date(deletionTimestamp).getTime() + GIVE_UP_MS - deps.clock.now().getTime();
   try {
@@ -60,10 +59,7 @@ export async function releaseClaim(
   } catch (error) {
     if (signal.aborted) throw error;
     const givesUp = left <= 0;
-    deps.log.warn(
-      { claim: `${namespace}/${name}`, error, givesUp },
-      'certificates of a deleted claim were not revoked',
-    );
+    log.warn({ error, givesUp }, 'certificates of a deleted claim were not revoked');
     if (!givesUp) return { requeueAfterMs: Math.min(RETRY_MS, left) };
     const note =
       'certificates of the claim could not be revoked, and its deletion waits no longer: revoke them by hand';

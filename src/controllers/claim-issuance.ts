@@ -35,7 +35,6 @@ export interface ClaimIssuanceDeps {
   records: Records;
   clock: Clock;
   audit: Audit;
-  log: Log;
 }
 
 export interface Attempt {
@@ -52,6 +51,7 @@ export interface Attempt {
   replaces: string | undefined;
   /** Where keys are kept until a CA elsewhere has signed; undefined where the CA is at hand. */
   stage: KeyStage | undefined;
+  log: Log;
 }
 
 export interface KeyStage {
@@ -109,7 +109,7 @@ export function createClaimIssuance(deps: ClaimIssuanceDeps): ClaimIssuance {
     const refusal = existing && refusalByCa(existing);
     if (refusal) return { kind: 'refused', problem: problemOf(refusal), revision };
     if (existing && !(known && serves(existing, known, attempt))) {
-      await supersede(deps, existing, WITHDRAWN);
+      await supersede({ ...deps, log: attempt.log }, existing, WITHDRAWN);
       return undefined;
     }
     const key = known ?? (await generatePrivateKey(keyParameters(claim.spec, issuer)));
@@ -121,7 +121,7 @@ export function createClaimIssuance(deps: ClaimIssuanceDeps): ClaimIssuance {
     if (serves(outcome.record, key, attempt)) return { kind: 'issued', outcome, key, revision };
     // Another process was faster by a moment and may be about to deliver: look again before anything is given up for lost.
     if (!leafOf(outcome.record).spki.equals(spkiOf(key))) throw new ClusterError('Conflict', 'the revision was taken');
-    await supersede(deps, outcome.record, WITHDRAWN);
+    await supersede({ ...deps, log: attempt.log }, outcome.record, WITHDRAWN);
     throw new Error('the certificate issued is not what the claim asks for');
   }
 

@@ -11,7 +11,7 @@ import type { Desk, Fulfilment, Progress } from '../issuance/fulfilment.ts';
 import type { Orphans } from '../issuance/orphans.ts';
 import { signingRequestOf } from '../issuance/record.ts';
 import { isToBeCarried } from '../issuance/remote-revocation.ts';
-import type { Backend, Cache } from '../ports.ts';
+import type { Backend, Cache, Log } from '../ports.ts';
 import { fraction } from '../runtime/back-off.ts';
 import type { Controller, Enqueue } from '../runtime/controller.ts';
 import { onEach } from '../runtime/reflector.ts';
@@ -78,7 +78,7 @@ interface Shared {
 export function createIssuedCertificateController(deps: IssuedCertificateDeps): IssuedCertificateController {
   const { records, namespace } = deps;
   const memories = createMemories(deps);
-  const lanes: Lanes = createLanes(deps, (name, signal) => work(shared, name, signal));
+  const lanes: Lanes = createLanes(deps, (name, signal, log) => work(shared, name, { signal, log }));
   const turns = createTurns((uid, name) => lanes.of(uid).add(name));
   const shared: Shared = { deps, lanes, memories, turns };
   return {
@@ -141,7 +141,7 @@ function createMemories({ clock }: IssuedCertificateDeps): Memories {
 /** Milliseconds until the record is to be looked at again, undefined when there is nothing left to do. */
 type Again = Promise<number | undefined>;
 
-async function work(shared: Shared, name: string, signal: AbortSignal): Again {
+async function work(shared: Shared, name: string, { signal, log }: { signal: AbortSignal; log: Log }): Again {
   const { deps, lanes, memories } = shared;
   const record = deps.records.get({ namespace: deps.namespace, name });
   if (!record) {
@@ -152,7 +152,7 @@ async function work(shared: Shared, name: string, signal: AbortSignal): Again {
   if (!desk) return isReserved(record) ? NO_BACKEND_MS : undefined;
   if (isReserved(record)) return fulfil(shared, record, desk);
   if (isToBeCarried(record, desk.backend)) await deps.carryRevocation(record, desk);
-  return sweep(shared, record, desk);
+  return sweep(shared, record, { desk, log });
 }
 
 async function fulfil({ deps, memories, turns }: Shared, record: CertificateRecord, desk: Desk): Again {
@@ -189,9 +189,9 @@ async function fulfil({ deps, memories, turns }: Shared, record: CertificateReco
  * A CA that has said that it is at work, or that may be and cannot be searched, is asked to the end: there is no taking the request
  * back, and nobody must lose sight of what it signs.
  */
-function mayBeUnderWay({ metadata }: CertificateRecord, { suspect, handle }: Memory, { search }: Backend): boolean {
+function mayBeUnderWay({ metadata }: CertificateRecord, { suspect, handle }: Memory, backend: Backend): boolean {
   const said = handle ?? metadata.annotations?.[RecordAnnotation.handle];
-  return said !== undefined || (suspect && !search);
+  return said !== undefined || (suspect && !backend.search);
 }
 
 async function postpone(
@@ -208,13 +208,17 @@ async function postpone(
   return Math.min(MAX_POLL_MS, Math.max(MIN_POLL_MS, retryAfterMs));
 }
 
-async function sweep({ deps, memories }: Shared, record: CertificateRecord, desk: Desk): Again {
+async function sweep(
+  { deps, memories }: Shared,
+  record: CertificateRecord,
+  { desk, log }: { desk: Desk; log: Log },
+): Again {
   const { name } = record.metadata;
   const memory = memories.peek(name);
   if (!memory?.sweepDue) return undefined;
   const count = await deps.orphans.sweep(record, desk);
   memory.sweepDue = false;
-  if (count > 0) deps.log.warn({ record: name, count }, 'a CA had signed more than was released');
+  if (count > 0) log.warn({ count }, 'a CA had signed more than was released');
   return undefined;
 }
 

@@ -18,24 +18,19 @@ let acme: AcmeWire;
 
 /** A cluster whose watch of records never brings anything, and that can be down. */
 function silent(cluster: Cluster): Cluster {
-  const counted = <A extends readonly [{ kind: string }, ...unknown[]], R>(
-    verb: string,
-    call: (...given: A) => Promise<R>,
-  ) => {
-    return async (...given: A): Promise<R> => {
-      if (down) throw new ClusterError('Unavailable', 'the API is down');
-      calls.push(`${verb} ${given[0].kind}`);
-      return call(...given);
-    };
-  };
+  async function asked<T>(call: string, run: () => Promise<T>): Promise<T> {
+    if (down) throw new ClusterError('Unavailable', 'the API is down');
+    calls.push(call);
+    return run();
+  }
   return {
-    get: counted('get', cluster.get.bind(cluster)) as Cluster['get'],
-    list: counted('list', cluster.list.bind(cluster)) as Cluster['list'],
-    create: counted('create', cluster.create.bind(cluster)) as Cluster['create'],
-    replace: counted('replace', cluster.replace.bind(cluster)) as Cluster['replace'],
-    replaceStatus: counted('replaceStatus', cluster.replaceStatus.bind(cluster)) as Cluster['replaceStatus'],
-    delete: counted('delete', cluster.delete.bind(cluster)),
-    apply: counted('apply', cluster.apply.bind(cluster)) as Cluster['apply'],
+    get: (kind, ref) => asked(`get ${kind.kind}`, () => cluster.get(kind, ref)),
+    list: (kind, options) => asked(`list ${kind.kind}`, () => cluster.list(kind, options)),
+    create: (kind, object) => asked(`create ${kind.kind}`, () => cluster.create(kind, object)),
+    replace: (kind, object) => asked(`replace ${kind.kind}`, () => cluster.replace(kind, object)),
+    replaceStatus: (kind, object) => asked(`replaceStatus ${kind.kind}`, () => cluster.replaceStatus(kind, object)),
+    delete: (kind, ref, precondition) => asked(`delete ${kind.kind}`, () => cluster.delete(kind, ref, precondition)),
+    apply: (kind, object, options) => asked(`apply ${kind.kind}`, () => cluster.apply(kind, object, options)),
     async *watch(kind, options) {
       for await (const event of cluster.watch(kind, options)) {
         if (kind.kind !== IssuedCertificateKind.kind) yield event;
