@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createAuthority } from '../../test/contract/authorities.ts';
 import { runCheck } from './check.ts';
 
 let folder: string;
@@ -54,6 +55,30 @@ test('every mistake of configuration and manifests is told, each at its place', 
     expect.stringContaining(`${second} document 3: kind: "Nothing" is not accepted`) as string,
     `${second} document 2: metadata.name: ClusterCAIssuer main is defined already in ${second} document 1`,
   ]);
+});
+
+test('a CAIssuer whose backend the configuration does not offer is told', async () => {
+  const issuer = file(
+    'tenant.yaml',
+    `apiVersion: countersign.dev/v1alpha1
+kind: CAIssuer
+metadata: {name: remote, namespace: team-a}
+spec:
+  backend:
+    webhook:
+      url: https://signer.team-a.svc/sign
+      trustAnchors: |
+${createAuthority().pem.trimEnd().replace(/^/gm, '        ')}
+      authentication: {hmac: {secretRef: {name: key, key: key}}}
+`,
+  );
+  const closed = file('closed.yaml', 'externalURLs: [https://acme.corp.example]\n');
+  expect(await check('--config', closed, issuer)).toMatchObject({
+    code: 1,
+    out: 'CAIssuer team-a/remote: the configuration does not offer the backend webhook to CAIssuers\n',
+  });
+  const open = file('open.yaml', 'tenantBackends: [webhook]\n');
+  expect(await check('--config', open, issuer)).toMatchObject({ code: 0, out: '' });
 });
 
 test('a folder is read as dev reads it', async () => {

@@ -9,11 +9,12 @@ import type { Bucket, Limit } from '../acme-server/rate-limits.ts';
 import { createReplicas, homeOf } from '../acme-server/replicas.ts';
 import { createUrls } from '../acme-server/urls.ts';
 import type { Issuer } from '../api/issuer.ts';
-import { type BackendsDeps, createBackends } from '../backends/index.ts';
+import { type BackendName, type BackendsDeps, createBackends } from '../backends/index.ts';
 import { type ControllersDeps, createControllers } from '../controllers/index.ts';
 import { createDistributionApp } from '../distribution/app.ts';
 import { createCrls } from '../distribution/crl.ts';
 import { clusterIssuer, issuerPath } from '../domain/issuer.ts';
+import type { DenyList } from '../domain/deny-list.ts';
 import { prepare } from '../domain/policy/prepare.ts';
 import { compileExpression } from '../expressions/cel.ts';
 import { createChainStore, createChainsInUse } from '../issuance/chains.ts';
@@ -27,6 +28,7 @@ import type { Controller } from '../runtime/controller.ts';
 import { createEventRecorder } from '../runtime/event-recorder.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { checkCaa } from '../validators/caa-check.ts';
+import { createJudgedAddresses } from '../validators/judged-addresses.ts';
 import { type Caches, createCaches } from './caches.ts';
 import { createIssuerSecrets } from './issuer-secrets.ts';
 import { createLiveReads } from './live-reads.ts';
@@ -40,6 +42,8 @@ export interface OperatorDeps {
   secrets: SecretReader;
   /** Makes the backends of the issuers; createBackends when absent. */
   backends?: (deps: BackendsDeps) => Backends;
+  /** Backends that CAIssuers may have besides `ca`, and where those never go; `ca` alone when absent. */
+  tenantBackends?: { offered: readonly BackendName[]; denyList: DenyList };
   keyring: Keyring;
   validators: Validators;
   /** Asks these servers, or the system's. */
@@ -175,6 +179,7 @@ function createServices(deps: OperatorDeps, caches: Caches, peers: Peers | undef
     secretsOf,
     clock,
     random,
+    ...tenantsOf(deps),
     urls: ({ metadata }) => ({
       crl: `${deps.distributionURL}${issuerPath(metadata)}/crl/${metadata.name}.crl`,
       issuerCertificate: `${deps.distributionURL}${issuerPath(metadata)}/ca/${metadata.name}.cer`,
@@ -211,6 +216,12 @@ function createServices(deps: OperatorDeps, caches: Caches, peers: Peers | undef
     refused,
   });
   return { ...live, resolverOf, secretsOf, backends, newestRecords, records, chains, objects, judge, issue };
+}
+
+function tenantsOf({ tenantBackends, resolver }: OperatorDeps): Pick<BackendsDeps, 'tenants'> {
+  if (!tenantBackends) return {};
+  const { offered, denyList } = tenantBackends;
+  return { tenants: { offered, addressesOf: createJudgedAddresses({ denyList, resolver: resolver() }) } };
 }
 
 type Services = ReturnType<typeof createServices>;

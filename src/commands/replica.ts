@@ -10,6 +10,7 @@ import type { KubeObject } from '../api/kind.ts';
 import { createSecretReader } from '../cluster/secret-reader.ts';
 import type { Config } from '../config.ts';
 import { SecretAnnotation } from '../controllers/claim-secret.ts';
+import type { DenyList } from '../domain/deny-list.ts';
 import { parseDuration } from '../domain/duration.ts';
 import type { Audit, Cache, Clock, Cluster, Log, Random, Validators } from '../ports.ts';
 import { fenceCluster } from '../runtime/fenced-cluster.ts';
@@ -26,6 +27,8 @@ export interface ReplicaDeps {
   /** At which other replicas reach this one. */
   address: string;
   validators: Validators;
+  /** Where backends of CAIssuers never go; validators have it too. */
+  denyList: DenyList;
   resolver: OperatorDeps['resolver'];
   clock: Clock;
   random: Random;
@@ -129,6 +132,7 @@ async function assemble(deps: ReplicaDeps): Promise<Parts> {
     keyring,
     leaderCluster,
     instance: identity,
+    tenantBackends: { offered: config.tenantBackends, denyList: deps.denyList },
     ...(config.watchNamespaces ? { tenants: config.watchNamespaces } : {}),
     externalURLs: config.externalURLs,
     distributionURL: config.distributionURL,
