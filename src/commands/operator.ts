@@ -189,7 +189,7 @@ function createServices(deps: OperatorDeps, caches: Caches, peers: Peers | undef
   const records = createRecords({ cluster, cache: caches.issued, newest: newestRecords, namespace });
   const chains = createChainStore({ cluster, inUse: createChainsInUse({ records: caches.issued, clock }) });
   const objects = createAcmeObjects({ ...deps, ...caches, ...(peers ? { announce: peers.announce } : {}) });
-  const live = createLiveReads({ ...deps, caches });
+  const live = createLiveReads({ ...deps, caches, isLocal: !deps.replica });
   const judge = createJudge({
     ...live,
     policies: caches.policies,

@@ -1,5 +1,5 @@
 import { createSecretKey, generateKeyPairSync } from 'node:crypto';
-import fc from 'fast-check';
+import fc from '../../test/support/property.ts';
 import { expect, test } from 'vitest';
 import { createFakeClock } from '../../test/fakes/clock.ts';
 import { ClusterError } from '../domain/cluster-error.ts';
