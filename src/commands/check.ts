@@ -3,7 +3,7 @@ import { type Config, ConfigError } from '../config.ts';
 import { oneLine } from '../domain/remote-text.ts';
 import { createClock } from '../runtime/clock.ts';
 import { createRandom } from '../runtime/random.ts';
-import { checkCluster } from './check-cluster.ts';
+import { checkCluster, closedBackends, issuersAmong } from './check-cluster.ts';
 import { CHECK_HELP, type CheckFlags, parseCheckFlags } from './check-flags.ts';
 import { readConfig } from './config-file.ts';
 import { connectCluster } from './connection.ts';
@@ -52,7 +52,10 @@ async function check(flags: CheckFlags): Promise<Checked> {
     ...(flags.config === undefined ? [] : [flags.config]),
     ...(flags.manifests.length === 0 ? [] : [`${manifests.length} objects`]),
   ];
-  if (flags.kubeconfig === undefined) return { lines, checked };
+  if (flags.kubeconfig === undefined) {
+    if (configured.config) lines.push(...closedBackends(configured.config, issuersAmong(manifests)));
+    return { lines, checked };
+  }
   if (!configured.config) {
     lines.push('the cluster was not looked at: first mend the configuration');
     return { lines, checked };

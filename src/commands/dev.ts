@@ -182,6 +182,7 @@ async function assemble(
     server: listenerOptions({ cert: serving.cert, key: serving.key }),
   });
   void keepServing(own, SERVING_NAMES, {
+    made: serving,
     use: ({ cert, key }) => (operator.acme.server as Server).setSecureContext({ ...SECURE_CONTEXT, cert, key }),
     report: step,
     signal,

@@ -10,19 +10,20 @@ import { createReplicas, homeOf } from '../acme-server/replicas.ts';
 import { createUrls } from '../acme-server/urls.ts';
 import type { CertificateRecord } from '../api/issued-certificate.ts';
 import type { Issuer } from '../api/issuer.ts';
-import { type BackendsDeps, createBackends } from '../backends/index.ts';
+import { type BackendName, type BackendsDeps, createBackends } from '../backends/index.ts';
 import { type ControllersDeps, createControllers } from '../controllers/index.ts';
 import { createForgedRecords, type ForgedRecords } from '../controllers/forged-records.ts';
 import { createDistributionApp } from '../distribution/app.ts';
 import { createCrls } from '../distribution/crl.ts';
 import { clusterIssuer, issuerPath } from '../domain/issuer.ts';
+import type { DenyList } from '../domain/deny-list.ts';
 import { prepare } from '../domain/policy/prepare.ts';
 import { compileExpression } from '../expressions/cel.ts';
 import { createChainStore, createChainsInUse } from '../issuance/chains.ts';
 import { createIssue } from '../issuance/engine.ts';
 import { createRefuseKey } from '../issuance/forbidden-keys.ts';
 import { createJudge } from '../issuance/judge.ts';
-import { createRecords } from '../issuance/records.ts';
+import { createNewestRecords, createRecords } from '../issuance/records.ts';
 import { sealRecords } from '../issuance/sealed-records.ts';
 import { createAwaitRecord } from '../issuance/waiting.ts';
 import type { Audit, Backends, Clock, Cluster, Log, Random, Resolver, SecretReader, Validators } from '../ports.ts';
@@ -30,6 +31,7 @@ import type { Controller } from '../runtime/controller.ts';
 import { createEventRecorder } from '../runtime/event-recorder.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { checkCaa } from '../validators/caa-check.ts';
+import { createJudgedAddresses } from '../validators/judged-addresses.ts';
 import { type Caches, createCaches } from './caches.ts';
 import { createIssuerSecrets } from './issuer-secrets.ts';
 import { createLiveReads } from './live-reads.ts';
@@ -43,6 +45,8 @@ export interface OperatorDeps {
   secrets: SecretReader;
   /** Makes the backends of the issuers; createBackends when absent. */
   backends?: (deps: BackendsDeps) => Backends;
+  /** Backends that CAIssuers may have besides `ca`, and where those never go; `ca` alone when absent. */
+  tenantBackends?: { offered: readonly BackendName[]; denyList: DenyList };
   keyring: Keyring;
   validators: Validators;
   /** Asks these servers, or the system's. */
@@ -154,7 +158,7 @@ function leading(
   const controllers = createControllers({
     ...leader,
     ...services,
-    records: createRecords({ ...leader, cache: caches.issued }),
+    records: createRecords({ ...leader, cache: caches.issued, newest: services.newestRecords }),
     caches: { ...caches, secrets: caches.secretCache, records: caches.issued },
     marks: deps.keyring,
     directoryURL: ({ metadata }) => createUrls(deps.externalURLs[0] ?? '', metadata).directory,
@@ -198,12 +202,14 @@ function createServices(deps: OperatorDeps, caches: Caches, peers: Peers | undef
     secretsOf,
     clock,
     random,
+    ...tenantsOf(deps),
     urls: ({ metadata }) => ({
       crl: `${deps.distributionURL}${issuerPath(metadata)}/crl/${metadata.name}.crl`,
       issuerCertificate: `${deps.distributionURL}${issuerPath(metadata)}/ca/${metadata.name}.cer`,
     }),
   });
-  const records = createRecords({ cluster, cache: caches.issued, namespace });
+  const newestRecords = createNewestRecords(caches.issued, namespace);
+  const records = createRecords({ cluster, cache: caches.issued, newest: newestRecords, namespace });
   const chains = createChainStore({ cluster, inUse: createChainsInUse({ records: caches.issued, clock }) });
   const objects = createAcmeObjects({ ...deps, ...caches, ...(peers ? { announce: peers.announce } : {}) });
   const live = createLiveReads({ ...deps, caches, isLocal: !deps.replica });
@@ -232,7 +238,13 @@ function createServices(deps: OperatorDeps, caches: Caches, peers: Peers | undef
     issued,
     refused,
   });
-  return { ...live, resolverOf, secretsOf, backends, records, chains, objects, judge, issue };
+  return { ...live, resolverOf, secretsOf, backends, newestRecords, records, chains, objects, judge, issue };
+}
+
+function tenantsOf({ tenantBackends, resolver }: OperatorDeps): Pick<BackendsDeps, 'tenants'> {
+  if (!tenantBackends) return {};
+  const { offered, denyList } = tenantBackends;
+  return { tenants: { offered, addressesOf: createJudgedAddresses({ denyList, resolver: resolver() }) } };
 }
 
 type Services = ReturnType<typeof createServices>;

@@ -11,6 +11,7 @@ import type { KubeObject } from '../api/kind.ts';
 import { createSecretReader } from '../cluster/secret-reader.ts';
 import type { Config } from '../config.ts';
 import { SecretAnnotation } from '../controllers/claim-secret.ts';
+import type { DenyList } from '../domain/deny-list.ts';
 import { parseDuration } from '../domain/duration.ts';
 import type { Audit, Cache, Clock, Cluster, Log, Random, Validators } from '../ports.ts';
 import { fenceCluster } from '../runtime/fenced-cluster.ts';
@@ -27,6 +28,8 @@ export interface ReplicaDeps {
   /** At which other replicas reach this one. */
   address: string;
   validators: Validators;
+  /** Where backends of CAIssuers never go; validators have it too. */
+  denyList: DenyList;
   resolver: OperatorDeps['resolver'];
   /** Makes the backends of the issuers; createBackends when absent. */
   backends?: NonNullable<OperatorDeps['backends']>;
@@ -132,6 +135,7 @@ async function assemble(deps: ReplicaDeps): Promise<Parts> {
     keyring,
     leaderCluster,
     instance: identity,
+    tenantBackends: { offered: config.tenantBackends, denyList: deps.denyList },
     ...(config.watchNamespaces ? { tenants: config.watchNamespaces } : {}),
     externalURLs: config.externalURLs,
     distributionURL: config.distributionURL,

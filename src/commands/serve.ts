@@ -110,6 +110,7 @@ async function start(connection: Connection, { config, sink, ...rest }: Start): 
     ...rest,
     config,
     cluster: countWrites(connection.cluster, metrics.clusterWrites),
+    denyList,
     validators: createValidators({ denyList, clock, http01Port: HTTP01_PORT, tlsAlpn01Port: TLS_ALPN01_PORT }),
     resolver: (nameservers) => createResolver({ clock, random, ...(nameservers ? { nameservers } : {}) }),
     audit: createAudit({ clock, sink }),

@@ -193,7 +193,8 @@ function overCopies(
   copies: { issuers: ClusterCAIssuer[]; records?: CertificateRecord[]; accounts?: Account[] },
   cluster: Partial<Cluster> = {},
 ) {
-  const cache = (items: readonly unknown[] = []) => ({ list: () => items }) as unknown as Cache<never>;
+  const cache = (items: readonly unknown[] = []) =>
+    ({ list: () => items, get: () => undefined }) as unknown as Cache<never>;
   const { store, clock, log } = world;
   const whole = observeCluster(store.cluster);
   return createGarbage({
@@ -203,6 +204,7 @@ function overCopies(
     namespace,
     random: createFakeRandom(),
     issuers: cache(copies.issuers),
+    claims: cache(),
     records: cache(copies.records),
     accounts: cache(copies.accounts),
     authorizations: cache(),

@@ -46,14 +46,14 @@ const random = createRandom();
 const connection = await connectCluster(settings.kubeconfig, { clock: createClock(), random });
 const clock = correctClock(createClock(), () => connection.cluster.serverTimeOffsetMs());
 const sink = stderrSink();
+const denyList = createDenyList([]);
 const replica = await startReplica({
   config: parseConfig(JSON.stringify(settings.config), 'countersign-system'),
   address: settings.address,
   cluster: leaseApart(connection.cluster, ports.cluster(connection.cluster)),
   backends: (deps) => ports.backends(createBackends(deps)),
-  validators: ports.validators(
-    createValidators({ denyList: createDenyList([]), clock, http01Port: 80, tlsAlpn01Port: 443 }),
-  ),
+  denyList,
+  validators: ports.validators(createValidators({ denyList, clock, http01Port: 80, tlsAlpn01Port: 443 })),
   resolver: (nameservers) => ports.resolver(createResolver({ clock, random, ...(nameservers ? { nameservers } : {}) })),
   clock,
   random,
