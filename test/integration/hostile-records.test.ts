@@ -44,7 +44,8 @@ const AUTHORIZATIONS = `/apis/acme.countersign.dev/v1alpha1/namespaces/${NAMESPA
 const CLAIMS = `${GROUP}/namespaces/default/certificateclaims`;
 /** Line breaks, an escape sequence of seven and of eight bits, a bidirectional override, a line separator, what is not seen. */
 const NASTY = 'a\r\nforged: line\u001b[2J\u009b31m\u202egpj.exe\u2028\u200b\u0007';
-const PRINTABLE = /^[\x20-\x7e]*$/;
+/** What a terminal, a log viewer or a browser shows as it is. */
+const PRINTABLE = /^[^\p{C}\p{Zl}\p{Zp}]*$/u;
 const nameOf = (seed: string) => {
   const hex = createHash('sha256').update(seed).digest('hex').slice(0, 52);
   return `ic-${hex.replace(/[0-9]/g, (digit) => 'ghijklmnop'[Number(digit)] ?? '')}`;
@@ -387,6 +388,34 @@ describeOnStage('without the admission policy', 1, (stage) => {
       (await events()).find(({ regarding, note }) => regarding.name === 'nasty' && note?.includes('forged: line')),
     );
     for (const text of [condition.message, event.note]) expect(text).toMatch(PRINTABLE);
+    // What a policy says of a name that it denies is written by people, too.
+    const ours = `x.nasty.example`;
+    await api.expect('POST', `${GROUP}/certificaterequestpolicies`, {
+      apiVersion,
+      kind: 'CertificateRequestPolicy',
+      metadata: { name: 'nasty' },
+      spec: {
+        selector: {},
+        allowed: {
+          dnsNames: { values: ['**.nasty.example'] },
+          validations: [{ rule: `self != '${ours}'`, message: NASTY }],
+        },
+      },
+    });
+    await api.expect('POST', CLAIMS, {
+      apiVersion,
+      kind: 'CertificateClaim',
+      metadata: { name: 'ruled' },
+      spec: { secretName: 'ruled-tls', issuerRef: { kind: 'ClusterCAIssuer', name: 'main' }, dnsNames: [ours] },
+    });
+    const ruled = await eventually('the claim says what the policy says', async () => {
+      const { status } = await api.expect<{ status?: { conditions?: Condition[] } }>('GET', `${CLAIMS}/ruled`);
+      return status?.conditions?.find(({ message }) => message.includes('forged: line'));
+    });
+    expect(ruled.message).toMatch(PRINTABLE);
+    const early = await acme.post(acme.directory.newOrder, { identifiers: [{ type: 'dns', value: ours }] });
+    expect([early.status, early.problem.detail]).toEqual([403, expect.stringContaining('forged: line')]);
+    expect(JSON.stringify(early.problem)).toMatch(PRINTABLE);
     const client = await remoteClient();
     const order = await attemptOrder(client);
     expect(order.error?.detail).toContain('forged: line');

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { expectStatus, finalize, issue, poll, readyOrder, register } from '../support/acme-flow.ts';
 import { type AcmeWire, connect } from '../support/acme-wire.ts';
+import type { AuditEntry } from '../support/audit-log.ts';
 import { buildCsr } from '../support/csr-builder.ts';
 import { eventually } from '../support/eventually.ts';
 import { freshName } from '../support/names.ts';
@@ -22,6 +23,8 @@ import { startWebhookPeer, type WebhookPeer } from '../support/webhook-peer.ts';
 
 const ALL = process.env.FAULT_TESTS === 'all';
 const STILL_MS = 40_000;
+const CREDENTIAL = 'authentication.kubernetes.io/credential-id';
+const READS: readonly string[] = ['get', 'list', 'watch'];
 
 describeOnStage('two replicas and a CA elsewhere', 2, (stage) => {
   let peer: WebhookPeer;
@@ -72,6 +75,10 @@ describeOnStage('two replicas and a CA elsewhere', 2, (stage) => {
     await register(acme);
     return acme;
   }
+
+  /** What it asked for, by its token. */
+  const ofReplica = (position: number, entries: readonly AuditEntry[]) =>
+    entries.filter(({ user }) => user.extra?.[CREDENTIAL]?.includes(credentials[position] ?? ''));
 
   function aName(): string {
     const name = freshName('remote');
@@ -167,6 +174,8 @@ describeOnStage('two replicas and a CA elsewhere', 2, (stage) => {
       });
       expect(reserved?.status).toBeUndefined();
       const zombie = replicas.programs[held]?.pid ?? 0;
+      expect(ofReplica(held, await audit()).length).toBeGreaterThan(0);
+      const said = replicas.programs[held]?.output().length ?? 0;
       process.kill(zombie, 'SIGSTOP');
       try {
         await finalizing;
@@ -192,15 +201,10 @@ describeOnStage('two replicas and a CA elsewhere', 2, (stage) => {
         process.kill(zombie, 'SIGCONT');
         await eventually('it knows that it does not lead', async () => (leads(held) ? undefined : true));
         await sleep(5_000);
-        const late = (await audit())
-          .slice(before)
-          .filter(({ user }) =>
-            user.extra?.['authentication.kubernetes.io/credential-id']?.includes(credentials[held] ?? ''),
-          )
-          .filter(
-            ({ verb, responseStatus }) => !['get', 'list', 'watch'].includes(verb) && (responseStatus?.code ?? 0) < 300,
-          )
+        const late = ofReplica(held, (await audit()).slice(before))
+          .filter(({ verb, responseStatus }) => !READS.includes(verb) && (responseStatus?.code ?? 0) < 300)
           .map(({ verb, requestURI }) => `${verb} ${requestURI}`);
+        expect(replicas.programs[held]?.output().slice(said)).toContain('no longer leading');
         expect(late).toEqual([]);
         expect(await expectOneRemote(stage(), peer, [name])).toEqual(record);
         await expectOneRemote(stage(), peer, [claim]);
