@@ -8,6 +8,8 @@ import type { Stage } from './stage.ts';
 /** As an API client keeps at most eight connections. */
 const CLIENTS = 3;
 const UNDER_WAY = 24;
+/** What all certificates begin with. */
+const HEADER = 32;
 /** Namespaces of foreign Secrets and of claims. */
 const TEAMS = 20;
 
@@ -15,8 +17,8 @@ export interface RecordTemplate {
   apiVersion: string;
   kind: string;
   metadata: { name: string; labels: Record<string, string> };
-  spec: Record<string, unknown> & { requester: Record<string, string> };
-  status: Record<string, unknown>;
+  spec: Record<string, unknown> & { requester: Record<string, string>; csr: string };
+  status: Record<string, unknown> & { certificate: string };
 }
 
 export const countOf = async (api: ApiClient, collection: string): Promise<number> => {
@@ -64,9 +66,23 @@ function recordLike({ apiVersion, kind, metadata, spec, status }: RecordTemplate
     apiVersion,
     kind,
     metadata: { name: `ic-${hash('record')}`, labels },
-    spec: { ...spec, requestID: randomBytes(16).toString('hex'), requester: { ...spec.requester, account }, names },
-    status: { ...status, serial },
+    spec: {
+      ...spec,
+      requestID: randomBytes(16).toString('hex'),
+      decisionID: randomBytes(12).toString('hex'),
+      requester: { ...spec.requester, account },
+      names,
+      csr: another(spec.csr),
+    },
+    status: { ...status, serial, certificate: another(status.certificate) },
   };
+}
+
+/** As long and as random as the keys and signatures of another one make it. */
+function another(base64: string): string {
+  const bytes = Buffer.from(base64, 'base64');
+  randomBytes(bytes.length - HEADER).copy(bytes, HEADER);
+  return bytes.toString('base64');
 }
 
 function base32(bytes: Buffer): string {
