@@ -1,5 +1,6 @@
 // IssuedCertificate: reservations are worked off at CAs elsewhere, revocations are carried there, and what those CAs signed beyond what
 // was released is swept up. Runs where controllers run: one process at a time asks a CA. Records of a CA at hand need nothing of this.
+import { setImmediate as otherWork } from 'node:timers/promises';
 import { type CertificateRecord, isIssued, isReserved, RecordAnnotation } from '../api/issued-certificate.ts';
 import type { Desk, Fulfilment, Progress } from '../issuance/fulfilment.ts';
 import type { Orphans } from '../issuance/orphans.ts';
@@ -8,12 +9,12 @@ import { isToBeCarried } from '../issuance/remote-revocation.ts';
 import type { Cache } from '../ports.ts';
 import { fraction } from '../runtime/back-off.ts';
 import type { Controller, Enqueue } from '../runtime/controller.ts';
-import { onEach } from '../runtime/reflector.ts';
 import { QUEUE } from './signing-lane.ts';
 import { createLanes, type Lanes, type LanesDeps } from './signing-lanes.ts';
 import { createTurns, type Turns } from './signing-turns.ts';
 
 export interface IssuedCertificateDeps extends LanesDeps {
+  /** With RECORD_INDEXES. */
   records: Cache<CertificateRecord>;
   /** The operator's. */
   namespace: string;
@@ -23,7 +24,7 @@ export interface IssuedCertificateDeps extends LanesDeps {
 }
 
 export interface IssuedCertificateController extends Controller {
-  /** Enqueues every record there is, and from then on those that change. Returns the way to stop that. */
+  /** Enqueues every record that may want something of its CA, and from then on those that change. Returns the way to stop that. */
   watch(enqueue: Enqueue): () => void;
 }
 
@@ -37,6 +38,8 @@ const MAX_POLL_MS = 600_000;
 const SWEEP_AFTER_MS = 15 * 60_000;
 const SWEEP_WINDOW_MS = 24 * 3_600_000;
 const PATROL_MS = 600_000;
+/** Records looked at in one turn of the event loop. */
+const AT_ONCE = 100;
 /** Where there is nobody to ask yet. */
 const NO_BACKEND_MS = 30_000;
 
@@ -82,7 +85,8 @@ export function createIssuedCertificateController(deps: IssuedCertificateDeps): 
     },
     watch(enqueue) {
       memories.takeOver();
-      return onEach(records, (record, type) => {
+      for (const { metadata } of records.byIndex('remote', 'open')) enqueue(metadata);
+      return records.onChange((record, type) => {
         const { metadata, spec } = record;
         if (type === 'DELETED') memories.forget(metadata.name);
         else if (isReserved(record) || spec.revocation) enqueue(metadata);
@@ -188,7 +192,12 @@ async function patrol(shared: Shared, signal: AbortSignal): Promise<void> {
     await clock.sleep(PATROL_MS * (0.9 + fraction(random) / 5), signal).catch(() => undefined);
     if (signal.aborted) return;
     const now = clock.now().getTime();
-    for (const record of records.list()) if (record.spec.approved) await inspect(shared, record, now);
+    if (!records.has('remote', 'all')) continue;
+    let seen = 0;
+    for (const record of records.each()) {
+      if (record.spec.approved) await inspect(shared, record, now);
+      if (++seen % AT_ONCE === 0) await otherWork();
+    }
   }
 }
 

@@ -67,6 +67,11 @@ const byLabel = (index: 'serial' | 'account' | 'publicKey' | 'replaces') => (rec
 
 /** Indexes the record cache must have. */
 export const RECORD_INDEXES = {
+  /** Of CAs elsewhere: `all` of them, and those that may want something of their CA still. */
+  remote: (record: CertificateRecord) => {
+    if (!record.spec.approved) return [];
+    return isReserved(record) || record.spec.revocation ? ['all', 'open'] : ['all'];
+  },
   serial: byLabel('serial'),
   account: byLabel('account'),
   publicKey: byLabel('publicKey'),
@@ -119,7 +124,7 @@ export function createRecords(deps: { cluster: Cluster; cache: Cache<Certificate
       (await cluster.list(IssuedCertificateKind, { namespace, labels: { [RecordLabel.claim]: uid } })).items,
     ofAccount: (account) => cache.byIndex('account', account),
     ofPublicKey: (spkiHash) => cache.byIndex('publicKey', spkiHash),
-    isCompromised: (spkiHash) => cache.byIndex('compromisedKey', spkiHash).length > 0,
+    isCompromised: (spkiHash) => cache.has('compromisedKey', spkiHash),
     replacing: (record) => cache.byIndex('replaces', record).filter((each) => !isRefused(each)),
     revoke: async (record, revocation) =>
       (await update(record, (current) => (current.spec.revocation ? undefined : revoked(current, revocation)))).written,

@@ -21,6 +21,11 @@ export function joinReflectors<A extends KubeObject, B extends KubeObject>(
   return {
     get: (ref) => (ref.namespace === undefined ? clusterWide.get(ref) : namespaced.get(ref)),
     list,
+    *each() {
+      yield* clusterWide.each();
+      yield* namespaced.each();
+    },
+    has: (index, value) => clusterWide.has(index, value) || namespaced.has(index, value),
     byIndex: (index, value) => [...clusterWide.byIndex(index, value), ...namespaced.byIndex(index, value)],
     hasSynced: () => clusterWide.hasSynced() && namespaced.hasSynced(),
     ageSeconds: () => Math.max(clusterWide.ageSeconds(), namespaced.ageSeconds()),
