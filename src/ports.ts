@@ -89,8 +89,8 @@ export interface Cache<T extends KubeObject> {
   list(): readonly T[];
   /** As list, one after the other: for kinds of which there may be very many. What changes meanwhile may or may not be seen. */
   each(): Iterable<T>;
-  /** Objects whose index function gave `value`. Throws for an index that was not declared. */
-  byIndex(index: string, value: string): readonly T[];
+  /** Objects whose index function gave `value`, all or a part of them. Throws for an index that was not declared. */
+  byIndex(index: string, value: string, part?: { from: number; count: number }): readonly T[];
   /** Whether byIndex gives any. */
   has(index: string, value: string): boolean;
   hasSynced(): boolean;

@@ -139,8 +139,7 @@ async function challenge(deps: AuthorizationDeps, exchange: Authenticated): Prom
   const ref = await deps.sealed.openAuthorization(exchange);
   const type = exchange.params.type as ChallengeType;
   if (!offered({ exchange, ref }).includes(type)) throw notFound();
-  if (exchange.payload.length === 0)
-    return challengeReply(deps, { exchange, ref, found: await deps.objects.authorization(ref) }, type);
+  if (exchange.payload.length === 0) return challengeReply(deps, await open(deps, exchange), type);
   readPayload(exchange);
   // What only the cluster knows may be missed here: the validation is then for nothing, because the first outcome stands.
   const shown = { exchange, ref, found: deps.objects.knownAuthorization(ref) };

@@ -42,7 +42,8 @@ export interface Records {
     serial: string,
     beforeReading: () => void,
   ): Promise<readonly IssuedCertificate[]>;
-  ofAccount(account: string): readonly CertificateRecord[];
+  /** At most so many, from that one on. */
+  ofAccount(account: string, from: number, count: number): readonly CertificateRecord[];
   /** Read live: all of the CertificateClaim with this metadata.uid. */
   ofClaim(uid: string): Promise<readonly CertificateRecord[]>;
   /** Records that hold this key (SHA-256 of the SubjectPublicKeyInfo as base32), or are to. */
@@ -122,7 +123,7 @@ export function createRecords(deps: { cluster: Cluster; cache: Cache<Certificate
     findBySerial,
     ofClaim: async (uid) =>
       (await cluster.list(IssuedCertificateKind, { namespace, labels: { [RecordLabel.claim]: uid } })).items,
-    ofAccount: (account) => cache.byIndex('account', account),
+    ofAccount: (account, from, count) => cache.byIndex('account', account, { from, count }),
     ofPublicKey: (spkiHash) => cache.byIndex('publicKey', spkiHash),
     isCompromised: (spkiHash) => cache.has('compromisedKey', spkiHash),
     replacing: (record) => cache.byIndex('replaces', record).filter((each) => !isRefused(each)),

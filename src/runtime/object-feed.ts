@@ -31,6 +31,8 @@ export interface Feed {
 }
 
 const PAGE = 500;
+/** Of metadata alone, which is small: each page costs the API about as much as a thousand of these. */
+const METADATA_PAGE = 2000;
 /** Deleted objects remembered, so that no late event brings one back. */
 const DELETED = 4096;
 
@@ -38,8 +40,9 @@ export function createFeed<T extends KubeObject>(deps: FeedDeps<T>): Feed {
   const { cluster, kind, store, heard } = deps;
   const scope = deps.namespace === undefined ? {} : { namespace: deps.namespace };
   const copy = createCopy(deps);
+  const limit = kind.metadataOnly ? METADATA_PAGE : PAGE;
   const read = (token?: string) =>
-    cluster.list(kind, { ...scope, limit: PAGE, ...(token === undefined ? {} : { continue: token }) });
+    cluster.list(kind, { ...scope, limit, ...(token === undefined ? {} : { continue: token }) });
   return {
     async list() {
       store.mark();

@@ -13,7 +13,8 @@ export function joinNamespaces<T extends KubeObject>(parts: ReadonlyMap<string, 
       for (const part of all) yield* part.each();
     },
     has: (index, value) => all.some((part) => part.has(index, value)),
-    byIndex: (index, value) => all.flatMap((part) => part.byIndex(index, value)),
+    byIndex: (index, value, { from, count } = { from: 0, count: Infinity }) =>
+      all.flatMap((part) => part.byIndex(index, value)).slice(from, from + count),
     hasSynced: () => all.every((part) => part.hasSynced()),
     ageSeconds: () => Math.max(0, ...all.map((part) => part.ageSeconds())),
     onChange: (listener) => {

@@ -78,7 +78,7 @@ export function createReflector<T extends KubeObject>(deps: ReflectorDeps<T>): R
     list: () => store.list(),
     each: () => store.each(),
     has: (index, value) => store.has(index, value),
-    byIndex: (index, value) => store.byIndex(index, value),
+    byIndex: (index, value, part) => store.byIndex(index, value, part),
     hasSynced: () => hasSynced,
     onChange: listeners.add,
     run: (signal) =>

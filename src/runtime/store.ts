@@ -9,13 +9,21 @@ export type IndexFunction<T> = (object: T) => readonly string[];
 
 export type Indexes<T> = Readonly<Record<string, IndexFunction<T>>>;
 
+/** Of what is found. */
+interface Part {
+  from: number;
+  count: number;
+}
+
+const ALL: Part = { from: 0, count: Infinity };
+
 export interface Store<T> {
   get(ref: ObjectRef): T | undefined;
   /** A snapshot; the same array until something changes, unless objects are packed. */
   list(): readonly T[];
   /** One after the other; what changes meanwhile may or may not be seen. */
   each(): Iterable<T>;
-  byIndex(index: string, value: string): readonly T[];
+  byIndex(index: string, value: string, part?: Part): readonly T[];
   /** Whether byIndex would give any. */
   has(index: string, value: string): boolean;
   /** The object that was there before. */
@@ -73,7 +81,11 @@ export function createStore<T extends KubeObject>(indexes: Indexes<T>, packing?:
     *each() {
       for (const entry of entries.all()) yield shown(entry);
     },
-    byIndex: (name, value) => table(name).find(value).map(shown),
+    byIndex: (name, value, { from, count } = ALL) =>
+      table(name)
+        .find(value)
+        .slice(from, from + count)
+        .map(shown),
     has: (name, value) => table(name).has(value),
     set: (object) => change(object.metadata, object),
     delete: (ref) => change(ref, undefined),
