@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
@@ -7,5 +8,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 120_000,
     pool: 'forks',
+    // Many files wait for processes rather than compute: two side by side even on two cores.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
   },
 });

@@ -246,12 +246,17 @@ export interface SecretReader {
   create(name: string, type: string, data: Readonly<Record<string, Buffer>>): Promise<boolean>;
 }
 
+/** The addresses of a host, judged: each may be dialled. Rejects with Unavailable where one may not be, or none is known. */
+export type JudgedAddresses = (host: string, signal: AbortSignal) => Promise<readonly string[]>;
+
 export interface BackendDeps {
   secrets: SecretReader;
   clock: Clock;
   random: Random;
   /** Where the CRL and issuer certificate of this issuer are served over plain HTTP; undefined where they are not. */
   urls: { crl: string; issuerCertificate: string } | undefined;
+  /** Of issuers that tenants write: a backend dials what this gives for a host, and nothing else. */
+  addressesOf?: JudgedAddresses;
 }
 
 export interface BackendFactory {

@@ -80,3 +80,10 @@ test('a planted violation is caught', () => {
   expect(violation({ file: 'domain/order.ts', target: 'node:fs' })).toBeDefined();
   expect(violation({ file: 'validators/http-01.ts', target: 'src:cluster/embedded.ts' })).toBeDefined();
 });
+
+test('every property test has an end: fast-check is imported in one place', () => {
+  const importers = globSync('{src,test}/**/*.ts', { cwd: join(SRC, '..') }).filter((file) =>
+    /from 'fast-check'/.test(readFileSync(join(SRC, '..', file), 'utf8')),
+  );
+  expect(importers.filter((file) => file !== 'test/architecture.test.ts')).toEqual(['test/support/property.ts']);
+});

@@ -14,9 +14,9 @@ import { isClusterError } from '../domain/cluster-error.ts';
 import { hashName } from '../domain/encoding.ts';
 import { thumbprintOf } from '../domain/jwk.ts';
 import { type AuthorizationRef, authorizationName } from '../domain/order.ts';
+import { createNewest, type Newest } from '../issuance/newest.ts';
 import type { Cache, Cluster } from '../ports.ts';
 import type { Keyring } from './keyring.ts';
-import { createNewest, type Newest } from './newest.ts';
 
 /** What other replicas must not answer from their watched copies any more. */
 export interface Change {

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import fc from '../../test/support/property.ts';
 import { Compile } from 'typebox/compile';
 import { expect, test } from 'vitest';
 import { claim, record } from '../../test/contract/cluster.ts';

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import fc from '../../test/support/property.ts';
 import { expect, test } from 'vitest';
 import { applyFields, type FieldOwners, ownersOfNew } from './field-ownership.ts';
 import type { JsonObject, JsonValue } from './json-value.ts';

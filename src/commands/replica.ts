@@ -6,10 +6,12 @@ import { hostname } from 'node:os';
 import type { Server } from 'node:https';
 import type { Account, Authorization } from '../api/acme.ts';
 import type { Secret } from '../api/core.ts';
+import { type CertificateRecord, RecordAnnotation } from '../api/issued-certificate.ts';
 import type { KubeObject } from '../api/kind.ts';
 import { createSecretReader } from '../cluster/secret-reader.ts';
 import type { Config } from '../config.ts';
 import { SecretAnnotation } from '../controllers/claim-secret.ts';
+import type { DenyList } from '../domain/deny-list.ts';
 import { parseDuration } from '../domain/duration.ts';
 import type { Audit, Cache, Clock, Cluster, Log, Random, Validators } from '../ports.ts';
 import { fenceCluster } from '../runtime/fenced-cluster.ts';
@@ -27,7 +29,11 @@ export interface ReplicaDeps {
   /** At which other replicas reach this one. */
   address: string;
   validators: Validators;
+  /** Where backends of CAIssuers never go; validators have it too. */
+  denyList: DenyList;
   resolver: OperatorDeps['resolver'];
+  /** Makes the backends of the issuers; createBackends when absent. */
+  backends?: NonNullable<OperatorDeps['backends']>;
   clock: Clock;
   random: Random;
   log: Log;
@@ -133,6 +139,7 @@ async function assemble(deps: ReplicaDeps): Promise<Parts> {
     keyring,
     leaderCluster,
     instance: identity,
+    tenantBackends: { offered: config.tenantBackends, denyList: deps.denyList },
     ...(config.watchNamespaces ? { tenants: config.watchNamespaces } : {}),
     externalURLs: config.externalURLs,
     distributionURL: config.distributionURL,
@@ -193,18 +200,23 @@ function longestOrder({ issuers }: Operator): number {
   return Math.max(0, ...lives);
 }
 
-/** MACs of all that is stored: accounts, authorizations, Secrets of claims. */
+/** MACs of all that is stored: accounts, authorizations, records, Secrets of claims. */
 function* storedMacs(caches: {
   accounts: Cache<Account>;
   authorizations: Cache<Authorization>;
+  issued: Cache<CertificateRecord>;
   secretCache: Cache<Secret>;
 }): Iterable<string> {
   for (const { spec } of caches.accounts.list()) yield spec.mac;
   for (const { spec } of caches.authorizations.list()) yield spec.mac;
-  for (const { metadata } of caches.secretCache.each()) {
-    const marker = metadata.annotations?.[SecretAnnotation.marker];
-    if (marker !== undefined) yield marker;
-  }
+  for (const [cache, annotation] of [
+    [caches.issued, RecordAnnotation.mac],
+    [caches.secretCache, SecretAnnotation.marker],
+  ] as const)
+    for (const { metadata } of cache.each()) {
+      const mac = metadata.annotations?.[annotation];
+      if (mac !== undefined) yield mac;
+    }
 }
 
 /** Names by which clients may reach us: those of the external URLs and of the Service. */

@@ -4,13 +4,14 @@ import type { Issuer } from '../api/issuer.ts';
 import { type CertificateClaim, CertificateClaimKind } from '../api/certificate-claim.ts';
 import { type Namespace, type Secret, SecretKind } from '../api/core.ts';
 import type { KubeObject } from '../api/kind.ts';
+import { specFault } from '../api/validate.ts';
 import { ClusterError, isClusterError } from '../domain/cluster-error.ts';
 import { issuerFields, issuerKey } from '../domain/issuer.ts';
 import { keyMatches } from '../domain/private-key.ts';
 import { Problem } from '../domain/problem.ts';
-import type { Backends, Cache, Cluster, EventRecorder, ObjectRef, Random } from '../ports.ts';
+import type { Backends, Cache, Cluster, EventRecorder, Log, ObjectRef, Random } from '../ports.ts';
 import { fraction } from '../runtime/back-off.ts';
-import type { Reconcile, Requeue } from '../runtime/controller.ts';
+import { type Reconcile, type Requeue, TerminalError } from '../runtime/controller.ts';
 import {
   type ClaimIssuance,
   type ClaimIssuanceDeps,
@@ -75,24 +76,24 @@ export function createClaimReconciler(deps: ClaimDeps): ClaimReconciler {
     nudged.delete(uid);
   }
 
-  async function reconcile(key: ObjectRef, signal: AbortSignal): Promise<Requeue | undefined> {
+  async function reconcile(key: ObjectRef, signal: AbortSignal, log: Log): Promise<Requeue | undefined> {
     const claim = deps.claims.get(key);
     if (!claim) return undefined;
     const { uid } = claim.metadata;
-    if (claim.metadata.deletionTimestamp !== undefined) return releaseClaim(deps, claim, signal);
+    if (claim.metadata.deletionTimestamp !== undefined) return releaseClaim(deps, claim, { signal, log });
     if (rest.isSuperseded(claim)) return undefined;
     // What it wrote comes back as a change of the claim.
     if (await keepFinalizer(deps.cluster, claim)) return undefined;
     const left = nudged.has(uid) ? undefined : rest.left(claim);
-    if (left !== undefined) {
-      settled(uid);
-      return { requeueAfterMs: left };
-    }
-    const result = await serve(claim, signal);
-    return conclude(deps, claim, { result, onWritten: (version) => rest.reported(claim, version) });
+    if (left) settled(uid);
+    if (left) return left;
+    const result = await serve(claim, { signal, log });
+    const next = await conclude(deps, claim, { result, onWritten: (version) => rest.reported(claim, version) });
+    if ('obstacle' in result && result.obstacle.reason === INVALID) throw new TerminalError(result.obstacle.message);
+    return next;
   }
 
-  async function serve(claim: CertificateClaim, signal: AbortSignal): Promise<Result> {
+  async function serve(claim: CertificateClaim, run: Run): Promise<Result> {
     const { uid } = claim.metadata;
     const situation = await look(deps, claim);
     if (!('verdict' in situation)) return { current: undefined, obstacle: situation };
@@ -106,7 +107,7 @@ export function createClaimReconciler(deps: ClaimDeps): ClaimReconciler {
     if (obstacle) return { current, obstacle };
     if (good) return { current: good };
     nudged.delete(uid);
-    const result = await attempt({ ...deps, rest }, issuance, { situation, signal });
+    const result = await attempt({ ...deps, rest }, issuance, { situation, ...run });
     if ('fault' in verdict && !('obstacle' in result)) repairs.delivered(uid, situation.hash);
     return result;
   }
@@ -118,6 +119,15 @@ export function createClaimReconciler(deps: ClaimDeps): ClaimReconciler {
   }
 
   return { reconcile, nudge: (uid) => void nudged.add(uid), disturb: (uid) => rest.end(uid), forget };
+}
+
+/** The spec cannot be asked for: nothing helps but another. */
+const INVALID = 'InvalidRequest';
+
+/** Of one reconcile. */
+interface Run {
+  signal: AbortSignal;
+  log: Log;
 }
 
 /** What is known of a claim when it is decided what to do. */
@@ -175,10 +185,12 @@ async function tidy({ cluster, marks, random }: ClaimDeps, situation: Situation)
 
 function parseOrObstacle(claim: CertificateClaim): ClaimRequest | Obstacle {
   try {
-    return parseClaimSpec(claim.spec);
+    const request = parseClaimSpec(claim.spec);
+    const fault = specFault(CertificateClaimKind, claim);
+    return fault === undefined ? request : { reason: 'InvalidRequest', message: fault };
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
-    return { reason: 'InvalidRequest', message: error.detail };
+    return { reason: INVALID, message: error.detail };
   }
 }
 
@@ -200,7 +212,7 @@ type Attempting = ClaimDeps & { rest: ClaimRest };
 async function attempt(
   deps: Attempting,
   issuance: ClaimIssuance,
-  { situation, signal }: { situation: Situation; signal: AbortSignal },
+  { situation, signal, log }: { situation: Situation } & Run,
 ): Promise<Result> {
   const { claim, verdict } = situation;
   const current = 'current' in verdict ? verdict.current : undefined;
@@ -208,7 +220,7 @@ async function attempt(
   const issuer = situation.issuer as Issuer;
   try {
     const stage = stageOf(deps, situation, issuer);
-    const obtained = await obtain(deps, issuance, { situation, issuer, stage, signal });
+    const obtained = await obtain(deps, issuance, { situation, issuer, stage, signal, log });
     if (obtained.kind === 'issued') {
       const secret = stage?.secret() ?? situation.secret;
       return { current: await deliver(deps, { ...situation, secret }, { issuer, obtained }) };
@@ -220,8 +232,7 @@ async function attempt(
     // What the cluster cannot do now, the work queue tries again soon; what it will not do, people must know.
     const refused = isClusterError(error, 'Invalid', 'Forbidden');
     if (signal.aborted || (isClusterError(error) && !refused)) throw error;
-    const { namespace, name } = claim.metadata;
-    deps.log.warn({ claim: `${namespace}/${name}`, ...issuerFields(issuer), error }, 'issuance failed');
+    log.warn({ ...issuerFields(issuer), error }, 'issuance failed');
     const message = error instanceof Problem ? error.detail : refused ? error.message : FAILED;
     return { current, obstacle: failure(deps, claim, { reason: 'Failed', message }) };
   }
@@ -230,9 +241,9 @@ async function attempt(
 async function obtain(
   deps: ClaimDeps,
   issuance: ClaimIssuance,
-  given: { situation: Situation; issuer: Issuer; stage: Stage | undefined; signal: AbortSignal },
+  given: { situation: Situation; issuer: Issuer; stage: Stage | undefined } & Run,
 ): Promise<Obtained> {
-  const { situation, issuer, stage, signal } = given;
+  const { situation, issuer, stage, signal, log } = given;
   const { claim, verdict, secret } = situation;
   // Whatever is decided from here on costs a certificate: the claim must be the one that is stored, not the one that was.
   const { namespace: home = '', name, resourceVersion } = claim.metadata;
@@ -249,6 +260,7 @@ async function obtain(
       ...situation,
       issuer,
       stage,
+      log,
       reuse: old && keyMatches(old, keyParameters(claim.spec, issuer)) ? old : undefined,
       namespaceLabels: namespace.metadata.labels ?? {},
       replaces: 'current' in verdict ? verdict.current.record : undefined,

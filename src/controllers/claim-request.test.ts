@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import fc from '../../test/support/property.ts';
 import { expect, test } from 'vitest';
 import type { CertificateClaimSpec } from '../api/certificate-claim.ts';
 import { Problem } from '../domain/problem.ts';

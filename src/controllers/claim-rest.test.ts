@@ -30,7 +30,7 @@ function delivered({ before, renewalMs = HOUR }: { before?: string; renewalMs?: 
 
 test('it is left until its renewal when its own writes come back, and its former version is not looked at at all', () => {
   const { rest } = delivered();
-  expect(rest.left(claim('5'))).toBe(HOUR);
+  expect(rest.left(claim('5'))).toEqual({ requeueAfterMs: HOUR });
   expect(rest.isSuperseded(claim('4'))).toBe(true);
   expect(rest.isSuperseded(claim('5'))).toBe(false);
 });
@@ -38,7 +38,7 @@ test('it is left until its renewal when its own writes come back, and its former
 test('it may come back before the Secret does, where there was one', () => {
   const { rest, see } = delivered({ before: '7' });
   see('7');
-  expect(rest.left(claim('5'))).toBe(HOUR);
+  expect(rest.left(claim('5'))).toEqual({ requeueAfterMs: HOUR });
 });
 
 test.each([

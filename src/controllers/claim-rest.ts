@@ -3,6 +3,7 @@
 import type { CertificateClaim } from '../api/certificate-claim.ts';
 import type { KubeObject } from '../api/kind.ts';
 import type { Cache, Clock } from '../ports.ts';
+import type { Requeue } from '../runtime/controller.ts';
 
 export interface ClaimRest {
   /** A certificate stands in the Secret, which had the version `before`, if it was there, and now has `after`. */
@@ -11,8 +12,8 @@ export interface ClaimRest {
   reported(claim: CertificateClaim, next: string): void;
   /** Whether there is a next version of the claim, which makes it due when it is seen. */
   isSuperseded(claim: CertificateClaim): boolean;
-  /** When the claim is to be renewed, in milliseconds, where it is as it was left; undefined where it must be looked at. */
-  left(claim: CertificateClaim): number | undefined;
+  /** When the claim is to be renewed, where it is as it was left; undefined where it must be looked at. */
+  left(claim: CertificateClaim): Requeue | undefined;
   /** Something else changed. */
   end(uid: string): void;
   /** The claim is gone. */
@@ -56,7 +57,7 @@ export function createClaimRest({ clock, secrets }: { clock: Clock; secrets: Cac
       const seen = secrets.get({ namespace, name: spec.secretName })?.metadata.resourceVersion;
       // As it was before is as good: the change is on its way, and makes the claim due.
       const isSecretOurs = seen !== undefined && (seen === resting.after || seen === resting.before);
-      if (isSecretOurs && ms > 0 && clock.monotonic() < resting.until) return ms;
+      if (isSecretOurs && ms > 0 && clock.monotonic() < resting.until) return { requeueAfterMs: ms };
       all.delete(uid);
       return undefined;
     },

@@ -197,7 +197,7 @@ function overCopies(
   const cache = (items: readonly KubeObject[] = []) => {
     const has = (_index: string, account: string) =>
       items.some(({ metadata }) => metadata.labels?.[RecordLabel.account] === account);
-    return { list: () => items, each: () => items, has } as unknown as Cache<never>;
+    return { list: () => items, each: () => items, has, get: () => undefined } as unknown as Cache<never>;
   };
   const { store, clock, log } = world;
   const whole = observeCluster(store.cluster);
@@ -208,6 +208,7 @@ function overCopies(
     namespace,
     random: createFakeRandom(),
     issuers: cache(copies.issuers),
+    claims: cache(),
     records: cache(copies.records),
     accounts: cache(copies.accounts),
     authorizations: cache(),

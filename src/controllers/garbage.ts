@@ -3,6 +3,7 @@
 // deletion holds only for the version that was judged.
 import { setImmediate as otherWork } from 'node:timers/promises';
 import { type Account, AccountKind, type Authorization, AuthorizationKind } from '../api/acme.ts';
+import type { CertificateClaim } from '../api/certificate-claim.ts';
 import type { Issuer } from '../api/issuer.ts';
 import { type CertificateRecord, IssuedCertificateKind, RecordLabel } from '../api/issued-certificate.ts';
 import type { Kind, KubeObject } from '../api/kind.ts';
@@ -12,6 +13,7 @@ import { parseDuration } from '../domain/duration.ts';
 import { clusterIssuer } from '../domain/issuer.ts';
 import type { Cache, Clock, Cluster, Counter, Log, Random } from '../ports.ts';
 import { fraction } from '../runtime/back-off.ts';
+import { requestID } from './claim-issuance.ts';
 
 export const GARBAGE_RIGHTS: readonly Right[] = [
   {
@@ -39,6 +41,7 @@ export interface GarbageDeps {
   /** The operator's. */
   namespace: string;
   issuers: Cache<Issuer>;
+  claims: Cache<CertificateClaim>;
   /** With RECORD_INDEXES. */
   records: Cache<CertificateRecord>;
   accounts: Cache<Account>;
@@ -64,7 +67,8 @@ export function createGarbage(deps: GarbageDeps): Sweep {
   return async (signal) => {
     const issuerOf = issuersByUID(deps.issuers);
     const now = deps.clock.now().getTime();
-    const dueRecord = (record: CertificateRecord) => recordEnd(record, issuerOf(record.spec.issuerUID)) < now;
+    const dueRecord = (record: CertificateRecord) =>
+      recordEnd(record, issuerOf(record.spec.issuerUID)) < now && !isCounted(record, deps.claims);
     const dueAuthorization = (it: Authorization) => authorizationEnd(it, issuerOf(it.spec.issuerUID)) < now;
     const isHeld = heldAccounts(deps);
     const dueAccount = (account: Account) => accountEnd(account) < now && !isHeld(account);
@@ -152,6 +156,15 @@ function recordEnd({ spec, status }: CertificateRecord, issuer: Issuer | undefin
   const ends = [certificateEnd, spec.orderExpires].filter((end) => end !== undefined);
   const grace = duration(issuer && clusterIssuer(issuer)?.spec.recordGrace, RECORD_GRACE_MS);
   return Math.max(...ends.map((end) => new Date(end).getTime())) + grace;
+}
+
+/** Whether a claim counts its revisions from this record: without it, a request made long ago would be made again. */
+function isCounted({ spec }: CertificateRecord, claims: Cache<CertificateClaim>): boolean {
+  const { namespace, claim: name } = spec.requester;
+  const claim = namespace === undefined || name === undefined ? undefined : claims.get({ namespace, name });
+  if (!claim) return false;
+  const { revision = 0, refusedRevision = 0 } = claim.status ?? {};
+  return [revision, refusedRevision].some((each) => spec.requestID === requestID(claim, each));
 }
 
 /** An order that counts on an authorization may be as old as an order can get. */

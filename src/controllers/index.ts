@@ -6,6 +6,7 @@ import type { CertificateRequestPolicy } from '../api/certificate-request-policy
 import type { Namespace } from '../api/core.ts';
 import type { CertificateRecord } from '../api/issued-certificate.ts';
 import type { KubeObject } from '../api/kind.ts';
+import type { IssuerName } from '../domain/issuer.ts';
 import { type ChainStore, createChainsInUse } from '../issuance/chains.ts';
 import { createFulfilment } from '../issuance/fulfilment.ts';
 import { createMismatches, type Mismatches } from '../issuance/mismatches.ts';
@@ -28,6 +29,7 @@ import type {
 } from '../ports.ts';
 import { type Controller, createController, type Enqueue, type Reconciler } from '../runtime/controller.ts';
 import type { WorkQueueMetrics } from '../runtime/work-queue.ts';
+import { createAbandonedRequests } from './abandoned-requests.ts';
 import { createCaIssuerReconciler } from './ca-issuer.ts';
 import { createClaimReconciler } from './certificate-claim.ts';
 import { createPolicyReconciler } from './certificate-request-policy.ts';
@@ -91,10 +93,8 @@ const CLAIM_WORKERS = 6;
 
 export function createControllers(deps: ControllersDeps): Controllers {
   const { caches } = deps;
-  const mismatches = createMismatches({
-    ...deps,
-    onChange: ({ metadata }) => reconciled[0]?.controller.enqueue(metadata),
-  });
+  const checkIssuer = (issuer: IssuerName) => reconciled[0]?.controller.enqueue(issuer);
+  const mismatches = createMismatches({ ...deps, onChange: ({ metadata }) => checkIssuer(metadata) });
   const chainsInUse = createChainsInUse({ ...deps, ...caches });
   const reconciled = [
     {
@@ -118,7 +118,7 @@ export function createControllers(deps: ControllersDeps): Controllers {
       resync: { everyMs: RESYNC_MS, keys: () => cache.list().map(({ metadata }): ObjectRef => metadata) },
     }),
   }));
-  const remote = issuedCertificates({ ...deps, mismatches });
+  const remote = issuedCertificates({ ...deps, mismatches, onBreaker: checkIssuer });
   const made = [...reconciled, { watch: (enqueue: Enqueue) => remote.watch(enqueue), controller: remote }];
   const sweeps = [createGarbage({ ...deps, ...caches }), ...(deps.sweeps ?? [])];
   for (const { controller } of made) deps.showQueue?.(controller);
@@ -139,7 +139,9 @@ export function createControllers(deps: ControllersDeps): Controllers {
   };
 }
 
-function issuedCertificates(deps: ControllersDeps & { mismatches: Mismatches }) {
+function issuedCertificates(
+  deps: ControllersDeps & { mismatches: Mismatches; onBreaker: (issuer: IssuerName) => void },
+) {
   const orphans = createOrphans({ ...deps, ...deps.counters });
   return createIssuedCertificateController({
     ...deps,
@@ -147,6 +149,7 @@ function issuedCertificates(deps: ControllersDeps & { mismatches: Mismatches }) 
     issuers: deps.caches.issuers,
     records: deps.caches.records,
     orphans,
+    abandoned: createAbandonedRequests({ ...deps, claims: deps.caches.claims }),
     fulfilment: createFulfilment({ ...deps, ...deps.counters, orphans }),
     carryRevocation: createCarryRevocation(deps),
   });

@@ -1,5 +1,5 @@
 import { BlockList } from 'node:net';
-import fc from 'fast-check';
+import fc from '../../test/support/property.ts';
 import { expect, test } from 'vitest';
 import { contains, fold, parseAddress, parseExact, parseNetwork, renderAddress } from './address.ts';
 

@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { X509Certificate } from 'node:crypto';
 import * as peculiar from '@peculiar/x509';
-import fc from 'fast-check';
+import fc from '../../test/support/property.ts';
 import { expect, test } from 'vitest';
 import { aModel, createKey, KEY_KINDS, type KeyKind, keyFacts, type TestKey } from '../../test/contract/models.ts';
 import { openssl, opensslTest, verifyStrict, withFiles } from '../../test/contract/openssl.ts';

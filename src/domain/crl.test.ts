@@ -1,7 +1,7 @@
 import { createHash, X509Certificate } from 'node:crypto';
 import 'reflect-metadata';
 import * as peculiar from '@peculiar/x509';
-import fc from 'fast-check';
+import fc from '../../test/support/property.ts';
 import { expect, test } from 'vitest';
 import { createAuthority, subjectKeyIdentifier } from '../../test/contract/authorities.ts';
 import { KEY_KINDS, type KeyKind } from '../../test/contract/models.ts';

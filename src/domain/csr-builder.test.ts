@@ -5,7 +5,7 @@ import {
   Pkcs10CertificateRequest,
   SubjectAlternativeNameExtension,
 } from '@peculiar/x509';
-import fc from 'fast-check';
+import fc from '../../test/support/property.ts';
 import { expect, test } from 'vitest';
 import { parseCsr } from './csr.ts';
 import { buildCsr } from './csr-builder.ts';

@@ -6,7 +6,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as x509 from '@peculiar/x509';
-import fc from 'fast-check';
+import fc from '../../test/support/property.ts';
 import { afterAll, expect, test } from 'vitest';
 import { createKeyPair, type KeyPair, signatureAlgorithm, signDer } from '../../test/support/certificate-builder.ts';
 import {

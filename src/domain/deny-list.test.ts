@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import fc from '../../test/support/property.ts';
 import { expect, test } from 'vitest';
 import { parseAddress, renderAddress } from './address.ts';
 import { createDenyList, createLoopbackDenyList, DENIED_NETWORKS } from './deny-list.ts';

@@ -1,7 +1,7 @@
 // The DER reader and writer against each other, against hostile bytes, and against an independent library.
 import 'reflect-metadata';
 import { X509Certificate } from '@peculiar/x509';
-import fc from 'fast-check';
+import fc from '../../test/support/property.ts';
 import { expect, test } from 'vitest';
 import { buildCertificate, createKeyPair } from '../../test/support/certificate-builder.ts';
 import { buildCsr } from '../../test/support/csr-builder.ts';

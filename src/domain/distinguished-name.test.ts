@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import fc from '../../test/support/property.ts';
 import { expect, test } from 'vitest';
 import * as der from '../../test/support/der-writer.ts';
 import type { DistinguishedName } from './certificate-model.ts';

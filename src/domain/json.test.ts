@@ -1,5 +1,5 @@
 // The JSON reader against the platform's, and against hostile texts (inputs 20 to 22) with the work counted.
-import fc from 'fast-check';
+import fc from '../../test/support/property.ts';
 import { expect, test } from 'vitest';
 import { parseJson } from './json.ts';
 import { Problem } from './problem.ts';

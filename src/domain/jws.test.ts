@@ -1,6 +1,6 @@
 // JWS as accounts send them: hostile inputs 1 to 5, 11 to 16 and 20 to 22, each judged without a key operation unless it needs one.
 import { createHmac, createPublicKey, randomBytes, sign } from 'node:crypto';
-import fc from 'fast-check';
+import fc from '../../test/support/property.ts';
 import { FlattenedSign, importJWK } from 'jose';
 import { expect, test } from 'vitest';
 import {

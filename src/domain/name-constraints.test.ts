@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import fc from '../../test/support/property.ts';
 import { expect, test } from 'vitest';
 import { createAuthority, subjectKeyIdentifier, type TestAuthority } from '../../test/contract/authorities.ts';
 import { aModel, createKey } from '../../test/contract/models.ts';

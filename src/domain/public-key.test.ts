@@ -1,6 +1,6 @@
 // Public keys: every kind we take, and every way to make one that must not be taken (hostile inputs 17 and 18), with work counted.
 import { type KeyObject, generateKeyPairSync, generatePrimeSync } from 'node:crypto';
-import fc from 'fast-check';
+import fc from '../../test/support/property.ts';
 import { expect, test } from 'vitest';
 import * as der from '../../test/support/der-writer.ts';
 import { Problem } from './problem.ts';

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import fc from '../../test/support/property.ts';
 import { expect, test } from 'vitest';
 import { dueForReissue, type Lifetime, renewalTime, suggestedWindow } from './renewal.ts';
 
@@ -104,6 +104,14 @@ test('the window of ARI ends at two thirds; one for a revoked or reissued certif
   );
   expect(suggestedWindow(issued, { revoked: false, reissueBefore: at(11 * DAY), now }).start).toEqual(at(11 * DAY));
   expect(suggestedWindow(issued, { revoked: false, reissueBefore: at(-DAY), now })).toEqual(natural);
+});
+
+test('a reissueBefore that comes while a certificate is due by itself does not move its window past its renewal', () => {
+  const lifetime = { notBefore: at(0), notAfter: at(60_001), issuedAt: at(0) };
+  const reissueBefore = at(36_444);
+  const { start, end } = suggestedWindow(lifetime, { revoked: false, now: at(-DAY), name: '', reissueBefore });
+  const renewal = renewalTime(lifetime, { name: '', seed: '', reissueBefore }).getTime();
+  expect([renewal >= start.getTime(), renewal <= end.getTime()]).toEqual([true, true]);
 });
 
 test('a claim renews within the window that ARI suggests for its record, or when reissueBefore opens it', () => {

@@ -86,14 +86,15 @@ export function suggestedWindow(
   lifetime: Lifetime,
   options: { revoked: boolean; reissueBefore?: Date | undefined; now: Date; name?: string },
 ): SuggestedWindow {
-  const { start, length } = span(lifetime);
   const { revoked, reissueBefore, now, name } = options;
   if (revoked) return past(now);
+  const natural = naturalWindow(lifetime, name);
   if (reissueBefore && dueForReissue(lifetime, reissueBefore)) {
     if (reissueBefore <= now) return past(now);
-    if (reissueBefore.getTime() < start + length * DUE) return window(reissueBefore.getTime(), PAST_WINDOW_MS);
+    // One that comes while the certificate is due by itself changes nothing.
+    if (reissueBefore < natural.start) return window(reissueBefore.getTime(), PAST_WINDOW_MS);
   }
-  return naturalWindow(lifetime, name);
+  return natural;
 }
 
 /** When a certificate is due by itself. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import fc from 'fast-check';
+import fc from '../../test/support/property.ts';
 import { expect, test } from 'vitest';
 import { buildCertificate, type CertificateOptions, createKeyPair } from '../../test/support/certificate-builder.ts';
 import { rsaKeys } from '../../test/support/csr-builder.ts';

@@ -1,6 +1,6 @@
 // Weak moduli made the way the faults made them, and sound ones beside.
 import { checkPrimeSync, generateKeyPairSync, generatePrimeSync } from 'node:crypto';
-import fc from 'fast-check';
+import fc from '../../test/support/property.ts';
 import { expect, test } from 'vitest';
 import { FERMAT_ROUNDS, modulusWeakness, squareRoot } from './weak-keys.ts';
 

@@ -1,5 +1,5 @@
 import { Environment } from '@marcbachmann/cel-js';
-import fc from 'fast-check';
+import fc from '../../test/support/property.ts';
 import { expect, test } from 'vitest';
 import type { CompiledExpression, ExpressionVariables } from '../domain/policy/expression.ts';
 import { compileExpression } from './cel.ts';

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import fc from '../../test/support/property.ts';
 import { expect, test } from 'vitest';
 import { answerTo, packet } from '../../test/support/validation.ts';
 import { MAX_RECORDS, parseReply, renderQuery, TYPE } from './dns-message.ts';

@@ -1,6 +1,6 @@
 // The generated CRDs: structural, and their CEL says what the TypeScript rules say.
 import { evaluate } from '@marcbachmann/cel-js';
-import fc from 'fast-check';
+import fc from '../support/property.ts';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { crdFile, renderCrd } from '../../scripts/generate/crd.ts';

@@ -152,13 +152,14 @@ describe('a CA elsewhere', () => {
     SERIES_TIMEOUT,
     async (kill) => {
       const deaths = await run(kill, ordered);
-      expect(deaths).toEqual(expect.arrayContaining([RESERVE, 'backend.search', 'backend.sign']));
+      // Which calls a k falls on depends on the other lane; those that decide are killed by name below.
+      expect(deaths.length).toBeGreaterThan(10);
     },
   );
 
   test('killed before and after each call that decides', SERIES_TIMEOUT, async () => {
     const lane = await startLane();
-    for (const call of [RESERVE, 'backend.sign', 'audit.record issuance', FINISH]) {
+    for (const call of [RESERVE, 'backend.search', 'backend.sign', 'audit.record issuance', FINISH]) {
       for (const when of ['before', 'after'] as const) {
         await ordered(lane, { when, among: { call }, at: 1 });
         expect(lane.program.deaths()).toEqual([call]);

@@ -1,5 +1,11 @@
 // The objects that make a cluster large: records as the operator writes them, Secrets of others, claims.
 import { createHash, randomBytes } from 'node:crypto';
+import type { CertificateRecord } from '../../../src/api/issued-certificate.ts';
+import { loadKeyring } from '../../../src/commands/sealing-keys.ts';
+import { sealRecord } from '../../../src/issuance/sealed-records.ts';
+import type { Cluster } from '../../../src/ports.ts';
+import { createClock } from '../../../src/runtime/clock.ts';
+import { createRandom } from '../../../src/runtime/random.ts';
 import { type ApiClient, createApiClient } from '../../support/api-client.ts';
 import { NAMESPACE } from '../../support/serve.ts';
 import { GROUP, RECORDS, secretsOf } from '../../support/serving-stage.ts';
@@ -41,9 +47,22 @@ export async function templateOf({ plane }: Stage): Promise<RecordTemplate> {
 export async function loadRecords(stage: Stage, template: RecordTemplate, count: number): Promise<void> {
   const have = await countOf(stage.plane.api, RECORDS);
   const token = await stage.plane.serviceAccountToken(NAMESPACE, 'countersign');
-  await inParallel(stage, { token }, count - have, (api, n) => {
-    return api.expect('POST', RECORDS, recordLike(template, have + n));
-  });
+  const marks = await keyringOf(stage);
+  await inParallel(stage, { token }, count - have, (api, n) =>
+    api.expect(
+      'POST',
+      RECORDS,
+      sealRecord(marks, recordLike(template, have + n) as RecordTemplate & CertificateRecord),
+    ),
+  );
+}
+
+/** The operator's own: it takes no record for its own that it has not marked. */
+function keyringOf({ plane }: Stage) {
+  const cluster = {
+    get: (_kind: unknown, { name }: { name: string }) => plane.api.expect('GET', `${secretsOf(NAMESPACE)}/${name}`),
+  } as unknown as Cluster;
+  return loadKeyring({ cluster, namespace: NAMESPACE, clock: createClock(), random: createRandom() });
 }
 
 function recordLike({ apiVersion, kind, metadata, spec, status }: RecordTemplate, n: number): RecordTemplate {

@@ -51,6 +51,7 @@ export async function measureStart(stage: Stage, idleMs: number): Promise<StartF
   ]);
   await reconciled(serving);
   const reconciledMs = performance.now() - serving.since;
+  if (serving.program.output().includes('is ignored')) throw new Error(serving.program.output().slice(0, 4000));
   const cpu = cpuMs(pid);
   transport.close();
   await sleep(idleMs / 4);
