@@ -87,8 +87,12 @@ export interface Cluster {
 export interface Cache<T extends KubeObject> {
   get(ref: ObjectRef): T | undefined;
   list(): readonly T[];
-  /** Objects whose index function gave `value`. Throws for an index that was not declared. */
-  byIndex(index: string, value: string): readonly T[];
+  /** As list, one after the other: for kinds of which there may be very many. What changes meanwhile may or may not be seen. */
+  each(): Iterable<T>;
+  /** Objects whose index function gave `value`, all or a part of them. Throws for an index that was not declared. */
+  byIndex(index: string, value: string, part?: { from: number; count: number }): readonly T[];
+  /** Whether byIndex gives any. */
+  has(index: string, value: string): boolean;
   hasSynced(): boolean;
   /**
    * Called after each change with the object as it is now (or was, when deleted) and, for MODIFIED, as it was before. Returns an

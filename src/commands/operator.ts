@@ -76,6 +76,8 @@ export interface OperatorDeps {
   instance?: string;
   /** Whether this process wants requests, its caches apart. */
   ready?: () => boolean;
+  /** Whether its copies of objects, keys included, are whole; where it listens only then, absent. */
+  caughtUp?: () => boolean;
   /** Further sweeps of what has served its time. */
   sweeps?: NonNullable<ControllersDeps['sweeps']>;
 }
@@ -91,6 +93,7 @@ export function createOperator(given: OperatorDeps) {
     ...caches,
     ...services,
     ...(peers && deps.replica ? { peering: { ask: peers.ask, ...homeOf(deps.replica.address) } } : {}),
+    caughtUp: deps.caughtUp ?? (() => true),
     checkCaa,
     chainsOf: (issuer, record) => services.chains.pemsOf(issuer, record),
     counters: countersOf(deps.metrics),

@@ -17,6 +17,7 @@ import type { Audit, Cache, Clock, Cluster, Log, Random, Validators } from '../p
 import { fenceCluster } from '../runtime/fenced-cluster.ts';
 import { createLeaderElection, type LeaderElection } from '../runtime/leader-election.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { shrinkHeap } from './heap.ts';
 import { listen, listenerOptions, SECURE_CONTEXT } from './listener.ts';
 import { createOperator, type Operator, type OperatorDeps } from './operator.ts';
 import { loadKeyring, rotateKeys, SEALING_KEYS_SECRET } from './sealing-keys.ts';
@@ -66,12 +67,15 @@ export async function startReplica(deps: ReplicaDeps): Promise<Replica> {
 
   async function begin(): Promise<void> {
     await listenAt(deps, operator.distribution, 'distribution');
-    await operator.synced(stopping.keep.signal);
-    follow(parts);
-    await parts.keyring.reload();
     await tls.loaded(stopping.keep.signal);
     if (operator.peerApp) await listenAt(deps, operator.peerApp, 'peers');
+    // Directory and nonces need no copies, which may be large; all else is put off until they are whole.
     await listenAt(deps, operator.acme, 'acme');
+    await operator.synced(stopping.keep.signal);
+    follow(parts);
+    await Promise.all([parts.keyring.reload(), tls.refresh()]);
+    shrinkHeap();
+    parts.state.caughtUp = true;
     if (parts.state.stopping) throw new Error('told to end before it was ready');
     begun = true;
     leading = election.run((signal) => lead(deps, parts, signal), stopping.lead.signal);
@@ -107,7 +111,7 @@ interface Parts {
   election: LeaderElection;
   /** For what the leader alone writes. */
   leaderCluster: Cluster;
-  state: { stopping: boolean };
+  state: { stopping: boolean; caughtUp: boolean };
   namespace: string;
 }
 
@@ -119,7 +123,7 @@ async function assemble(deps: ReplicaDeps): Promise<Parts> {
   const identity = `${hostname()}_${random.bytes(6).toString('hex')}`;
   const election = createLeaderElection({ cluster, clock, random, log, namespace, name: config.leaseName, identity });
   const leaderCluster = fenceCluster(cluster, election);
-  const state = { stopping: false };
+  const state = { stopping: false, caughtUp: false };
   const tls = createServingTls({
     ...deps,
     secrets,
@@ -140,7 +144,8 @@ async function assemble(deps: ReplicaDeps): Promise<Parts> {
     externalURLs: config.externalURLs,
     distributionURL: config.distributionURL,
     replica: { address: deps.address, port: config.listen.peers, service: config.serviceName },
-    ready: () => tls.isLoaded() && !state.stopping,
+    ready: () => tls.isLoaded() && state.caughtUp && !state.stopping,
+    caughtUp: () => state.caughtUp,
     server: { ...listenerOptions({}), trustProxy: config.trustProxy.length > 0 ? [...config.trustProxy] : false },
   });
   operator.acme.addHook('onSend', (_request, reply, _payload, done) => {
@@ -208,7 +213,7 @@ function* storedMacs(caches: {
     [caches.issued, RecordAnnotation.mac],
     [caches.secretCache, SecretAnnotation.marker],
   ] as const)
-    for (const { metadata } of cache.list()) {
+    for (const { metadata } of cache.each()) {
       const mac = metadata.annotations?.[annotation];
       if (mac !== undefined) yield mac;
     }

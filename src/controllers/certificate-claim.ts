@@ -2,7 +2,8 @@
 // Secret, the status, an Event; nothing when all is well.
 import type { Issuer } from '../api/issuer.ts';
 import { type CertificateClaim, CertificateClaimKind } from '../api/certificate-claim.ts';
-import { NamespaceKind, type Secret, SecretKind } from '../api/core.ts';
+import { type Namespace, type Secret, SecretKind } from '../api/core.ts';
+import type { KubeObject } from '../api/kind.ts';
 import { specFault } from '../api/validate.ts';
 import { ClusterError, isClusterError } from '../domain/cluster-error.ts';
 import { issuerFields, issuerKey } from '../domain/issuer.ts';
@@ -24,6 +25,7 @@ import { keepFinalizer, releaseClaim } from './claim-deletion.ts';
 import { type PasswordFault, readPassword } from './claim-outputs.ts';
 import { backOffObstacle, FAILED, isObserved, issuerObstacle, issuerOf, LONGEST_RETRY_MS } from './claim-obstacles.ts';
 import { conclude, type Result } from './claim-conclusion.ts';
+import { type ClaimRest, createClaimRest } from './claim-rest.ts';
 import { createRepairs, type Repairs } from './claim-repairs.ts';
 import { type ClaimRequest, keyParameters, parseClaimSpec, requestHash } from './claim-request.ts';
 import { judgeOwnership, type Marks, readKey, readReleased, tidySecret, writeSecret } from './claim-secret.ts';
@@ -34,6 +36,9 @@ export interface ClaimDeps extends ClaimIssuanceDeps {
   /** With CLAIM_INDEXES. */
   claims: Cache<CertificateClaim>;
   issuers: Cache<Issuer>;
+  /** Metadata is enough. */
+  secrets: Cache<KubeObject>;
+  namespaces: Cache<Namespace>;
   backends: Backends;
   events: EventRecorder;
   random: Random;
@@ -54,6 +59,8 @@ export interface ClaimReconciler {
   reconcile: Reconcile;
   /** What stood in the way may be gone: the next reconcile of this claim (uid) tries, whatever its back-off says. */
   nudge(uid: string): void;
+  /** Something changed beside the claim (uid) and its Secret: it is to be looked at, whatever was just done for it. */
+  disturb(uid: string): void;
   /** The claim (uid) is gone. */
   forget(uid: string): void;
 }
@@ -62,8 +69,7 @@ export function createClaimReconciler(deps: ClaimDeps): ClaimReconciler {
   const issuance = createClaimIssuance(deps);
   const repairs = createRepairs(deps.clock);
   const nudged = new Set<string>();
-  /** The version of a claim (uid) that its last status went onto: there is a successor, which makes the claim due when it is seen. */
-  const superseded = new Map<string, string>();
+  const rest = createClaimRest(deps);
 
   function settled(uid: string): void {
     issuance.forget(uid);
@@ -73,13 +79,16 @@ export function createClaimReconciler(deps: ClaimDeps): ClaimReconciler {
   async function reconcile(key: ObjectRef, signal: AbortSignal, log: Log): Promise<Requeue | undefined> {
     const claim = deps.claims.get(key);
     if (!claim) return undefined;
-    const { uid, resourceVersion } = claim.metadata;
+    const { uid } = claim.metadata;
     if (claim.metadata.deletionTimestamp !== undefined) return releaseClaim(deps, claim, { signal, log });
-    if (superseded.get(uid) === resourceVersion) return undefined;
+    if (rest.isSuperseded(claim)) return undefined;
     // What it wrote comes back as a change of the claim.
     if (await keepFinalizer(deps.cluster, claim)) return undefined;
+    const left = nudged.has(uid) ? undefined : rest.left(claim);
+    if (left) settled(uid);
+    if (left) return left;
     const result = await serve(claim, { signal, log });
-    const next = await conclude(deps, claim, { result, onWritten: () => void superseded.set(uid, resourceVersion) });
+    const next = await conclude(deps, claim, { result, onWritten: (version) => rest.reported(claim, version) });
     if ('obstacle' in result && result.obstacle.reason === INVALID) throw new TerminalError(result.obstacle.message);
     return next;
   }
@@ -98,18 +107,18 @@ export function createClaimReconciler(deps: ClaimDeps): ClaimReconciler {
     if (obstacle) return { current, obstacle };
     if (good) return { current: good };
     nudged.delete(uid);
-    const result = await attempt(deps, issuance, { situation, ...run });
+    const result = await attempt({ ...deps, rest }, issuance, { situation, ...run });
     if ('fault' in verdict && !('obstacle' in result)) repairs.delivered(uid, situation.hash);
     return result;
   }
 
   function forget(uid: string): void {
     settled(uid);
-    superseded.delete(uid);
     repairs.forget(uid);
+    rest.forget(uid);
   }
 
-  return { reconcile, nudge: (uid) => void nudged.add(uid), forget };
+  return { reconcile, nudge: (uid) => void nudged.add(uid), disturb: (uid) => rest.end(uid), forget };
 }
 
 /** The spec cannot be asked for: nothing helps but another. */
@@ -198,8 +207,10 @@ function repairObstacle({ claim, hash, verdict }: Situation, repairs: Repairs): 
   return { reason: 'SecretDamaged', message, failed };
 }
 
+type Attempting = ClaimDeps & { rest: ClaimRest };
+
 async function attempt(
-  deps: ClaimDeps,
+  deps: Attempting,
   issuance: ClaimIssuance,
   { situation, signal, log }: { situation: Situation } & Run,
 ): Promise<Result> {
@@ -239,7 +250,9 @@ async function obtain(
   const live = await deps.cluster.get(CertificateClaimKind, { namespace: home, name });
   if (live?.metadata.resourceVersion !== resourceVersion)
     throw new ClusterError('Conflict', 'the claim changed meanwhile');
-  const namespace = await deps.cluster.get(NamespaceKind, { name: home });
+  // Where its labels are behind, and that is why there is a refusal, their change makes the claim due again.
+  const namespace = deps.namespaces.get({ name: home });
+  if (!namespace) throw new ClusterError('Conflict', 'the namespace of the claim is not known yet');
   const compromised = 'fault' in verdict && verdict.compromised;
   const old = claim.spec.rotationPolicy === 'Never' && secret && !compromised ? readKey(secret) : undefined;
   return issuance.obtain(
@@ -249,7 +262,7 @@ async function obtain(
       stage,
       log,
       reuse: old && keyMatches(old, keyParameters(claim.spec, issuer)) ? old : undefined,
-      namespaceLabels: namespace && (namespace.metadata.labels ?? {}),
+      namespaceLabels: namespace.metadata.labels ?? {},
       replaces: 'current' in verdict ? verdict.current.record : undefined,
     },
     signal,
@@ -257,7 +270,7 @@ async function obtain(
 }
 
 async function deliver(
-  deps: ClaimDeps,
+  deps: Attempting,
   { claim, secret, hash, password }: Situation,
   { issuer, obtained }: { issuer: Issuer; obtained: Obtained & { kind: 'issued' } },
 ): Promise<Current> {
@@ -265,12 +278,18 @@ async function deliver(
   const { record, chain } = outcome;
   const leaf = leafOf(record);
   const delivery = { key, revision, record: record.metadata.name, request: hash };
-  await writeSecret(
+  const written = await writeSecret(
     deps.cluster,
     { claim, before: secret, marks: deps.marks, random: deps.random, password },
     { ...delivery, chain, root: outcome.root },
   );
-  return currentOf({ ...delivery, leaf }, { claim, issuer, record });
+  const current = currentOf({ ...delivery, leaf }, { claim, issuer, record });
+  deps.rest.delivered(claim.metadata.uid, {
+    before: secret?.metadata.resourceVersion,
+    after: written.metadata.resourceVersion,
+    renewal: current.renewal,
+  });
+  return current;
 }
 
 /** After the nth failure in a row: 1 min, 2 min, 4 min … 1 h, and up to a tenth more. The count outlives the process. */

@@ -1,6 +1,7 @@
 // Deletes what has served its time: records, authorizations, accounts that never came to a certificate, Events where nobody else
 // lets them expire. Candidates come from the caches; before each deletion the object is read again, live, and judged again, and the
 // deletion holds only for the version that was judged.
+import { setImmediate as otherWork } from 'node:timers/promises';
 import { type Account, AccountKind, type Authorization, AuthorizationKind } from '../api/acme.ts';
 import type { CertificateClaim } from '../api/certificate-claim.ts';
 import type { Issuer } from '../api/issuer.ts';
@@ -41,6 +42,7 @@ export interface GarbageDeps {
   namespace: string;
   issuers: Cache<Issuer>;
   claims: Cache<CertificateClaim>;
+  /** With RECORD_INDEXES. */
   records: Cache<CertificateRecord>;
   accounts: Cache<Account>;
   authorizations: Cache<Authorization>;
@@ -54,6 +56,8 @@ export interface GarbageDeps {
 export type Sweep = (signal: AbortSignal) => Promise<number>;
 
 const SWEEP_MS = 600_000;
+/** Objects judged in one turn of the event loop. */
+const AT_ONCE = 100;
 const HOUR_MS = 3_600_000;
 const RECORD_GRACE_MS = 168 * HOUR_MS;
 const ORDER_MS = 24 * HOUR_MS;
@@ -128,8 +132,10 @@ async function sweepKind<T extends KubeObject>(
     due,
   }: { signal: AbortSignal; collect: Collect; due: (object: T, live: boolean) => Promise<boolean> },
 ): Promise<number> {
-  let count = 0;
-  for (const object of cache.list()) {
+  let [count, seen] = [0, 0];
+  for (const object of cache.each()) {
+    // There may be very many: whoever waits for an answer meanwhile gets it.
+    if (++seen % AT_ONCE === 0) await otherWork();
     if (signal.aborted) break;
     if ((await due(object, false)) && (await collect(kind, object, (live) => due(live, true)))) count++;
   }
@@ -178,12 +184,10 @@ function accountEnd({ metadata, spec }: Account): number {
 
 /** Whether the caches have anything that keeps an account, which is how it mostly is: then the cluster need not be asked. */
 function heldAccounts({ records, authorizations, accounts }: GarbageDeps): (account: Account) => boolean {
-  const holders = new Set([
-    ...records.list().map(({ metadata }) => metadata.labels?.[RecordLabel.account]),
-    ...authorizations.list().map(({ spec }) => spec.account),
-  ]);
+  const holders = new Set(authorizations.list().map(({ spec }) => spec.account));
   const names = new Set(accounts.list().map(({ metadata }) => metadata.name));
-  return ({ metadata, spec }) => (spec.aliasOf === undefined ? holders.has(metadata.name) : names.has(spec.aliasOf));
+  const isHeld = (name: string) => holders.has(name) || records.has('account', name);
+  return ({ metadata, spec }) => (spec.aliasOf === undefined ? isHeld(metadata.name) : names.has(spec.aliasOf));
 }
 
 /** No certificate and no authorization of the account; for an alias, no account that it leads to. */

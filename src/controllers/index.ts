@@ -88,6 +88,9 @@ export interface Controllers {
 /** Everything is looked at again this often, in case a change went by unseen. */
 const RESYNC_MS = 10 * 3_600_000;
 
+/** A renewal is mostly waiting for the API. One connection to it is left to those who wait for us. */
+const CLAIM_WORKERS = 6;
+
 export function createControllers(deps: ControllersDeps): Controllers {
   const { caches } = deps;
   const checkIssuer = (issuer: IssuerName) => reconciled[0]?.controller.enqueue(issuer);
@@ -104,12 +107,13 @@ export function createControllers(deps: ControllersDeps): Controllers {
       reconciler: createPolicyReconciler({ ...deps, ...caches, faultOf: deps.policyFault }),
       cache: caches.policies,
     },
-    { name: 'certificate-claim', reconciler: claimReconciler(deps), cache: caches.claims },
-  ].map(({ name, reconciler, cache }) => ({
+    { name: 'certificate-claim', reconciler: claimReconciler(deps), cache: caches.claims, workers: CLAIM_WORKERS },
+  ].map(({ name, reconciler, cache, workers }) => ({
     watch: (enqueue: Enqueue) => reconciler.watch(enqueue),
     controller: createController({
       ...deps,
       name,
+      ...(workers === undefined ? {} : { workers }),
       reconcile: reconciler.reconcile,
       resync: { everyMs: RESYNC_MS, keys: () => cache.list().map(({ metadata }): ObjectRef => metadata) },
     }),
@@ -153,11 +157,16 @@ function issuedCertificates(
 
 function claimReconciler(deps: ControllersDeps): Reconciler {
   const { caches } = deps;
-  const claims = createClaimReconciler({ ...deps, claims: caches.claims, issuers: caches.issuers });
+  const claims = createClaimReconciler({ ...deps, ...caches, records: deps.records });
   return {
     reconcile: claims.reconcile,
     watch: (enqueue) =>
-      watchClaims(caches, { enqueue, nudge: (uid) => claims.nudge(uid), forget: (uid) => claims.forget(uid) }),
+      watchClaims(caches, {
+        enqueue,
+        nudge: (uid) => claims.nudge(uid),
+        disturb: (uid) => claims.disturb(uid),
+        forget: (uid) => claims.forget(uid),
+      }),
   };
 }
 

@@ -1,5 +1,6 @@
 // IssuedCertificate: reservations are worked off at CAs elsewhere, revocations are carried there, and what those CAs signed beyond what
 // was released is swept up. Runs where controllers run: one process at a time asks a CA. Records of a CA at hand need nothing of this.
+import { setImmediate as otherWork } from 'node:timers/promises';
 import {
   type CertificateRecord,
   isIssued,
@@ -14,13 +15,13 @@ import { isToBeCarried } from '../issuance/remote-revocation.ts';
 import type { Backend, Cache, Log } from '../ports.ts';
 import { fraction } from '../runtime/back-off.ts';
 import type { Controller, Enqueue } from '../runtime/controller.ts';
-import { onEach } from '../runtime/reflector.ts';
 import type { AbandonedRequests } from './abandoned-requests.ts';
 import { QUEUE } from './signing-lane.ts';
 import { createLanes, type Lanes, type LanesDeps } from './signing-lanes.ts';
 import { createTurns, type Turns } from './signing-turns.ts';
 
 export interface IssuedCertificateDeps extends LanesDeps {
+  /** With RECORD_INDEXES. */
   records: Cache<CertificateRecord>;
   /** The operator's. */
   namespace: string;
@@ -31,7 +32,7 @@ export interface IssuedCertificateDeps extends LanesDeps {
 }
 
 export interface IssuedCertificateController extends Controller {
-  /** Enqueues every record there is, and from then on those that change. Returns the way to stop that. */
+  /** Enqueues every record that may want something of its CA, and from then on those that change. Returns the way to stop that. */
   watch(enqueue: Enqueue): () => void;
 }
 
@@ -45,6 +46,8 @@ const MAX_POLL_MS = 600_000;
 const SWEEP_AFTER_MS = 15 * 60_000;
 const SWEEP_WINDOW_MS = 24 * 3_600_000;
 const PATROL_MS = 600_000;
+/** Records looked at in one turn of the event loop. */
+const AT_ONCE = 100;
 /** Where there is nobody to ask yet. */
 const NO_BACKEND_MS = 30_000;
 
@@ -92,7 +95,7 @@ export function createIssuedCertificateController(deps: IssuedCertificateDeps): 
       memories.takeOver();
       /** Reservations of claims, by record, with the claim's uid. */
       const claimed = new Map<string, string>();
-      const stopRecords = onEach(records, (record, type) => {
+      const take = (record: CertificateRecord, type: 'ADDED' | 'MODIFIED' | 'DELETED') => {
         const { metadata, spec } = record;
         const claim = metadata.labels?.[RecordLabel.claim];
         const isOpen = isReserved(record) && type !== 'DELETED';
@@ -100,7 +103,9 @@ export function createIssuedCertificateController(deps: IssuedCertificateDeps): 
         else claimed.delete(metadata.name);
         if (type === 'DELETED') memories.forget(metadata.name);
         else if (isOpen || spec.revocation) enqueue(metadata);
-      });
+      };
+      for (const record of records.byIndex('remote', 'open')) take(record, 'ADDED');
+      const stopRecords = records.onChange(take);
       const stopClaims = deps.abandoned.watch((uid) => {
         for (const [name, claim] of claimed) if (claim === uid) enqueue({ namespace, name });
       });
@@ -229,7 +234,12 @@ async function patrol(shared: Shared, signal: AbortSignal): Promise<void> {
     await clock.sleep(PATROL_MS * (0.9 + fraction(random) / 5), signal).catch(() => undefined);
     if (signal.aborted) return;
     const now = clock.now().getTime();
-    for (const record of records.list()) if (record.spec.approved) await inspect(shared, record, now);
+    if (!records.has('remote', 'all')) continue;
+    let seen = 0;
+    for (const record of records.each()) {
+      if (record.spec.approved) await inspect(shared, record, now);
+      if (++seen % AT_ONCE === 0) await otherWork();
+    }
   }
 }
 

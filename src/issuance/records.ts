@@ -45,7 +45,8 @@ export interface Records {
     serial: string,
     beforeReading: () => void,
   ): Promise<readonly IssuedCertificate[]>;
-  ofAccount(account: string): readonly CertificateRecord[];
+  /** At most so many, from that one on. */
+  ofAccount(account: string, from: number, count: number): readonly CertificateRecord[];
   /** Read live: all of the CertificateClaim with this metadata.uid. */
   ofClaim(uid: string): Promise<readonly CertificateRecord[]>;
   /** Records that hold this key (SHA-256 of the SubjectPublicKeyInfo as base32), or are to. */
@@ -70,6 +71,11 @@ const byLabel = (index: 'serial' | 'account' | 'publicKey' | 'replaces') => (rec
 
 /** Indexes the record cache must have. */
 export const RECORD_INDEXES = {
+  /** Of CAs elsewhere: `all` of them, and those that may want something of their CA still. */
+  remote: (record: CertificateRecord) => {
+    if (!record.spec.approved) return [];
+    return isReserved(record) || record.spec.revocation ? ['all', 'open'] : ['all'];
+  },
   serial: byLabel('serial'),
   account: byLabel('account'),
   publicKey: byLabel('publicKey'),
@@ -144,9 +150,9 @@ export function createRecords(deps: RecordsDeps): Records {
     findBySerial,
     ofClaim: async (uid) =>
       (await cluster.list(IssuedCertificateKind, { namespace, labels: { [RecordLabel.claim]: uid } })).items,
-    ofAccount: (account) => cache.byIndex('account', account),
+    ofAccount: (account, from, count) => cache.byIndex('account', account, { from, count }),
     ofPublicKey: (spkiHash) => cache.byIndex('publicKey', spkiHash),
-    isCompromised: (spkiHash) => cache.byIndex('compromisedKey', spkiHash).length > 0,
+    isCompromised: (spkiHash) => cache.has('compromisedKey', spkiHash),
     replacing: (record) => cache.byIndex('replaces', record).filter((each) => !isRefused(each)),
     revoke: async (record, revocation) =>
       (await update(record, (current) => (current.spec.revocation ? undefined : revoked(current, revocation)))).written,
