@@ -18,6 +18,8 @@ interface Tool {
   module?: string;
   /** Flags of `go build`; absent for none. */
   flags?: () => string[];
+  /** Only a bench at full length wants it: built when it is named. */
+  onlyNamed?: true;
 }
 
 /** The quick and most wanted ones first. */
@@ -30,6 +32,7 @@ const TOOLS: Readonly<Record<string, Tool>> = {
   helm: { package: 'helm.sh/helm/v4/cmd/helm', module: 'helm', flags: () => stripped() },
   etcd: { package: 'go.etcd.io/etcd/server/v3', flags: () => stripped() },
   'kube-apiserver': { package: 'k8s.io/kubernetes/cmd/kube-apiserver', flags: () => stripped(...kubernetesVersion()) },
+  'step-ca': { package: 'github.com/smallstep/certificates/cmd/step-ca', onlyNamed: true },
 };
 
 interface Files {
@@ -133,7 +136,7 @@ function main(names: readonly string[]): void {
     throw new Error('Go is needed (the version in test/tools/go.mod or newer) and `go version` does not run');
   }
   for (const [name, tool] of Object.entries(TOOLS)) {
-    if (names.length === 0 || names.includes(name)) build(name, tool, bin, version);
+    if (names.includes(name) || (names.length === 0 && !tool.onlyNamed)) build(name, tool, bin, version);
   }
   for (const [name, files] of Object.entries(FOLDERS)) {
     if (names.length === 0 || names.includes(name)) copy(name, files, join(bin, '..'));

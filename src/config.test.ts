@@ -24,6 +24,7 @@ test('without a file everything has a default but the namespace, which the Servi
     tlsSecretName: undefined,
     rotateAfterMs: 2160 * 3_600_000,
     leaseName: 'countersign-leader',
+    tenantBackends: [],
     deniedNetworks: [],
     logLevel: 'info',
   });
@@ -49,6 +50,7 @@ test('each member reaches the configuration', () => {
     tlsSecretName: 'acme-corp-example-tls',
     rotateAfterMs: 720 * 3_600_000,
     leaseName: 'countersign-leader',
+    tenantBackends: ['webhook'],
     deniedNetworks: ['192.168.10.0/24'],
     logLevel: 'info',
   });
@@ -61,12 +63,14 @@ test('every mistake is told at once, each at its path', () => {
       distributionURL: https://x.example
       listen: {acme: 70000, peers: eight}
       logging: {level: verbose}
+      tenantBackends: [ca]
     `),
   ).toEqual({
     externalURL: 'unknown field, did you mean externalURLs?',
     distributionURL: expect.stringContaining('must be an origin') as string,
     'listen.acme': 'must be a whole number of 1 to 65535, not 70000',
     'listen.peers': 'must be a whole number of 1 to 65535, not "eight"',
+    'tenantBackends[0]': expect.stringContaining('must be webhook') as string,
     'logging.level': expect.stringContaining('must be debug, info, warn or error') as string,
   });
 });

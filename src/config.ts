@@ -26,6 +26,9 @@ const Namespace = (description: string) =>
     description,
   });
 
+/** Backends that reach out. */
+const REMOTE_BACKENDS = ['webhook'] as const;
+
 /** Descriptions end in `; X when absent.`, from which the reference is made. */
 export const ConfigSchema = Closed({
   externalURLs: Type.Optional(
@@ -126,6 +129,13 @@ export const ConfigSchema = Closed({
       'Which replica runs the controllers.',
     ),
   ),
+  tenantBackends: Type.Optional(
+    SetOf(
+      Type.Enum(REMOTE_BACKENDS),
+      'Backends that CAIssuers, the issuers of tenants, may have besides ca. They go where tenants say, with the network of the operator, but not to what validation never dials; none when absent.',
+      REMOTE_BACKENDS.length,
+    ),
+  ),
   validation: Type.Optional(
     Closed(
       {
@@ -176,6 +186,8 @@ export interface Config {
   readonly tlsSecretName: string | undefined;
   readonly rotateAfterMs: number;
   readonly leaseName: string;
+  /** Backends of CAIssuers besides `ca`. */
+  readonly tenantBackends: readonly (typeof REMOTE_BACKENDS)[number][];
   readonly deniedNetworks: readonly string[];
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
 }
@@ -230,6 +242,7 @@ function complete(given: Given, podNamespace: string | undefined): Config {
     listen,
     watchNamespaces: given.watchNamespaces,
     trustProxy: given.trustProxy ?? [],
+    tenantBackends: given.tenantBackends ?? [],
     deniedNetworks: given.validation?.deniedNetworks ?? [],
     logLevel: given.logging?.level ?? 'info',
   };

@@ -1,5 +1,8 @@
 #!/usr/bin/env node
 // The program: one command each, wired in commands/.
+import { enableCompileCache, flushCompileCache } from 'node:module';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 
 const HELP = `Usage: countersign <command> [flags]
 
@@ -19,8 +22,25 @@ const io = {
 /** Node below this decodes Brotli unsafely (CVE-2026-111497); this program never decodes, but says so. */
 const SAFE_NODE = [24, 22, 1] as const;
 
+/** After a start there is time. */
+const FLUSH_MS = 5000;
+
+/**
+ * Keeps what the modules compile to, which is most of the work of a start. In a folder of the user's own: whoever can write there
+ * decides what runs here. Where there is none, every start compiles anew.
+ */
+function keepCompiled(): void {
+  try {
+    enableCompileCache(join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'countersign', 'compiled'));
+    setTimeout(flushCompileCache, FLUSH_MS).unref();
+  } catch {
+    // No home.
+  }
+}
+
 async function main([command, ...args]: readonly string[]): Promise<number> {
   checkNode(command);
+  keepCompiled();
   if (command === undefined || command === 'help' || command === '--help' || command === '-h') {
     process.stdout.write(HELP);
     return command === undefined ? 2 : 0;

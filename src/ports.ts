@@ -87,8 +87,12 @@ export interface Cluster {
 export interface Cache<T extends KubeObject> {
   get(ref: ObjectRef): T | undefined;
   list(): readonly T[];
-  /** Objects whose index function gave `value`. Throws for an index that was not declared. */
-  byIndex(index: string, value: string): readonly T[];
+  /** As list, one after the other: for kinds of which there may be very many. What changes meanwhile may or may not be seen. */
+  each(): Iterable<T>;
+  /** Objects whose index function gave `value`, all or a part of them. Throws for an index that was not declared. */
+  byIndex(index: string, value: string, part?: { from: number; count: number }): readonly T[];
+  /** Whether byIndex gives any. */
+  has(index: string, value: string): boolean;
   hasSynced(): boolean;
   /**
    * Called after each change with the object as it is now (or was, when deleted) and, for MODIFIED, as it was before. Returns an
@@ -242,12 +246,17 @@ export interface SecretReader {
   create(name: string, type: string, data: Readonly<Record<string, Buffer>>): Promise<boolean>;
 }
 
+/** The addresses of a host, judged: each may be dialled. Rejects with Unavailable where one may not be, or none is known. */
+export type JudgedAddresses = (host: string, signal: AbortSignal) => Promise<readonly string[]>;
+
 export interface BackendDeps {
   secrets: SecretReader;
   clock: Clock;
   random: Random;
   /** Where the CRL and issuer certificate of this issuer are served over plain HTTP; undefined where they are not. */
   urls: { crl: string; issuerCertificate: string } | undefined;
+  /** Of issuers that tenants write: a backend dials what this gives for a host, and nothing else. */
+  addressesOf?: JudgedAddresses;
 }
 
 export interface BackendFactory {

@@ -159,11 +159,16 @@ async function replace(
 /** RFC 8555 section 7.1.2.1; shows the orders that have a certificate (docs/rfc8555.md). */
 function orders({ records, sealed }: AccountDeps, { account, urls, params }: Authenticated): Reply {
   const name = account.metadata.name;
-  const all = records.ofAccount(name).flatMap(({ spec }) => spec.order ?? []);
   const from = Number(params.cursor ?? 0);
-  const page = all.slice(from, from + ORDERS_PER_PAGE).map((encoded) => urls.order(sealed.sealEncoded(encoded)));
+  // One more than are shown says whether there are more.
+  const found = records.ofAccount(name, from, ORDERS_PER_PAGE + 1);
+  const page = found
+    .slice(0, ORDERS_PER_PAGE)
+    .flatMap(({ spec }) => spec.order ?? [])
+    .map((encoded) => urls.order(sealed.sealEncoded(encoded)));
   const next = from + ORDERS_PER_PAGE;
-  const headers = next < all.length ? { Link: [`<${urls.orders(name)}?cursor=${next}>;rel="next"`] } : undefined;
+  const more = found.length > ORDERS_PER_PAGE;
+  const headers = more ? { Link: [`<${urls.orders(name)}?cursor=${next}>;rel="next"`] } : undefined;
   return { status: 200, ...(headers ? { headers } : {}), body: { orders: page } };
 }
 

@@ -16,6 +16,7 @@ import { answerClientError } from './client-error.ts';
 import type { LiveIssuer } from './confirm.ts';
 import type { Authenticated, Exchange, Reply, Signed } from './exchange.ts';
 import type { Nonces } from './nonces.ts';
+import { startingUp } from './starting-up.ts';
 import { createUrls, type Urls } from './urls.ts';
 
 /** Largest request body, bytes. */
@@ -46,6 +47,8 @@ export interface AppDeps {
   nonces: Nonces;
   issuers: Cache<Issuer>;
   liveIssuer: LiveIssuer;
+  /** Whether the watched copies are whole. */
+  caughtUp: () => boolean;
   /** Without trailing slash, the canonical one first. */
   externalURLs: readonly string[];
   random: Random;
@@ -66,21 +69,22 @@ const ISSUER_PATHS = ['/acme/:issuer', '/ns/:namespace/acme/:issuer'];
 const ALL_METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 
 function routes(
-  { handlers: h, authenticator }: Pick<AppDeps, 'handlers' | 'authenticator'>,
+  { handlers: h, authenticator, caughtUp }: Pick<AppDeps, 'handlers' | 'authenticator' | 'caughtUp'>,
   signedOf: (request: FastifyRequest) => SignedRequest,
 ): Record<string, Route> {
-  const account =
-    (handle: Handler<Authenticated>): Handle =>
-    async (exchange, request) =>
-      handle(await authenticator.withAccount(exchange, signedOf(request)));
-  const key =
-    (handle: Handler<Signed>): Handle =>
-    async (exchange, request) =>
-      handle(await authenticator.withKey(exchange, signedOf(request)));
-  const either =
-    (handle: Handler<Signed>): Handle =>
-    async (exchange, request) =>
-      handle(await authenticator.withEither(exchange, signedOf(request)));
+  /** What needs to know of objects waits until they are known; directory and nonces do not. */
+  const informed =
+    (handle: Handle): Handle =>
+    (...asked) => {
+      if (!caughtUp()) throw startingUp();
+      return handle(...asked);
+    };
+  const account = (handle: Handler<Authenticated>): Handle =>
+    informed(async (exchange, request) => handle(await authenticator.withAccount(exchange, signedOf(request))));
+  const key = (handle: Handler<Signed>): Handle =>
+    informed(async (exchange, request) => handle(await authenticator.withKey(exchange, signedOf(request))));
+  const either = (handle: Handler<Signed>): Handle =>
+    informed(async (exchange, request) => handle(await authenticator.withEither(exchange, signedOf(request))));
   const nonce = (status: number) => (): Reply => ({ status, headers: { 'Cache-Control': 'no-store' } });
   return {
     '/directory': { GET: h.directory, HEAD: h.directory, POST: account(h.directory) },
@@ -89,7 +93,7 @@ function routes(
     '/new-order': { POST: account(h.newOrder) },
     '/revoke-cert': { POST: either(h.revokeCert) },
     '/key-change': { POST: account(h.keyChange) },
-    '/renewal-info/:certid': { GET: h.renewalInfo, POST: account(h.renewalInfo) },
+    '/renewal-info/:certid': { GET: informed(h.renewalInfo), POST: account(h.renewalInfo) },
     '/account/:account': { POST: account(h.account) },
     '/account/:account/orders': { POST: account(h.orders) },
     '/order/:sealed': { POST: account(h.order) },

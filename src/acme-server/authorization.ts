@@ -61,7 +61,7 @@ async function open(deps: AuthorizationDeps, exchange: Authenticated): Promise<S
   return { exchange, ref, found: await deps.objects.authorization(ref) };
 }
 
-function offered({ exchange, ref }: Shown): ChallengeType[] {
+function offered({ exchange, ref }: Pick<Shown, 'exchange' | 'ref'>): ChallengeType[] {
   const types = exchange.issuer.spec.acme?.challenges;
   return challengeTypesFor(ref.identifier, ref.wildcard).filter((type) => !types || types.includes(type));
 }
@@ -136,11 +136,13 @@ function deactivated(ref: AuthorizationRef): Omit<Authorization['spec'], 'mac'> 
 
 /** RFC 8555 section 7.5.1. POST-as-GET never starts a validation (section 6.3). */
 async function challenge(deps: AuthorizationDeps, exchange: Authenticated): Promise<Reply> {
-  const shown = await open(deps, exchange);
+  const ref = await deps.sealed.openAuthorization(exchange);
   const type = exchange.params.type as ChallengeType;
-  if (!offered(shown).includes(type)) throw notFound();
-  if (exchange.payload.length === 0) return challengeReply(deps, shown, type);
+  if (!offered({ exchange, ref }).includes(type)) throw notFound();
+  if (exchange.payload.length === 0) return challengeReply(deps, await open(deps, exchange), type);
   readPayload(exchange);
+  // What only the cluster knows may be missed here: the validation is then for nothing, because the first outcome stands.
+  const shown = { exchange, ref, found: deps.objects.knownAuthorization(ref) };
   const status = authorizationStatus(shown.ref, shown.found, deps.clock.now());
   if (shown.found || status === 'expired') return challengeReply(deps, shown, type);
   const run = deps.runs.start(exchange, shown.ref, { type, token: tokenOf(deps, shown.ref) });

@@ -25,12 +25,16 @@ const exchange = {
   key: importJwk(key.jwk),
 } as unknown as Signed;
 
+let reads: string[] = [];
 const bindings = createExternalAccountBindings({
   secretsOf: () => ({
-    read: async () => ({
-      good: Buffer.from(KEY.toString('base64url')),
-      short: Buffer.from(Buffer.alloc(16, 1).toString('base64url')),
-    }),
+    read: async (name) => {
+      reads.push(name);
+      return {
+        good: Buffer.from(KEY.toString('base64url')),
+        short: Buffer.from(Buffer.alloc(16, 1).toString('base64url')),
+      };
+    },
     create: async () => false,
   }),
   accounts: { byIndex: () => [] } as never,
@@ -57,6 +61,25 @@ test('whether the key is unknown, without a Secret, too short, or not the one th
   ];
   expect(new Set(refusals.map((problem) => JSON.stringify(problem))).size).toBe(1);
   expect(refusals[0]).toMatchObject({ type: 'unauthorized', status: 403 });
+});
+
+test('a Secret is read for an unknown key as for a known one, so that time does not tell either', async () => {
+  const readsFor = async (...given: Parameters<typeof refusal>) => {
+    reads = [];
+    await refusal(...given);
+    return reads;
+  };
+  for (const kid of ['good', 'nobody', 'absent', 'short'])
+    expect(await readsFor(kid, Buffer.alloc(48, 8)), kid).toEqual(['eab']);
+});
+
+test('a MAC made with the key of another identifier, or with none to speak of, proves nothing', async () => {
+  for (const [kid, mac] of [
+    ['nobody', KEY],
+    ['nobody', Buffer.alloc(64)],
+    ['absent', Buffer.alloc(64)],
+  ] as const)
+    expect((await refusal(kid, mac)).type).toBe('unauthorized');
 });
 
 test('the key that the issuer lists is taken', async () => {

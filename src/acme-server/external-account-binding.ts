@@ -48,9 +48,7 @@ export function createExternalAccountBindings(deps: {
       const jws = parseBindingJws(binding);
       if (jws.header.url !== exchange.urls.newAccount)
         throw new Problem('malformed', 'the "url" of the binding differs from that of the request');
-      const secret = settings.keys.find((key) => key.keyID === jws.header.kid)?.secretRef;
-      const mac = secret && (await macKey(deps.secretsOf(exchange.issuer), secret));
-      verifyMac(jws, mac);
+      verifyMac(jws, await macKeyOf(deps.secretsOf(exchange.issuer), settings.keys, jws.header.kid));
       requireSameKey(exchange, jws.payload);
       if (settings.reuse === 'Never') await refuseReuse(deps, exchange, jws.header.kid);
       const text = JSON.stringify(binding);
@@ -65,10 +63,14 @@ export function createExternalAccountBindings(deps: {
   };
 }
 
-/** One text for all reasons: none tells which key identifiers there are. */
+/** Stands in for a key that is not known; what it verifies is refused. */
+const NO_KEY = Buffer.alloc(64);
+
+/** One text and the same work for all reasons: none tells which key identifiers there are. */
 function verifyMac(jws: BindingJws, mac: Buffer | undefined): void {
   try {
-    if (mac) return verifyBinding(jws, mac);
+    verifyBinding(jws, mac ?? NO_KEY);
+    if (mac) return;
   } catch (error) {
     if (!(error instanceof Problem && error.type === 'unauthorized')) throw error;
   }
@@ -94,6 +96,18 @@ async function takeKey(
 
 function boundToAnother(): Problem {
   return new Problem('unauthorized', 'this external account binding key is bound to another account');
+}
+
+/** Undefined for a key that is not listed, which costs the same read as one that is. */
+async function macKeyOf(
+  secrets: SecretReader,
+  keys: readonly { keyID: string; secretRef: { name: string; key: string } }[],
+  keyID: string,
+): Promise<Buffer | undefined> {
+  const listed = keys.find((key) => key.keyID === keyID);
+  const { secretRef } = listed ?? keys[0] ?? {};
+  const mac = secretRef && (await macKey(secrets, secretRef));
+  return listed && mac;
 }
 
 async function macKey(secrets: SecretReader, ref: { name: string; key: string }): Promise<Buffer | undefined> {

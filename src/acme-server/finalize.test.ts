@@ -1,6 +1,8 @@
 // CAA is asked for all names of an order at once: a hundred look-ups one after the other could outlast every deadline.
 import { expect, test } from 'vitest';
 import { createFakeClock, settle } from '../../test/fakes/clock.ts';
+import { createCapturingLog } from '../../test/fakes/log.ts';
+import { createFakeRandom } from '../../test/fakes/random.ts';
 import type { ClusterCAIssuer } from '../api/ca-issuer.ts';
 import type { Order } from '../domain/order.ts';
 import { Problem } from '../domain/problem.ts';
@@ -36,6 +38,8 @@ async function finalize(...answers: CaaResult[]) {
   const given = [...answers];
   const finalizations = createFinalizations({
     clock: createFakeClock(),
+    random: createFakeRandom(),
+    log: createCapturingLog(),
     issue: async () => ({ kind: 'pending', retryAfterMs: 1000 }),
     caa: { check: async () => given.shift() ?? { permitted: true } },
   });
@@ -62,6 +66,8 @@ test('the CAA of every name is asked for at once; the first that forbids is told
   let issued = 0;
   const finalizations = createFinalizations({
     clock: createFakeClock(),
+    random: createFakeRandom(),
+    log: createCapturingLog(),
     issue: async () => {
       issued++;
       return { kind: 'pending', retryAfterMs: 1000 };

@@ -8,7 +8,7 @@ import { encodeOrder, type Order } from '../domain/order.ts';
 import { Problem } from '../domain/problem.ts';
 import { problemOf } from '../issuance/record.ts';
 import type { IssuanceRequest, Issue } from '../issuance/types.ts';
-import type { Clock } from '../ports.ts';
+import type { Clock, Log, Random } from '../ports.ts';
 import type { CaaChecks } from './caa-checks.ts';
 import { type Authenticated, isCertManager, readPayload } from './exchange.ts';
 import { requireOpen } from './new-order.ts';
@@ -28,11 +28,15 @@ interface Running {
   csrHash: string;
   /** The record, when the engine is done; undefined where the CA has yet to answer. */
   outcome: Promise<IssuedCertificate | undefined>;
+  /** A client was told that it goes on. */
+  goesOn: boolean;
 }
 
 export interface Finalizations {
   /** Whether this replica is signing for the order right now. */
   running(orderID: string): boolean;
+  /** How the last attempt of this replica failed, if its client was told before that it goes on; until it is finalized again. */
+  failure(orderID: string): Problem | undefined;
   /** The record, or undefined if the hold is over first or the CA takes its time; throws where the client must be told no. */
   finalize(exchange: Authenticated, order: Order, facts: OrderFacts): Promise<IssuedCertificate | undefined>;
 }
@@ -41,23 +45,37 @@ export interface FinalizationsDeps {
   issue: Issue;
   caa: CaaChecks;
   clock: Clock;
+  random: Random;
+  log: Log;
 }
+
+/** Failures remembered; those who poll come within seconds. */
+const MAX_FAILURES = 1024;
 
 export function createFinalizations(deps: FinalizationsDeps): Finalizations {
   const active = new Map<string, Running>();
+  const failures = new Map<string, Problem>();
+
+  function fail(orderID: string, error: unknown): void {
+    failures.set(orderID, problemFor(deps, orderID, error));
+    const [oldest] = failures.keys();
+    if (failures.size > MAX_FAILURES && oldest !== undefined) failures.delete(oldest);
+  }
 
   function start(exchange: Authenticated, order: Order, work: Work & { csrHash: string }): Running {
     requireOpen(exchange.issuer);
+    failures.delete(order.id);
     const outcome = run(deps, exchange, { order, ...work }).finally(() => active.delete(order.id));
-    // Whoever waits sees the failure; when nobody waits any longer, the next finalize tries again.
-    outcome.catch(() => undefined);
-    const running = { csrHash: work.csrHash, outcome };
+    const running = { csrHash: work.csrHash, outcome, goesOn: false };
+    // Whoever waits sees the failure; when nobody waits any longer, the order shows it, and the next finalize tries again.
+    outcome.catch((error: unknown) => running.goesOn && fail(order.id, error));
     active.set(order.id, running);
     return running;
   }
 
   return {
     running: (orderID) => active.has(orderID),
+    failure: (orderID) => failures.get(orderID),
     finalize: async (exchange, order, facts) => {
       const csr = readCsr(exchange);
       const csrHash = sha256(csr).toString('base64url');
@@ -134,6 +152,7 @@ async function held(
   running: Running,
 ): Promise<IssuedCertificate | undefined> {
   const done = await doneWithin(running.outcome, holdOf(exchange), clock);
+  running.goesOn ||= !done;
   const record = done ? await running.outcome : undefined;
   if (!record && isCertManager(exchange)) throw unavailable(5);
   return record;
@@ -153,6 +172,15 @@ function requireSameCsr(record: CertificateRecord, csr: Buffer): void {
 
 function notReady(status: string): Problem {
   return new Problem('orderNotReady', `the order is ${status}, not ready`);
+}
+
+/** What the client may know of an error; what is no Problem is for the log. */
+function problemFor({ random, log }: FinalizationsDeps, order: string, error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  const correlation = random.bytes(6).toString('hex');
+  log.error({ error, correlation, order }, 'an order could not be finalized');
+  const detail = `the certificate could not be issued: finalize again (correlation ${correlation})`;
+  return new Problem('serverInternal', detail, { status: 503 });
 }
 
 function unavailable(seconds: number): Problem {

@@ -62,6 +62,8 @@ export interface AcmeServerDeps {
   externalURLs: readonly string[];
   limits?: Readonly<Record<Limit, Bucket>>;
   liveIssuer: LiveIssuer;
+  /** Whether the watched copies are whole: until then there are the directory and nonces, and nothing else. */
+  caughtUp: () => boolean;
   /** Absent where this process is alone. */
   peering?: Peering;
   server: FastifyServerOptions;

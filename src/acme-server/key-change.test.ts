@@ -24,7 +24,9 @@ const urls = createUrls('https://acme.test', { name: 'main' });
 const EMPTY: Cache<never> = {
   get: () => undefined,
   list: () => [],
+  each: () => [],
   byIndex: () => [],
+  has: () => false,
   hasSynced: () => true,
   onChange: () => () => undefined,
 };

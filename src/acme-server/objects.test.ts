@@ -26,7 +26,9 @@ async function start() {
     authorizations: {
       get: () => undefined,
       list: () => [],
+      each: () => [],
       byIndex: () => [],
+      has: () => false,
       hasSynced: () => true,
       onChange: () => () => {},
     },

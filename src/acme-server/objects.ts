@@ -14,9 +14,9 @@ import { isClusterError } from '../domain/cluster-error.ts';
 import { hashName } from '../domain/encoding.ts';
 import { thumbprintOf } from '../domain/jwk.ts';
 import { type AuthorizationRef, authorizationName } from '../domain/order.ts';
+import { createNewest, type Newest } from '../issuance/newest.ts';
 import type { Cache, Cluster } from '../ports.ts';
 import type { Keyring } from './keyring.ts';
-import { createNewest, type Newest } from './newest.ts';
 
 /** What other replicas must not answer from their watched copies any more. */
 export interface Change {
@@ -67,6 +67,8 @@ export interface AcmeObjects {
   createAccount(spec: Unsigned<AccountSpec>): Promise<{ account: Account; created: boolean }>;
   /** Compare-and-swap on the version given. Conflict if it has changed. Once it resolves, no replica uses the version before. */
   replaceAccount(account: Account, spec: Unsigned<AccountSpec>): Promise<Account>;
+  /** As far as is known here, without asking the cluster. */
+  knownAuthorization(ref: Pick<AuthorizationRef, 'orderID' | 'index'>): Authorization | undefined;
   /** From the cache if it is there, else live. */
   authorization(ref: Pick<AuthorizationRef, 'orderID' | 'index'>): Promise<Authorization | undefined>;
   /** Atomic: where a result is stored already, that one is returned. */
@@ -212,7 +214,7 @@ function changeOf(kind: Change['kind'], { metadata: { name, generation } }: Kube
 
 type AuthorizationObjects = Pick<
   AcmeObjects,
-  'authorization' | 'createAuthorization' | 'replaceAuthorization' | 'reusable' | 'liveReusable'
+  'knownAuthorization' | 'authorization' | 'createAuthorization' | 'replaceAuthorization' | 'reusable' | 'liveReusable'
 >;
 
 function authorizationObjects(
@@ -220,16 +222,20 @@ function authorizationObjects(
   { signed, checked, checkedLive }: Signer,
   newest: Newest<Authorization>,
 ): AuthorizationObjects {
+  const knownAuthorization = (ref: Pick<AuthorizationRef, 'orderID' | 'index'>) =>
+    checked('authorization', newest.get(authorizationName(ref)));
+
   async function authorization(ref: Pick<AuthorizationRef, 'orderID' | 'index'>): Promise<Authorization | undefined> {
-    const name = authorizationName(ref);
-    const known = checked('authorization', newest.get(name));
+    const known = knownAuthorization(ref);
     if (known) return known;
+    const name = authorizationName(ref);
     const live = await checkedLive('authorization', await cluster.get(AuthorizationKind, { namespace, name }));
     if (live) newest.saw(live);
     return live;
   }
 
   return {
+    knownAuthorization,
     authorization,
     createAuthorization: async (spec) => {
       const name = authorizationName(spec);

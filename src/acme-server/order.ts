@@ -27,6 +27,8 @@ export interface OrderFacts {
   found: readonly (Authorization | undefined)[];
   authorizations: readonly AuthorizationStatus[];
   status: OrderStatus;
+  /** Of an attempt to finalize it that went on when its client was answered. */
+  failure?: Problem | undefined;
 }
 
 export interface OrderView {
@@ -38,7 +40,7 @@ export interface OrderView {
 export interface OrderViewDeps {
   objects: Pick<AcmeObjects, 'authorization'>;
   records: Records;
-  finalizations: Pick<Finalizations, 'running'>;
+  finalizations: Pick<Finalizations, 'running' | 'failure'>;
   sealed: Sealed;
   clock: Clock;
 }
@@ -51,11 +53,12 @@ export function createOrderView(deps: OrderViewDeps): OrderView {
     const now = deps.clock.now();
     const authorizations = refs.map((ref, i) => authorizationStatus(ref, found[i], now));
     const signing = deps.finalizations.running(order.id);
-    return { record, found, authorizations, status: orderStatus(order, { authorizations, record, signing }, now) };
+    const status = orderStatus(order, { authorizations, record, signing }, now);
+    return { record, found, authorizations, status, failure: deps.finalizations.failure(order.id) };
   }
 
   function render(exchange: Authenticated, order: Order, known: Parameters<OrderView['render']>[2]): Reply {
-    const { record } = known.facts;
+    const { record, failure } = known.facts;
     const status = shownStatus(exchange, known.facts.status);
     const sealed = known.sealed ?? deps.sealed.sealOrder(order);
     const { urls } = exchange;
@@ -73,6 +76,8 @@ export function createOrderView(deps: OrderViewDeps): OrderView {
       finalize: urls.finalize(sealed),
       ...(record && isIssued(record) ? { certificate: urls.certificate(record.metadata.name) } : {}),
       ...(status === 'invalid' ? { error: orderError(order, known.facts, deps.clock.now()).toJSON() } : {}),
+      // RFC 8555 section 7.1.3: what went wrong, though the order lives.
+      ...(known.facts.status === 'ready' && failure ? { error: failure.toJSON() } : {}),
     };
     const waiting = status === 'processing' ? { 'Retry-After': String(RETRY_AFTER_SECONDS) } : {};
     return { status: 200, headers: { Location: urls.order(sealed), ...waiting }, body };

@@ -17,7 +17,29 @@ import {
   webRule,
 } from './text-rules.ts';
 
+/** Of the backends. Which of them a CAIssuer may have, the configuration of the operator says. */
+const BACKEND_RULES: readonly PlaceRule[] = [
+  oneOfRule('spec.backend', ['ca', 'webhook']),
+  oneOfRule('spec.backend.webhook.authentication', ['clientCertificateRef', 'hmac']),
+  placeRule<Record<string, unknown>>({
+    at: 'spec.backend.webhook',
+    cel: '!has(self.caBundle) || !has(self.caBundleRef)',
+    message: 'caBundle and caBundleRef do not go together',
+    holds: (self) => self.caBundle === undefined || self.caBundleRef === undefined,
+  }),
+  webhookRule('spec.backend.webhook.url'),
+  certificatesRule('spec.backend.webhook.trustAnchors'),
+  certificatesRule('spec.backend.webhook.caBundle'),
+  placeRule<string>({
+    at: 'spec.backend.webhook.timeout',
+    cel: "duration(self) > duration('0s') && duration(self) <= duration('10m')",
+    message: 'must be longer than zero and at most 10m',
+    holds: (self) => parseDuration(self) > 0 && parseDuration(self) <= 600_000,
+  }),
+];
+
 export const ISSUER_RULES: readonly PlaceRule[] = [
+  ...BACKEND_RULES,
   placeRule<Profile[]>({
     at: 'spec.profiles',
     cel: 'self.filter(p, has(p.default) && p.default).size() <= 1',
@@ -45,31 +67,9 @@ export const ISSUER_RULES: readonly PlaceRule[] = [
   caaIdentityRule('spec.acme.caa.identities[]'),
 ];
 
-/** Of the backends that a ClusterCAIssuer alone may have. */
-const REMOTE_RULES: readonly PlaceRule[] = [
-  oneOfRule('spec.backend', ['ca', 'webhook']),
-  oneOfRule('spec.backend.webhook.authentication', ['clientCertificateRef', 'hmac']),
-  placeRule<Record<string, unknown>>({
-    at: 'spec.backend.webhook',
-    cel: '!has(self.caBundle) || !has(self.caBundleRef)',
-    message: 'caBundle and caBundleRef do not go together',
-    holds: (self) => self.caBundle === undefined || self.caBundleRef === undefined,
-  }),
-  webhookRule('spec.backend.webhook.url'),
-  certificatesRule('spec.backend.webhook.trustAnchors'),
-  certificatesRule('spec.backend.webhook.caBundle'),
-  placeRule<string>({
-    at: 'spec.backend.webhook.timeout',
-    cel: "duration(self) > duration('0s') && duration(self) <= duration('10m')",
-    message: 'must be longer than zero and at most 10m',
-    holds: (self) => parseDuration(self) > 0 && parseDuration(self) <= 600_000,
-  }),
-];
-
 /** Beyond ISSUER_RULES, at places that a ClusterCAIssuer alone has. */
 export const CLUSTER_ISSUER_RULES: readonly PlaceRule[] = [
   ...ISSUER_RULES,
-  ...REMOTE_RULES,
   nameserverRule('spec.acme.validation.nameservers[]'),
   labelsRule('spec.allowedNamespaces.matchLabels'),
 ];
@@ -80,12 +80,6 @@ const TENANT_LIMIT = '24h';
 /** Beyond ISSUER_RULES, of a CAIssuer alone. */
 export const TENANT_ISSUER_RULES: readonly PlaceRule[] = [
   ...ISSUER_RULES,
-  placeRule<Record<string, unknown>>({
-    at: 'spec.backend',
-    cel: 'has(self.ca)',
-    message: 'a CAIssuer signs with the backend ca alone',
-    holds: (self) => self.ca !== undefined,
-  }),
   ...['spec.acme.orderDuration', 'spec.acme.authorizationDuration'].map((at) =>
     placeRule<string>({
       at,

@@ -153,6 +153,8 @@ export const RecordLabel = {
 } as const;
 
 export const RecordAnnotation = {
+  /** By which the operator knows what it wrote. */
+  mac: 'countersign.dev/mac',
   /** What the CA wants back when it is asked again, once it has said that it will take its time. */
   handle: 'countersign.dev/handle',
   /** What became of the revocation at a CA elsewhere: `Done`, `Unsupported`, or `Refused: …`. */

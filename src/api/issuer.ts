@@ -5,13 +5,11 @@ import { type ClusterCAIssuer, ClusterCAIssuerKind, ClusterIssuerSpec, IssuerSta
 import { TENANT_ISSUER_RULES, tenantIssuerRules } from './ca-issuer-rules.ts';
 import { Closed, GROUP, type Kind, type KubeObject, VERSION } from './kind.ts';
 
-const { allowedNamespaces: _namespaces, recordGrace: _grace, backend, acme, ...common } = ClusterIssuerSpec.properties;
-const { webhook: _webhook, ...local } = backend.properties;
+const { allowedNamespaces: _namespaces, recordGrace: _grace, acme, ...common } = ClusterIssuerSpec.properties;
 const { validation: _validation, finalizeTimeout: _timeout, ...offered } = acme.properties;
 
 const Schema = Closed({
   spec: Closed({
-    backend: Closed(local, 'What signs.'),
     ...common,
     acme: Type.Optional(Closed(offered, 'How the issuer is offered over ACME.')),
   }),

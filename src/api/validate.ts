@@ -41,6 +41,18 @@ function bodyErrors(schema: Schema, object: KubeObject): FieldError[] {
   return schemaFaults(schema, body);
 }
 
+/**
+ * What is wrong with the spec of an object that is stored, as a sentence for its condition; undefined where nothing is. A cluster stores
+ * what CEL cannot judge, and what an older CRD let pass.
+ */
+export function specFault<T extends KubeObject>(kind: Kind<T>, object: T): string | undefined {
+  const { spec } = object as { spec?: unknown };
+  const broken = kind.schema ? schemaFaults(kind.schema, { spec }) : [];
+  const [first, ...more] = broken.length > 0 ? broken : kind.rules(object);
+  if (!first) return undefined;
+  return `${first.path}: ${first.message}${more.length > 0 ? ` (and ${more.length} more)` : ''}`;
+}
+
 /** Every place where the value breaks the schema. `value` must be plain JSON without undefined members. */
 export function schemaFaults(schema: Schema, value: unknown): FieldError[] {
   return checkerOf(schema)(value);

@@ -36,6 +36,6 @@ export const WebhookBackend = Closed(
       Type.Integer({ minimum: 1, maximum: 64, description: 'Requests under way at a time; 4 when absent.' }),
     ),
   },
-  'Have requests signed by an HTTPS service of your own (docs/write-your-own-backend.md). Its Secrets are in the namespace of the operator.',
+  'Have requests signed by an HTTPS service of your own (docs/write-your-own-backend.md). Its Secrets are in the namespace of the operator, those of a CAIssuer in its own.',
 );
 export type WebhookBackendSpec = Static<typeof WebhookBackend>;

@@ -10,9 +10,11 @@ import { IssuedCertificateKind } from '../api/issued-certificate.ts';
 import { CAIssuerKind } from '../api/issuer.ts';
 import { type Kind, type KubeObject, metadataOf } from '../api/kind.ts';
 import { CLAIM_INDEXES } from '../controllers/certificate-claim.ts';
+import { SecretAnnotation } from '../controllers/claim-secret.ts';
 import { REVOKED_INDEX, revokedIndex } from '../distribution/crl.ts';
 import { RECORD_INDEXES } from '../issuance/records.ts';
 import type { Clock, Cluster, Log, Random } from '../ports.ts';
+import { createPacking } from '../runtime/packing.ts';
 import { joinReflectors } from '../runtime/joined-reflector.ts';
 import { joinNamespaces } from '../runtime/partitioned-reflector.ts';
 import { createReflector, type Reflector, type ReflectorDeps } from '../runtime/reflector.ts';
@@ -36,10 +38,26 @@ const ACCOUNT_INDEXES = {
     spec.externalAccountBinding ? [eabKey(spec.issuerUID, spec.externalAccountBinding.keyID)] : [],
 };
 
+/** Of the Secrets of others nothing but that they are there: their annotations may hold what they hold. */
+function ownMarks<T extends KubeObject>(secret: T): T {
+  const {
+    labels: _labels,
+    annotations = {},
+    ownerReferences: _owners,
+    finalizers: _finalizers,
+    ...metadata
+  } = secret.metadata;
+  const marker = annotations[SecretAnnotation.marker];
+  return {
+    ...secret,
+    metadata: { ...metadata, ...(marker === undefined ? {} : { annotations: { [SecretAnnotation.marker]: marker } }) },
+  };
+}
+
 export function createCaches({ cluster, namespace, tenants, clock, random, log, metrics }: CachesDeps) {
   const watch = <T extends KubeObject>(
     kind: Kind<T>,
-    more: Pick<ReflectorDeps<T>, 'indexes' | 'transform' | 'namespace'> = {},
+    more: Pick<ReflectorDeps<T>, 'indexes' | 'transform' | 'packing' | 'namespace'> = {},
     label = kind.kind,
   ): Reflector<T> => {
     const reflector = createReflector({ cluster, clock, random, log, kind, metrics: metrics.reflectors, ...more });
@@ -49,7 +67,7 @@ export function createCaches({ cluster, namespace, tenants, clock, random, log, 
   /** In the namespaces that are served, and in `others` wherever those are listed. */
   const watchTenants = <T extends KubeObject>(
     kind: Kind<T>,
-    more: Pick<ReflectorDeps<T>, 'indexes' | 'transform'> = {},
+    more: Pick<ReflectorDeps<T>, 'indexes' | 'transform' | 'packing'> = {},
     others: readonly string[] = [],
   ): Reflector<T> => {
     if (!tenants) return watch(kind, more);
@@ -60,7 +78,7 @@ export function createCaches({ cluster, namespace, tenants, clock, random, log, 
     issuers: joinReflectors(watch(ClusterCAIssuerKind), watchTenants(CAIssuerKind)),
     policies: watch(CertificateRequestPolicyKind),
     claims: watchTenants(CertificateClaimKind, { indexes: CLAIM_INDEXES }),
-    secretCache: watchTenants(metadataOf(SecretKind), {}, [namespace]),
+    secretCache: watchTenants(metadataOf(SecretKind), { transform: ownMarks, packing: createPacking() }, [namespace]),
     namespaces: watch(NamespaceKind),
     slices: watch(EndpointSliceKind, { namespace }),
     accounts: watch(AccountKind, { namespace, indexes: ACCOUNT_INDEXES }),
@@ -68,7 +86,11 @@ export function createCaches({ cluster, namespace, tenants, clock, random, log, 
       namespace,
       indexes: { [REUSE_INDEX]: ({ spec }) => (spec.outcome === 'valid' ? [reuseKey(spec)] : []) },
     }),
-    issued: watch(IssuedCertificateKind, { namespace, indexes: { ...RECORD_INDEXES, [REVOKED_INDEX]: revokedIndex } }),
+    issued: watch(IssuedCertificateKind, {
+      namespace,
+      indexes: { ...RECORD_INDEXES, [REVOKED_INDEX]: revokedIndex },
+      packing: createPacking(),
+    }),
   };
   const all = Object.values(caches);
   return {

@@ -25,7 +25,31 @@ export async function checkCluster(
   manifests: readonly Manifest[],
 ): Promise<string[]> {
   const kinds = (await missingKinds(cluster)).map((kind) => `the CustomResourceDefinition ${kind} is not served`);
-  return [...kinds, ...(await missingRights(cluster, config)), ...(await missingSecrets(cluster, config, manifests))];
+  const issuers = await allIssuers(cluster, config, manifests);
+  return [
+    ...kinds,
+    ...(await missingRights(cluster, config)),
+    ...closedBackends(config, issuers),
+    ...(await missingSecrets(cluster, config, { issuers, manifests })),
+  ];
+}
+
+/** What CAIssuers may not sign with, a line each. */
+export function closedBackends({ tenantBackends }: Config, issuers: readonly NewObject<Issuer>[]): string[] {
+  const open: readonly string[] = ['ca', ...tenantBackends];
+  return issuers
+    .filter(({ metadata }) => metadata.namespace !== undefined)
+    .flatMap(({ metadata, spec }) =>
+      Object.keys(spec.backend)
+        .filter((name) => !open.includes(name))
+        .map((name) => `${issuerTitle(metadata)}: the configuration does not offer the backend ${name} to CAIssuers`),
+    );
+}
+
+export function issuersAmong(manifests: readonly Manifest[]): NewObject<Issuer>[] {
+  return manifests
+    .filter(({ kind }) => kind.kind === ClusterCAIssuerKind.kind || kind.kind === CAIssuerKind.kind)
+    .map(({ object }) => object as NewObject<Issuer>);
 }
 
 async function missingRights(cluster: ClusterToCheck, config: Config): Promise<string[]> {
@@ -89,12 +113,11 @@ interface Reference {
 async function missingSecrets(
   cluster: ClusterToCheck,
   config: Config,
-  manifests: readonly Manifest[],
+  { issuers, manifests }: { issuers: readonly NewObject<Issuer>[]; manifests: readonly Manifest[] },
 ): Promise<string[]> {
   const own: Reference[] = config.tlsSecretName
     ? [{ by: 'the configuration: tls.secretName', namespace: config.namespace, name: config.tlsSecretName }]
     : [];
-  const issuers = await allIssuers(cluster, config, manifests);
   const references: Reference[] = [...own, ...issuers.flatMap((issuer) => referencesOf(issuer, config.namespace))];
   const given = new Map(
     manifests.filter(({ kind }) => kind.kind === SecretKind.kind).map(({ object }) => [at(object.metadata), object]),
@@ -123,9 +146,7 @@ async function allIssuers(
   { watchNamespaces }: Config,
   manifests: readonly Manifest[],
 ): Promise<NewObject<Issuer>[]> {
-  const given = manifests
-    .filter(({ kind }) => kind.kind === ClusterCAIssuerKind.kind || kind.kind === CAIssuerKind.kind)
-    .map(({ object }) => object as NewObject<Issuer>);
+  const given = issuersAmong(manifests);
   const names = new Set(given.map(({ metadata }) => at(metadata)));
   const stored: Issuer[] = [
     ...(await listed(cluster, ClusterCAIssuerKind)),

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createAuthority } from '../../test/contract/authorities.ts';
 import { runCheck } from './check.ts';
 
 let folder: string;
@@ -54,6 +55,40 @@ test('every mistake of configuration and manifests is told, each at its place', 
     expect.stringContaining(`${second} document 3: kind: "Nothing" is not accepted`) as string,
     `${second} document 2: metadata.name: ClusterCAIssuer main is defined already in ${second} document 1`,
   ]);
+});
+
+test('what manifests say is shown on one line each, and nothing of it is obeyed by a terminal', async () => {
+  const names = ['a\\u001b[2J\\nforged: line', 'b\\u202egpj\\u009b31m\\u2028'];
+  const path = file('nasty.yml', names.map((name) => `kind: "${name}"\nmetadata: {name: "${name}"}\n`).join('---\n'));
+  const { code, out, err } = await check(path);
+  expect(code).toBe(1);
+  expect(out.trimEnd().split('\n')).toHaveLength(names.length);
+  for (const line of out.trimEnd().split('\n')) expect(line).toMatch(/^[\x20-\x7e]*$/);
+  expect(err).toMatch(/^[\x20-\x7e]*\n$/);
+});
+
+test('a CAIssuer whose backend the configuration does not offer is told', async () => {
+  const issuer = file(
+    'tenant.yaml',
+    `apiVersion: countersign.dev/v1alpha1
+kind: CAIssuer
+metadata: {name: remote, namespace: team-a}
+spec:
+  backend:
+    webhook:
+      url: https://signer.team-a.svc/sign
+      trustAnchors: |
+${createAuthority().pem.trimEnd().replace(/^/gm, '        ')}
+      authentication: {hmac: {secretRef: {name: key, key: key}}}
+`,
+  );
+  const closed = file('closed.yaml', 'externalURLs: [https://acme.corp.example]\n');
+  expect(await check('--config', closed, issuer)).toMatchObject({
+    code: 1,
+    out: 'CAIssuer team-a/remote: the configuration does not offer the backend webhook to CAIssuers\n',
+  });
+  const open = file('open.yaml', 'tenantBackends: [webhook]\n');
+  expect(await check('--config', open, issuer)).toMatchObject({ code: 0, out: '' });
 });
 
 test('a folder is read as dev reads it', async () => {

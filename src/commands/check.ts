@@ -1,8 +1,9 @@
 // `countersign check`: says what is wrong with a configuration, with manifests and with a cluster, before anything runs on it.
 import { type Config, ConfigError } from '../config.ts';
+import { oneLine } from '../domain/remote-text.ts';
 import { createClock } from '../runtime/clock.ts';
 import { createRandom } from '../runtime/random.ts';
-import { checkCluster } from './check-cluster.ts';
+import { checkCluster, closedBackends, issuersAmong } from './check-cluster.ts';
 import { CHECK_HELP, type CheckFlags, parseCheckFlags } from './check-flags.ts';
 import { readConfig } from './config-file.ts';
 import { connectCluster } from './connection.ts';
@@ -26,11 +27,12 @@ export async function runCheck(args: readonly string[], io: CheckIO): Promise<nu
   try {
     const flags = parseCheckFlags(args);
     const { lines, checked } = await check(flags);
-    for (const line of lines) io.out(`${line}\n`);
-    io.err(`countersign: ${lines.length === 0 ? 'nothing' : lines.length} wrong with ${checked.join(', ')}\n`);
+    // Lines name what is in files and in the cluster, written by whoever.
+    for (const line of lines) io.out(`${oneLine(line)}\n`);
+    io.err(`countersign: ${lines.length === 0 ? 'nothing' : lines.length} wrong with ${oneLine(checked.join(', '))}\n`);
     return lines.length === 0 ? 0 : 1;
   } catch (error) {
-    io.err(`countersign: ${error instanceof Error ? error.message : String(error)}\n`);
+    io.err(`countersign: ${oneLine(error instanceof Error ? error.message : String(error))}\n`);
     return error instanceof UsageError ? 2 : 1;
   }
 }
@@ -50,7 +52,10 @@ async function check(flags: CheckFlags): Promise<Checked> {
     ...(flags.config === undefined ? [] : [flags.config]),
     ...(flags.manifests.length === 0 ? [] : [`${manifests.length} objects`]),
   ];
-  if (flags.kubeconfig === undefined) return { lines, checked };
+  if (flags.kubeconfig === undefined) {
+    if (configured.config) lines.push(...closedBackends(configured.config, issuersAmong(manifests)));
+    return { lines, checked };
+  }
   if (!configured.config) {
     lines.push('the cluster was not looked at: first mend the configuration');
     return { lines, checked };

@@ -13,6 +13,7 @@ import { parsePemCertificates } from '../domain/chain.ts';
 import { createLoopbackDenyList } from '../domain/deny-list.ts';
 import { renderPem } from '../domain/encoding.ts';
 import { issuerPath, parseIssuerName } from '../domain/issuer.ts';
+import { oneLine } from '../domain/remote-text.ts';
 import { createUrls } from '../acme-server/urls.ts';
 import { createClock } from '../runtime/clock.ts';
 import { createRandom } from '../runtime/random.ts';
@@ -37,7 +38,8 @@ const HOST = '127.0.0.1';
 /** How long the issuer of the ready line may take to become ready. */
 const ISSUER_READY_MS = 30_000;
 
-const step = (text: string) => process.stderr.write(`countersign: ${text}\n`);
+/** Texts name what is in manifests, written by whoever. */
+const step = (text: string) => process.stderr.write(`countersign: ${oneLine(text)}\n`);
 
 /** Runs until interrupted. Exit codes: 0 stopped cleanly, 1 could not run, 2 wrong flags. */
 export async function runDev(args: readonly string[]): Promise<number> {
@@ -49,7 +51,7 @@ export async function runDev(args: readonly string[]): Promise<number> {
     const flags = parseDevFlags(args);
     return await dev(flags);
   } catch (error) {
-    process.stderr.write(`countersign: ${error instanceof Error ? error.message : String(error)}\n`);
+    step(error instanceof Error ? error.message : String(error));
     return error instanceof UsageError ? 2 : 1;
   }
 }
@@ -180,6 +182,7 @@ async function assemble(
     server: listenerOptions({ cert: serving.cert, key: serving.key }),
   });
   void keepServing(own, SERVING_NAMES, {
+    made: serving,
     use: ({ cert, key }) => (operator.acme.server as Server).setSecureContext({ ...SECURE_CONTEXT, cert, key }),
     report: step,
     signal,

@@ -76,8 +76,8 @@ test('one namespace, wide, with foreign text made harmless', async () => {
   const { out } = await get('CertificateClaim', '-n', 'team', '-o', 'wide');
   expect(out).toBe(
     [
-      'NAME   READY   SECRET   ISSUER      EXPIRES   STATUS               AGE',
-      'web    True    tls      corporate   in 89d    issued\\x1b[31m!...   60m',
+      'NAME   READY   SECRET   ISSUER      EXPIRES   STATUS                 AGE',
+      'web    True    tls      corporate   in 89d    issued\\u001b[31m!...   60m',
       '',
     ].join('\n'),
   );
@@ -97,6 +97,24 @@ test('whole objects as YAML and JSON', async () => {
   const all = await get('cclaim', '-o', 'json');
   const { items } = await cluster.list(CertificateClaimKind);
   expect(JSON.parse(all.out)).toEqual({ apiVersion: 'v1', kind: 'List', items });
+});
+
+test('whole objects hold nothing that a terminal obeys, and are the same to whoever parses them', async () => {
+  // C0, C1 (CSI), bidirectional override, line separator, half a character, a tag outside the basic plane.
+  const nasty = 'a\u001b[2J\u0085\u009b31m\u202egpj\u2028\u200b\udc00\u{e0041}\t: - {}';
+  const annotations = { note: nasty, lines: `one\r\ntwo\n${nasty}` };
+  const metadata = { name: 'nasty', namespace: 'team', annotations };
+  const made = await cluster.create(CertificateClaimKind, { ...claim('team', 'nasty'), metadata });
+  for (const [format, read] of [
+    ['yaml', (text: string): unknown => parse(text)],
+    ['json', (text: string): unknown => JSON.parse(text)],
+  ] as const) {
+    const { out } = await get('cclaim', 'nasty', '-o', format);
+    expect(out).toMatch(/^[\n\x20-\x7e]*$/);
+    expect(read(out)).toEqual(made);
+  }
+  expect((await get('cclaim', 'x\u202e\u009b')).err).toMatch(/^[\x20-\x7e]*\n$/);
+  await cluster.delete(CertificateClaimKind, { namespace: 'team', name: 'nasty' });
 });
 
 test('what is not there', async () => {

@@ -2,12 +2,13 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { stringify } from 'yaml';
 import { ALL_KINDS } from '../api/index.ts';
 import type { Kind, KubeObject } from '../api/kind.ts';
 import { nearest } from '../api/schema-errors.ts';
 import { plural } from '../cluster/object-store.ts';
 import { readStore, storeFile } from '../cluster/sqlite-storage.ts';
+import { oneLine } from '../domain/remote-text.ts';
+import { renderJson, renderYaml } from './safe-output.ts';
 import { renderTable } from './table.ts';
 
 export interface GetIO {
@@ -57,7 +58,7 @@ export async function runGet(args: readonly string[], io: GetIO): Promise<number
     }
     return show(flags, io);
   } catch (error) {
-    io.err(`countersign: ${error instanceof Error ? error.message : String(error)}\n`);
+    io.err(`countersign: ${oneLine(error instanceof Error ? error.message : String(error))}\n`);
     return error instanceof UsageError ? 2 : 1;
   }
 }
@@ -114,7 +115,7 @@ function show(flags: GetFlags, io: GetIO): number {
     objects: readStore(file, plural(kind)).filter((object) => isWanted(flags, object)),
   }));
   const missing = missingNames(flags, groups);
-  for (const message of missing) io.err(`countersign: ${message}\n`);
+  for (const message of missing) io.err(`countersign: ${oneLine(message)}\n`);
   if (flags.output === 'yaml' || flags.output === 'json')
     printObjects(
       flags,
@@ -148,11 +149,7 @@ function printObjects({ output, names, kinds }: GetFlags, objects: readonly Kube
   const single = names.length === 1 && kinds.length === 1 && objects.length === 1;
   const value = single ? objects[0] : { apiVersion: 'v1', kind: 'List', items: objects };
   if (names.length > 0 && objects.length === 0) return;
-  io.out(
-    output === 'json'
-      ? `${JSON.stringify(value, undefined, 2)}\n`
-      : stringify(value, { lineWidth: 0, aliasDuplicateObjects: false }),
-  );
+  io.out(output === 'json' ? renderJson(value) : renderYaml(value));
 }
 
 function printTables({ output, names, namespace, kinds }: GetFlags, groups: readonly Group[], io: GetIO): void {

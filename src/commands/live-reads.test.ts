@@ -4,7 +4,7 @@ import type { CertificateRequestPolicy } from '../api/certificate-request-policy
 import type { Issuer } from '../api/issuer.ts';
 import type { Cluster, ObjectRef } from '../ports.ts';
 import type { Caches } from './caches.ts';
-import { createLiveReads } from './live-reads.ts';
+import { createLiveReads, type LiveReadsDeps } from './live-reads.ts';
 
 const object = (name: string, namespace?: string, generation = 1) =>
   ({
@@ -16,7 +16,11 @@ const object = (name: string, namespace?: string, generation = 1) =>
     },
   }) as Issuer;
 
-function world(stored: readonly Issuer[], cached: readonly Issuer[], tenants?: readonly string[]) {
+function world(
+  stored: readonly Issuer[],
+  cached: readonly Issuer[],
+  options: Pick<LiveReadsDeps, 'tenants' | 'isLocal'> = {},
+) {
   const clock = createFakeClock();
   const reads: string[] = [];
   const is =
@@ -42,7 +46,7 @@ function world(stored: readonly Issuer[], cached: readonly Issuer[], tenants?: r
     issuers: { get: (ref: ObjectRef) => cached.find(is(ref)) },
     policies: { list: () => cached as unknown as CertificateRequestPolicy[] },
   } as unknown as Pick<Caches, 'issuers' | 'policies'>;
-  return { clock, reads, ...createLiveReads({ cluster, clock, caches, ...(tenants ? { tenants } : {}) }) };
+  return { clock, reads, ...createLiveReads({ cluster, clock, caches, ...options }) };
 }
 
 test('an issuer is read as it is stored, by its name and namespace', async () => {
@@ -57,7 +61,7 @@ test('an issuer is read as it is stored, by its name and namespace', async () =>
 });
 
 test('where namespaces are listed, those alone are asked', async () => {
-  const { liveIssuer, reads } = world([object('a', 'team')], [], ['team', 'shop']);
+  const { liveIssuer, reads } = world([object('a', 'team')], [], { tenants: ['team', 'shop'] });
   expect((await liveIssuer({ namespace: 'team', name: 'a' }))?.metadata.name).toBe('a');
   expect(reads).toEqual(['list CAIssuer team', 'list CAIssuer shop']);
 });
@@ -80,4 +84,14 @@ test('policies are told only where they are others than those watched', async ()
   expect(await world([one], [one]).livePolicies()).toBeUndefined();
   expect(await world([other], [one]).livePolicies()).toEqual([other]);
   expect(await world([], [one]).livePolicies()).toEqual([]);
+});
+
+test('a store in this process is read as often as it is asked for', async () => {
+  const { liveIssuer, livePolicies, reads } = world([object('a')], [object('a')], { isLocal: true });
+  for (let n = 0; n < 3; n++) {
+    await liveIssuer({ name: 'a' });
+    await liveIssuer({ name: 'made-up' });
+    await livePolicies();
+  }
+  expect(reads).toHaveLength(9);
 });

@@ -20,10 +20,12 @@ export interface LiveReadsDeps {
   caches: Pick<Caches, 'issuers' | 'policies'>;
   /** The namespaces that are served; all when absent. */
   tenants?: readonly string[];
+  /** The store is of this very process: nobody has to be spared reads. */
+  isLocal?: boolean;
 }
 
 export function createLiveReads(deps: LiveReadsDeps): { liveIssuer: LiveIssuer; livePolicies: LivePolicies } {
-  const { cluster, clock, caches } = deps;
+  const { cluster, clock, caches, isLocal = false } = deps;
   return {
     liveIssuer: createLiveIssuer(deps),
     livePolicies: createSharedRead({
@@ -32,12 +34,13 @@ export function createLiveReads(deps: LiveReadsDeps): { liveIssuer: LiveIssuer; 
         return sameObjects(items, caches.policies.list()) ? undefined : items;
       },
       clock,
-      gapMs: GAP_MS,
+      gapMs: isLocal ? 0 : GAP_MS,
     }),
   };
 }
 
-function createLiveIssuer({ cluster, clock, caches, tenants }: LiveReadsDeps): LiveIssuer {
+function createLiveIssuer({ cluster, clock, caches, tenants, isLocal = false }: LiveReadsDeps): LiveIssuer {
+  const [gapMs, unknownGapMs] = isLocal ? [0, 0] : [GAP_MS, UNKNOWN_GAP_MS];
   const known = new Map<string, () => Promise<Issuer | undefined>>();
   const clusterWide = async (): Promise<readonly Issuer[]> => (await cluster.list(ClusterCAIssuerKind)).items;
   const namespaced = async (): Promise<readonly Issuer[]> => {
@@ -46,8 +49,8 @@ function createLiveIssuer({ cluster, clock, caches, tenants }: LiveReadsDeps): L
     return lists.flatMap(({ items }) => items);
   };
   const all = {
-    clusterWide: createSharedRead({ read: clusterWide, clock, gapMs: UNKNOWN_GAP_MS }),
-    namespaced: createSharedRead({ read: namespaced, clock, gapMs: UNKNOWN_GAP_MS }),
+    clusterWide: createSharedRead({ read: clusterWide, clock, gapMs: unknownGapMs }),
+    namespaced: createSharedRead({ read: namespaced, clock, gapMs: unknownGapMs }),
   };
 
   /** Only names of issuers there are get a read of their own, so there are no more of those than issuers. */
@@ -61,7 +64,7 @@ function createLiveIssuer({ cluster, clock, caches, tenants }: LiveReadsDeps): L
             ? cluster.get(ClusterCAIssuerKind, { name })
             : cluster.get(CAIssuerKind, { namespace, name }),
         clock,
-        gapMs: GAP_MS,
+        gapMs,
       });
     known.set(key, made);
     return made;

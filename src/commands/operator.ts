@@ -8,25 +8,30 @@ import { createPeers, type Peers } from '../acme-server/peers.ts';
 import type { Bucket, Limit } from '../acme-server/rate-limits.ts';
 import { createReplicas, homeOf } from '../acme-server/replicas.ts';
 import { createUrls } from '../acme-server/urls.ts';
+import type { CertificateRecord } from '../api/issued-certificate.ts';
 import type { Issuer } from '../api/issuer.ts';
-import { type BackendsDeps, createBackends } from '../backends/index.ts';
+import { type BackendName, type BackendsDeps, createBackends } from '../backends/index.ts';
 import { type ControllersDeps, createControllers } from '../controllers/index.ts';
+import { createForgedRecords, type ForgedRecords } from '../controllers/forged-records.ts';
 import { createDistributionApp } from '../distribution/app.ts';
 import { createCrls } from '../distribution/crl.ts';
 import { clusterIssuer, issuerPath } from '../domain/issuer.ts';
+import type { DenyList } from '../domain/deny-list.ts';
 import { prepare } from '../domain/policy/prepare.ts';
 import { compileExpression } from '../expressions/cel.ts';
 import { createChainStore, createChainsInUse } from '../issuance/chains.ts';
 import { createIssue } from '../issuance/engine.ts';
 import { createRefuseKey } from '../issuance/forbidden-keys.ts';
 import { createJudge } from '../issuance/judge.ts';
-import { createRecords } from '../issuance/records.ts';
+import { createNewestRecords, createRecords } from '../issuance/records.ts';
+import { sealRecords } from '../issuance/sealed-records.ts';
 import { createAwaitRecord } from '../issuance/waiting.ts';
 import type { Audit, Backends, Clock, Cluster, Log, Random, Resolver, SecretReader, Validators } from '../ports.ts';
 import type { Controller } from '../runtime/controller.ts';
 import { createEventRecorder } from '../runtime/event-recorder.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { checkCaa } from '../validators/caa-check.ts';
+import { createJudgedAddresses } from '../validators/judged-addresses.ts';
 import { type Caches, createCaches } from './caches.ts';
 import { createIssuerSecrets } from './issuer-secrets.ts';
 import { createLiveReads } from './live-reads.ts';
@@ -40,6 +45,8 @@ export interface OperatorDeps {
   secrets: SecretReader;
   /** Makes the backends of the issuers; createBackends when absent. */
   backends?: (deps: BackendsDeps) => Backends;
+  /** Backends that CAIssuers may have besides `ca`, and where those never go; `ca` alone when absent. */
+  tenantBackends?: { offered: readonly BackendName[]; denyList: DenyList };
   keyring: Keyring;
   validators: Validators;
   /** Asks these servers, or the system's. */
@@ -69,11 +76,15 @@ export interface OperatorDeps {
   instance?: string;
   /** Whether this process wants requests, its caches apart. */
   ready?: () => boolean;
+  /** Whether its copies of objects, keys included, are whole; where it listens only then, absent. */
+  caughtUp?: () => boolean;
   /** Further sweeps of what has served its time. */
   sweeps?: NonNullable<ControllersDeps['sweeps']>;
 }
 
-export function createOperator(deps: OperatorDeps) {
+export function createOperator(given: OperatorDeps) {
+  const forged = createForgedRecords(given);
+  const deps = withSealedRecords(given, forged);
   const { caches, filled, keep } = createCaches(deps);
   const peers = peersOf(deps, caches);
   const services = createServices(deps, caches, peers);
@@ -82,6 +93,7 @@ export function createOperator(deps: OperatorDeps) {
     ...caches,
     ...services,
     ...(peers && deps.replica ? { peering: { ask: peers.ask, ...homeOf(deps.replica.address) } } : {}),
+    caughtUp: deps.caughtUp ?? (() => true),
     checkCaa,
     chainsOf: (issuer, record) => services.chains.pemsOf(issuer, record),
     counters: countersOf(deps.metrics),
@@ -94,7 +106,7 @@ export function createOperator(deps: OperatorDeps) {
     metrics: () => deps.metrics.render(),
     log: deps.log,
   });
-  const lead = leading(deps, { caches, services, filled });
+  const lead = leading(deps, { caches, services, filled, forged });
 
   return {
     acme: acme.app,
@@ -126,17 +138,30 @@ export function createOperator(deps: OperatorDeps) {
   };
 }
 
+/** All that reads or writes records goes by these. */
+function withSealedRecords(deps: OperatorDeps, forged: ForgedRecords): OperatorDeps {
+  const { cluster, leaderCluster } = deps;
+  const onForged = (record: CertificateRecord) => forged.saw(record);
+  const seal = (each: Cluster) => sealRecords(each, { marks: deps.keyring, onForged });
+  return { ...deps, cluster: seal(cluster), ...(leaderCluster ? { leaderCluster: seal(leaderCluster) } : {}) };
+}
+
+interface Leading extends Pick<ReturnType<typeof createCaches>, 'caches' | 'filled'> {
+  services: Services;
+  forged: ForgedRecords;
+}
+
 /** What one replica does at a time, until the signal aborts. */
 function leading(
   deps: OperatorDeps,
-  { caches, services, filled }: Pick<ReturnType<typeof createCaches>, 'caches' | 'filled'> & { services: Services },
+  { caches, services, filled, forged }: Leading,
 ): (signal: AbortSignal) => Promise<void> {
   const leader = { ...deps, cluster: deps.leaderCluster ?? deps.cluster };
   const events = createEventRecorder({ ...leader, instance: deps.instance ?? 'countersign' });
   const controllers = createControllers({
     ...leader,
     ...services,
-    records: createRecords({ ...leader, cache: caches.issued }),
+    records: createRecords({ ...leader, cache: caches.issued, newest: services.newestRecords }),
     caches: { ...caches, secrets: caches.secretCache, records: caches.issued },
     marks: deps.keyring,
     directoryURL: ({ metadata }) => createUrls(deps.externalURLs[0] ?? '', metadata).directory,
@@ -150,7 +175,12 @@ function leading(
     counters: deps.metrics,
   });
   return async (signal) => {
-    await controllers.run(filled(signal), signal);
+    const synced = filled(signal);
+    synced.then(
+      () => forged.tell({ events, ...caches }, signal),
+      () => undefined,
+    );
+    await controllers.run(synced, signal);
     await events.flush();
   };
 }
@@ -175,15 +205,17 @@ function createServices(deps: OperatorDeps, caches: Caches, peers: Peers | undef
     secretsOf,
     clock,
     random,
+    ...tenantsOf(deps),
     urls: ({ metadata }) => ({
       crl: `${deps.distributionURL}${issuerPath(metadata)}/crl/${metadata.name}.crl`,
       issuerCertificate: `${deps.distributionURL}${issuerPath(metadata)}/ca/${metadata.name}.cer`,
     }),
   });
-  const records = createRecords({ cluster, cache: caches.issued, namespace });
+  const newestRecords = createNewestRecords(caches.issued, namespace);
+  const records = createRecords({ cluster, cache: caches.issued, newest: newestRecords, namespace });
   const chains = createChainStore({ cluster, inUse: createChainsInUse({ records: caches.issued, clock }) });
   const objects = createAcmeObjects({ ...deps, ...caches, ...(peers ? { announce: peers.announce } : {}) });
-  const live = createLiveReads({ ...deps, caches });
+  const live = createLiveReads({ ...deps, caches, isLocal: !deps.replica });
   const judge = createJudge({
     ...live,
     policies: caches.policies,
@@ -209,7 +241,13 @@ function createServices(deps: OperatorDeps, caches: Caches, peers: Peers | undef
     issued,
     refused,
   });
-  return { ...live, resolverOf, secretsOf, backends, records, chains, objects, judge, issue };
+  return { ...live, resolverOf, secretsOf, backends, newestRecords, records, chains, objects, judge, issue };
+}
+
+function tenantsOf({ tenantBackends, resolver }: OperatorDeps): Pick<BackendsDeps, 'tenants'> {
+  if (!tenantBackends) return {};
+  const { offered, denyList } = tenantBackends;
+  return { tenants: { offered, addressesOf: createJudgedAddresses({ denyList, resolver: resolver() }) } };
 }
 
 type Services = ReturnType<typeof createServices>;

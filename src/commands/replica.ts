@@ -6,15 +6,18 @@ import { hostname } from 'node:os';
 import type { Server } from 'node:https';
 import type { Account, Authorization } from '../api/acme.ts';
 import type { Secret } from '../api/core.ts';
+import { type CertificateRecord, RecordAnnotation } from '../api/issued-certificate.ts';
 import type { KubeObject } from '../api/kind.ts';
 import { createSecretReader } from '../cluster/secret-reader.ts';
 import type { Config } from '../config.ts';
 import { SecretAnnotation } from '../controllers/claim-secret.ts';
+import type { DenyList } from '../domain/deny-list.ts';
 import { parseDuration } from '../domain/duration.ts';
 import type { Audit, Cache, Clock, Cluster, Log, Random, Validators } from '../ports.ts';
 import { fenceCluster } from '../runtime/fenced-cluster.ts';
 import { createLeaderElection, type LeaderElection } from '../runtime/leader-election.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { shrinkHeap } from './heap.ts';
 import { listen, listenerOptions, SECURE_CONTEXT } from './listener.ts';
 import { createOperator, type Operator, type OperatorDeps } from './operator.ts';
 import { loadKeyring, rotateKeys, SEALING_KEYS_SECRET } from './sealing-keys.ts';
@@ -26,7 +29,11 @@ export interface ReplicaDeps {
   /** At which other replicas reach this one. */
   address: string;
   validators: Validators;
+  /** Where backends of CAIssuers never go; validators have it too. */
+  denyList: DenyList;
   resolver: OperatorDeps['resolver'];
+  /** Makes the backends of the issuers; createBackends when absent. */
+  backends?: NonNullable<OperatorDeps['backends']>;
   clock: Clock;
   random: Random;
   log: Log;
@@ -60,12 +67,15 @@ export async function startReplica(deps: ReplicaDeps): Promise<Replica> {
 
   async function begin(): Promise<void> {
     await listenAt(deps, operator.distribution, 'distribution');
-    await operator.synced(stopping.keep.signal);
-    follow(parts);
-    await parts.keyring.reload();
     await tls.loaded(stopping.keep.signal);
     if (operator.peerApp) await listenAt(deps, operator.peerApp, 'peers');
+    // Directory and nonces need no copies, which may be large; all else is put off until they are whole.
     await listenAt(deps, operator.acme, 'acme');
+    await operator.synced(stopping.keep.signal);
+    follow(parts);
+    await Promise.all([parts.keyring.reload(), tls.refresh()]);
+    shrinkHeap();
+    parts.state.caughtUp = true;
     if (parts.state.stopping) throw new Error('told to end before it was ready');
     begun = true;
     leading = election.run((signal) => lead(deps, parts, signal), stopping.lead.signal);
@@ -101,7 +111,7 @@ interface Parts {
   election: LeaderElection;
   /** For what the leader alone writes. */
   leaderCluster: Cluster;
-  state: { stopping: boolean };
+  state: { stopping: boolean; caughtUp: boolean };
   namespace: string;
 }
 
@@ -114,7 +124,7 @@ async function assemble(deps: ReplicaDeps): Promise<Parts> {
   const election = createLeaderElection({ cluster, clock, random, log, namespace, name: config.leaseName, identity });
   deps.metrics.gauge('leader', { lease: config.leaseName }, () => (election.isLeader() ? 1 : 0));
   const leaderCluster = fenceCluster(cluster, election);
-  const state = { stopping: false };
+  const state = { stopping: false, caughtUp: false };
   const tls = createServingTls({
     ...deps,
     secrets,
@@ -130,11 +140,13 @@ async function assemble(deps: ReplicaDeps): Promise<Parts> {
     keyring,
     leaderCluster,
     instance: identity,
+    tenantBackends: { offered: config.tenantBackends, denyList: deps.denyList },
     ...(config.watchNamespaces ? { tenants: config.watchNamespaces } : {}),
     externalURLs: config.externalURLs,
     distributionURL: config.distributionURL,
     replica: { address: deps.address, port: config.listen.peers, service: config.serviceName },
-    ready: () => tls.isLoaded() && !state.stopping,
+    ready: () => tls.isLoaded() && state.caughtUp && !state.stopping,
+    caughtUp: () => state.caughtUp,
     server: { ...listenerOptions({}), trustProxy: config.trustProxy.length > 0 ? [...config.trustProxy] : false },
   });
   operator.acme.addHook('onSend', (_request, reply, _payload, done) => {
@@ -189,18 +201,23 @@ function longestOrder({ issuers }: Operator): number {
   return Math.max(0, ...lives);
 }
 
-/** MACs of all that is stored: accounts, authorizations, Secrets of claims. */
+/** MACs of all that is stored: accounts, authorizations, records, Secrets of claims. */
 function* storedMacs(caches: {
   accounts: Cache<Account>;
   authorizations: Cache<Authorization>;
+  issued: Cache<CertificateRecord>;
   secretCache: Cache<Secret>;
 }): Iterable<string> {
   for (const { spec } of caches.accounts.list()) yield spec.mac;
   for (const { spec } of caches.authorizations.list()) yield spec.mac;
-  for (const { metadata } of caches.secretCache.list()) {
-    const marker = metadata.annotations?.[SecretAnnotation.marker];
-    if (marker !== undefined) yield marker;
-  }
+  for (const [cache, annotation] of [
+    [caches.issued, RecordAnnotation.mac],
+    [caches.secretCache, SecretAnnotation.marker],
+  ] as const)
+    for (const { metadata } of cache.each()) {
+      const mac = metadata.annotations?.[annotation];
+      if (mac !== undefined) yield mac;
+    }
 }
 
 /** Names by which clients may reach us: those of the external URLs and of the Service. */

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { keyIdOf } from '../acme-server/keyring.ts';
 import { SecretKind } from '../api/core.ts';
+import { ClusterError } from '../domain/cluster-error.ts';
 import type { Cluster } from '../ports.ts';
 import { createCapturingLog } from '../../test/fakes/log.ts';
 import { createFakeRandom } from '../../test/fakes/random.ts';
@@ -130,6 +131,35 @@ test('another replica reads what it does not know when it meets it, at most once
   expect(reads - before).toBe(1);
   expect(other.open('order', sealed)).toEqual({ state: 'open', plaintext: 'x' });
   expect(other.seal('order', 'y')).toBe(keyring.seal('order', 'y'));
+});
+
+test('while the cluster does not answer it is asked once a second, however many requests name an unknown key', async () => {
+  const { deps, clock, cluster } = await rotating();
+  let reads = 0;
+  let down = false;
+  const get = async (...args: Parameters<Cluster['get']>) => {
+    reads++;
+    if (down) throw new ClusterError('Unavailable', 'down');
+    return cluster.get(...args);
+  };
+  const keyring = await loadKeyring({ ...deps, cluster: { ...cluster, get } as Cluster });
+  await clock.advance(HOUR);
+  [reads, down] = [0, true];
+  const ask = async (seconds: number) => {
+    for (let second = 0; second < seconds; second++) {
+      for (let i = 0; i < 20; i++) await expect(keyring.reload()).rejects.toThrow('down');
+      await expect(Promise.allSettled([keyring.reload(), keyring.reload()])).resolves.toMatchObject([
+        { status: 'rejected' },
+        { status: 'rejected' },
+      ]);
+      await clock.advance(1_000);
+    }
+  };
+  await ask(10);
+  expect(reads).toBe(10);
+  down = false;
+  await keyring.reload();
+  expect(reads).toBe(11);
 });
 
 test('of two that rotate at once, one does', async () => {

@@ -55,15 +55,21 @@ interface Stored {
 /** The keyring of the Secret, which is made where there is none. Throws an Error that names the Secret where it holds no key. */
 export async function loadKeyring(deps: SealingKeysDeps): Promise<Keyring> {
   const secret = (await read(deps)) ?? (await make(deps));
-  let latest = { roots: rootsOf(secret), at: deps.clock.monotonic() };
-  if (latest.roots.length === 0)
+  const roots = rootsOf(secret);
+  if (roots.length === 0)
     throw new Error(`the Secret ${SEALING_KEYS_SECRET} holds no key (key-<1..${MAX_ID}>, ${KEY_LENGTH} bytes)`);
-  return createKeyring(latest.roots, async () => {
-    if (deps.clock.monotonic() - latest.at < LEAST_READ_GAP_MS) return latest.roots;
-    const found = await read(deps);
-    latest = { roots: found ? rootsOf(found) : [], at: deps.clock.monotonic() };
-    return latest.roots;
+  let latest = { answer: Promise.resolve(roots), at: deps.clock.monotonic() };
+  return createKeyring(roots, () => {
+    const now = deps.clock.monotonic();
+    // A read that fails counts like one that does not: what cannot answer is not asked more often.
+    if (now - latest.at >= LEAST_READ_GAP_MS) latest = { answer: readRoots(deps), at: now };
+    return latest.answer;
   });
+}
+
+async function readRoots(deps: SealingKeysDeps): Promise<RootKey[]> {
+  const found = await read(deps);
+  return found ? rootsOf(found) : [];
 }
 
 async function read({ cluster, namespace }: SealingKeysDeps): Promise<Secret | undefined> {

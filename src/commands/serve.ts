@@ -3,6 +3,7 @@ import { networkInterfaces } from 'node:os';
 import { type Config, ConfigError } from '../config.ts';
 import { fold, parseExact, renderAddress } from '../domain/address.ts';
 import { createDenyList } from '../domain/deny-list.ts';
+import { oneLine } from '../domain/remote-text.ts';
 import type { Clock, Log, Random } from '../ports.ts';
 import { createClock } from '../runtime/clock.ts';
 import { correctClock } from '../runtime/corrected-clock.ts';
@@ -37,7 +38,7 @@ export async function runServe(args: readonly string[]): Promise<number> {
     return 0;
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    for (const line of message.split('\n')) process.stderr.write(`countersign: ${line}\n`);
+    for (const line of message.split('\n')) process.stderr.write(`countersign: ${oneLine(line)}\n`);
     return error instanceof UsageError || error instanceof ConfigError ? 2 : 1;
   }
 }
@@ -109,6 +110,7 @@ async function start(connection: Connection, { config, sink, ...rest }: Start): 
     ...rest,
     config,
     cluster: countWrites(connection.cluster, metrics.clusterWrites),
+    denyList,
     validators: createValidators({ denyList, clock, http01Port: HTTP01_PORT, tlsAlpn01Port: TLS_ALPN01_PORT }),
     resolver: (nameservers) => createResolver({ clock, random, ...(nameservers ? { nameservers } : {}) }),
     audit: createAudit({ clock, sink }),

@@ -52,6 +52,7 @@ test('a running server shows a fresh certificate of the same CA before the old o
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const stop = new AbortController();
   const kept = keepServing(deps, names, {
+    made: first,
     use: ({ cert, key }) => server.setSecureContext({ ...SECURE_CONTEXT, cert, key }),
     report: () => undefined,
     signal: stop.signal,
@@ -74,10 +75,11 @@ test('what goes wrong is told and tried again', async () => {
   const clock = createFakeClock();
   const { secrets, state } = memorySecrets();
   const deps = { secrets, clock, random: createFakeRandom() };
-  await servingCertificate(deps, names);
+  const first = await servingCertificate(deps, names);
   const [made, told]: [ServingCertificate[], string[]] = [[], []];
   const stop = new AbortController();
   const kept = keepServing(deps, names, {
+    made: first,
     use: (one) => void made.push(one),
     report: (text) => void told.push(text),
     signal: stop.signal,

@@ -1,5 +1,6 @@
-// The certificate the ACME server itself shows in `dev`: from a CA of its own, made once and kept, so that clients trust it for good.
-import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+// The certificate the ACME server itself shows: from a CA of its own, made once and kept, so that clients trust it for good; and how it
+// is kept from expiring, wherever it is stored.
+import { generateKeyPairSync, type KeyObject, X509Certificate } from 'node:crypto';
 import { type ClusterCAIssuer, ClusterCAIssuerKind } from '../api/ca-issuer.ts';
 import { apiVersion } from '../api/kind.ts';
 import { caBackend } from '../backends/ca/index.ts';
@@ -34,31 +35,52 @@ export interface ServingNames {
 /** How often a certificate is looked at: the machine may have slept, which timers do not see. */
 const LOOK_MS = 3_600_000;
 
-/**
- * Hands a fresh certificate to `use` whenever two thirds of the life of the one before are over, the first of which was made just now.
- * Goes on until the signal aborts; never rejects. What goes wrong is told and tried again.
- */
+/** Calls `renewIfDue` again and again until the signal aborts; never rejects. What goes wrong is told and tried again. */
+export async function keepRenewed(
+  { clock, renewIfDue, failed }: { clock: Clock; renewIfDue: () => Promise<void>; failed: (error: unknown) => void },
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    await renewIfDue().catch(failed);
+    await clock.sleep(LOOK_MS, signal).catch(() => undefined);
+  }
+}
+
+/** After two thirds of its life, and when it is not for these names. Throws for what is no certificate. */
+export function isDue(cert: string, names: ServingNames, now: Date): boolean {
+  const leaf = new X509Certificate(cert);
+  const [from, to] = [leaf.validFromDate.getTime(), leaf.validToDate.getTime()];
+  const covers =
+    names.dnsNames.every((name) => leaf.checkHost(name, { wildcards: false }) !== undefined) &&
+    names.ipAddresses.every((address) => leaf.checkIP(address) !== undefined);
+  return !covers || now.getTime() >= from + ((to - from) * 2) / 3;
+}
+
+/** As keepRenewed, for a certificate that this process alone shows: whenever it is due, `use` gets a fresh one. */
 export async function keepServing(
   deps: ServingDeps,
   names: ServingNames,
-  {
-    use,
-    report,
-    signal,
-  }: { use: (made: ServingCertificate) => void; report: (text: string) => void; signal: AbortSignal },
+  given: {
+    made: ServingCertificate;
+    use: (made: ServingCertificate) => void;
+    report: (text: string) => void;
+    signal: AbortSignal;
+  },
 ): Promise<void> {
-  let madeAt = deps.clock.now().getTime();
-  while (!signal.aborted) {
-    await deps.clock.sleep(LOOK_MS, signal).catch(() => undefined);
-    const now = deps.clock.now().getTime();
-    if (signal.aborted || now < madeAt + (CERTIFICATE_MS * 2) / 3) continue;
-    try {
-      use(await servingCertificate(deps, names));
-      madeAt = now;
-    } catch (error) {
-      report(`the serving certificate could not be renewed: ${(error as Error).message}`);
-    }
-  }
+  let { cert } = given.made;
+  await keepRenewed(
+    {
+      clock: deps.clock,
+      renewIfDue: async () => {
+        if (!isDue(cert, names, deps.clock.now())) return;
+        const made = await servingCertificate(deps, names);
+        given.use(made);
+        ({ cert } = made);
+      },
+      failed: (error) => given.report(`the serving certificate could not be renewed: ${(error as Error).message}`),
+    },
+    given.signal,
+  );
 }
 
 /** A fresh key and certificate for these names. */

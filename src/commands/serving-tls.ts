@@ -6,7 +6,7 @@ import { type Secret, SecretKind } from '../api/core.ts';
 import type { Right } from '../api/right.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import type { Clock, Cluster, Log, Random, SecretReader } from '../ports.ts';
-import { servingCertificate } from './serving-certificate.ts';
+import { isDue, keepRenewed, type ServingNames, servingCertificate } from './serving-certificate.ts';
 
 /** Holds the certificate of the own CA. */
 export const SERVING_SECRET = 'countersign-serving-tls';
@@ -34,7 +34,7 @@ export interface ServingTlsDeps {
   /** Of somebody else's Secret. */
   secretName: string | undefined;
   /** What the own certificate is for. */
-  names: { dnsNames: readonly string[]; ipAddresses: readonly string[] };
+  names: ServingNames;
   clock: Clock;
   random: Random;
   log: Log;
@@ -54,9 +54,8 @@ export interface ServingTls {
   renew(signal: AbortSignal): Promise<void>;
 }
 
-/** How often a Secret that is not usable yet is looked at, and the own certificate for whether it is due. */
+/** How often a Secret that is not usable yet is looked at. */
 const RETRY_MS = 2000;
-const LOOK_MS = 3_600_000;
 
 export function createServingTls(deps: ServingTlsDeps): ServingTls {
   const secretName = deps.secretName ?? SERVING_SECRET;
@@ -89,12 +88,10 @@ export function createServingTls(deps: ServingTlsDeps): ServingTls {
       }
     },
     renew: async (signal) => {
-      while (!signal.aborted && deps.secretName === undefined) {
-        await renewOnce(deps).catch((error: unknown) =>
-          deps.log.warn({ error, secret: secretName }, 'the serving certificate could not be renewed'),
-        );
-        await deps.clock.sleep(LOOK_MS, signal).catch(() => undefined);
-      }
+      if (deps.secretName !== undefined) return;
+      const failed = (error: unknown) =>
+        deps.log.warn({ error, secret: secretName }, 'the serving certificate could not be renewed');
+      await keepRenewed({ clock: deps.clock, renewIfDue: () => renewIfDue(deps), failed }, signal);
     },
   };
 }
@@ -126,22 +123,17 @@ async function ownData(deps: ServingTlsDeps): Promise<Record<string, string>> {
   return { 'tls.crt': encoded(cert), 'tls.key': encoded(key), 'ca.crt': encoded(ca) };
 }
 
-async function renewOnce(deps: ServingTlsDeps): Promise<void> {
+async function renewIfDue(deps: ServingTlsDeps): Promise<void> {
   const secret = await deps.cluster.get(SecretKind, { namespace: deps.namespace, name: SERVING_SECRET });
-  if (!secret || !isDue(deps, secret)) return;
+  if (!secret || !mustRenew(deps, secret)) return;
   await deps.cluster.replace(SecretKind, { ...secret, data: { ...secret.data, ...(await ownData(deps)) } });
   deps.log.info({ secret: SERVING_SECRET }, 'serving certificate renewed');
 }
 
-/** After two thirds of its life, and when it is not for the names that are configured. */
-function isDue({ names, clock }: ServingTlsDeps, secret: Secret): boolean {
+/** It is due, or of no use. */
+function mustRenew({ names, clock }: ServingTlsDeps, secret: Secret): boolean {
   try {
-    const leaf = new X509Certificate(pairOf(secret).cert);
-    const [from, to] = [Date.parse(leaf.validFrom), Date.parse(leaf.validTo)];
-    const covers =
-      names.dnsNames.every((name) => leaf.checkHost(name, { wildcards: false }) !== undefined) &&
-      names.ipAddresses.every((address) => leaf.checkIP(address) !== undefined);
-    return !covers || clock.now().getTime() >= from + ((to - from) * 2) / 3;
+    return isDue(pairOf(secret).cert, names, clock.now());
   } catch {
     return true;
   }

@@ -1,5 +1,6 @@
 // Objects as a table of their kind's columns, in kubectl's manner.
 import type { Kind, KubeObject, PrinterColumn } from '../api/kind.ts';
+import { oneLine } from '../domain/remote-text.ts';
 
 export interface TableOptions {
   wide: boolean;
@@ -10,7 +11,7 @@ export interface TableOptions {
   now: Date;
 }
 
-/** Ends with a newline. Control characters are made visible: values may come from anyone. */
+/** Ends with a newline. What a terminal would obey is made visible: values may come from anyone. */
 export function renderTable(kind: Kind, objects: readonly KubeObject[], options: TableOptions): string {
   const columns = kind.columns.filter((column) => options.wide || !column.wide);
   const header = [
@@ -36,11 +37,10 @@ function aligned(rows: readonly (readonly string[])[]): string {
   return rows.map((row) => `${line(row)}\n`).join('');
 }
 
-/** One line without control characters. */
+/** The first line, without characters that a terminal would obey. */
 function printable(text: string): string {
   const [first = '', ...more] = text.split('\n');
-  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
-  const visible = first.replace(/[\x00-\x1f\x7f-\x9f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  const visible = oneLine(first);
   return more.length > 0 ? `${visible}...` : visible;
 }
 

@@ -4,6 +4,7 @@ import { type CAIssuerSpec, type CAIssuerStatus, ClusterCAIssuerKind } from '../
 import { CAIssuerKind, type Issuer, issuerKind } from '../api/issuer.ts';
 import type { Condition, KubeObject } from '../api/kind.ts';
 import type { Right } from '../api/right.ts';
+import { specFault } from '../api/validate.ts';
 import { type CertificateFacts, parseCertificate } from '../domain/certificate.ts';
 import { chainFingerprint, preferredChain } from '../domain/chain.ts';
 import { findCondition, type NewCondition, setCondition } from '../domain/conditions.ts';
@@ -61,7 +62,6 @@ export interface CaIssuerDeps {
   directoryURL: (issuer: Issuer) => string;
   clock: Clock;
   events: EventRecorder;
-  log: Log;
 }
 
 /** How often a backend is asked how it is: while it works, and while it does not. */
@@ -71,10 +71,10 @@ const RETRY_MS = 15_000;
 const WARN_MS = 30 * 24 * 3_600_000;
 
 export function createCaIssuerReconciler(deps: CaIssuerDeps): Reconciler {
-  async function reconcile(key: ObjectRef, signal: AbortSignal): Promise<Requeue | undefined> {
+  async function reconcile(key: ObjectRef, signal: AbortSignal, log: Log): Promise<Requeue | undefined> {
     const issuer = deps.issuers.get(key);
     if (!issuer) return undefined;
-    const health = await check(deps, issuer, signal);
+    const health = await check(deps, issuer, { signal, log });
     const now = deps.clock.now();
     const judged = { issuer, health, validity: judgeValidity(health.ca, now), now };
     const conditions = judgeConditions(judged);
@@ -120,13 +120,17 @@ function secretsOf({ spec }: Issuer): string[] {
   return refs.flatMap((ref) => (ref ? [ref.name] : []));
 }
 
-async function check(deps: CaIssuerDeps, issuer: Issuer, signal: AbortSignal): Promise<BackendHealth> {
+async function check(
+  deps: CaIssuerDeps,
+  issuer: Issuer,
+  { signal, log }: { signal: AbortSignal; log: Log },
+): Promise<BackendHealth> {
   try {
     const backend = deps.backends.of(issuer);
     return settingsFault(issuer, backend) ?? deps.mismatches.judge(issuer) ?? (await backend.check(signal));
   } catch (error) {
     if (signal.aborted) throw error;
-    deps.log.warn({ ...issuerFields(issuer), error }, 'a backend could not be checked');
+    log.warn({ ...issuerFields(issuer), error }, 'a backend could not be checked');
     // What it threw is for the log: it may name hosts or paths.
     return {
       ready: false,
@@ -188,7 +192,9 @@ function judgeConditions(judged: {
     reason: health.reason,
     message: health.message,
   };
+  const fault = specFault(issuerKind(issuer), issuer);
   const faults = [
+    ...(fault === undefined ? [] : [{ reason: 'InvalidSpec', message: fault }]),
     ...(issuer.spec.suspend ? [{ reason: 'Suspended', message: 'the issuer is suspended: its spec says so' }] : []),
     ...(health.ready ? [] : [reachable]),
     ...(status === 'False' ? [{ reason: `CA${reason}`, message }] : []),

@@ -793,6 +793,12 @@ test('a claim made anew finds its certificate still good', async () => {
   await world.stop();
 });
 
+/** How the reconciles of an object ended, by their lines in the log, each of which has an id. */
+const resultsOf = ({ log }: World, object: string) =>
+  log.lines
+    .filter(({ message, fields }) => message === 'reconciled' && fields.object === object && fields.reconcileID)
+    .map(({ fields }) => fields.result);
+
 test('a spec that no certificate can meet is said and never asked for', async () => {
   const world = await aWorld();
   await world.store.cluster.create(CertificateClaimKind, aClaim({ subject: { organizations: ['Bell\u0007'] } }));
@@ -802,6 +808,7 @@ test('a spec that no certificate can meet is said and never asked for', async ()
     reason: 'InvalidRequest',
     message: 'subject: O has control characters',
   });
+  expect(resultsOf(world, 'default/web')).toContain('terminal');
   world.writes();
   await world.pass(DAY, 4);
   expect(world.engine.requests).toHaveLength(0);

@@ -2,14 +2,16 @@
 // Secret, the status, an Event; nothing when all is well.
 import type { Issuer } from '../api/issuer.ts';
 import { type CertificateClaim, CertificateClaimKind } from '../api/certificate-claim.ts';
-import { NamespaceKind, type Secret, SecretKind } from '../api/core.ts';
+import { type Namespace, type Secret, SecretKind } from '../api/core.ts';
+import type { KubeObject } from '../api/kind.ts';
+import { specFault } from '../api/validate.ts';
 import { ClusterError, isClusterError } from '../domain/cluster-error.ts';
 import { issuerFields, issuerKey } from '../domain/issuer.ts';
 import { keyMatches } from '../domain/private-key.ts';
 import { Problem } from '../domain/problem.ts';
-import type { Backends, Cache, Cluster, EventRecorder, ObjectRef, Random } from '../ports.ts';
+import type { Backends, Cache, Cluster, EventRecorder, Log, ObjectRef, Random } from '../ports.ts';
 import { fraction } from '../runtime/back-off.ts';
-import type { Reconcile, Requeue } from '../runtime/controller.ts';
+import { type Reconcile, type Requeue, TerminalError } from '../runtime/controller.ts';
 import {
   type ClaimIssuance,
   type ClaimIssuanceDeps,
@@ -23,6 +25,7 @@ import { keepFinalizer, releaseClaim } from './claim-deletion.ts';
 import { type PasswordFault, readPassword } from './claim-outputs.ts';
 import { backOffObstacle, FAILED, isObserved, issuerObstacle, issuerOf, LONGEST_RETRY_MS } from './claim-obstacles.ts';
 import { conclude, type Result } from './claim-conclusion.ts';
+import { type ClaimRest, createClaimRest } from './claim-rest.ts';
 import { createRepairs, type Repairs } from './claim-repairs.ts';
 import { type ClaimRequest, keyParameters, parseClaimSpec, requestHash } from './claim-request.ts';
 import { judgeOwnership, type Marks, readKey, readReleased, tidySecret, writeSecret } from './claim-secret.ts';
@@ -33,6 +36,9 @@ export interface ClaimDeps extends ClaimIssuanceDeps {
   /** With CLAIM_INDEXES. */
   claims: Cache<CertificateClaim>;
   issuers: Cache<Issuer>;
+  /** Metadata is enough. */
+  secrets: Cache<KubeObject>;
+  namespaces: Cache<Namespace>;
   backends: Backends;
   events: EventRecorder;
   random: Random;
@@ -53,6 +59,8 @@ export interface ClaimReconciler {
   reconcile: Reconcile;
   /** What stood in the way may be gone: the next reconcile of this claim (uid) tries, whatever its back-off says. */
   nudge(uid: string): void;
+  /** Something changed beside the claim (uid) and its Secret: it is to be looked at, whatever was just done for it. */
+  disturb(uid: string): void;
   /** The claim (uid) is gone. */
   forget(uid: string): void;
 }
@@ -61,27 +69,31 @@ export function createClaimReconciler(deps: ClaimDeps): ClaimReconciler {
   const issuance = createClaimIssuance(deps);
   const repairs = createRepairs(deps.clock);
   const nudged = new Set<string>();
-  /** The version of a claim (uid) that its last status went onto: there is a successor, which makes the claim due when it is seen. */
-  const superseded = new Map<string, string>();
+  const rest = createClaimRest(deps);
 
   function settled(uid: string): void {
     issuance.forget(uid);
     nudged.delete(uid);
   }
 
-  async function reconcile(key: ObjectRef, signal: AbortSignal): Promise<Requeue | undefined> {
+  async function reconcile(key: ObjectRef, signal: AbortSignal, log: Log): Promise<Requeue | undefined> {
     const claim = deps.claims.get(key);
     if (!claim) return undefined;
-    const { uid, resourceVersion } = claim.metadata;
-    if (claim.metadata.deletionTimestamp !== undefined) return releaseClaim(deps, claim, signal);
-    if (superseded.get(uid) === resourceVersion) return undefined;
+    const { uid } = claim.metadata;
+    if (claim.metadata.deletionTimestamp !== undefined) return releaseClaim(deps, claim, { signal, log });
+    if (rest.isSuperseded(claim)) return undefined;
     // What it wrote comes back as a change of the claim.
     if (await keepFinalizer(deps.cluster, claim)) return undefined;
-    const result = await serve(claim, signal);
-    return conclude(deps, claim, { result, onWritten: () => void superseded.set(uid, resourceVersion) });
+    const left = nudged.has(uid) ? undefined : rest.left(claim);
+    if (left) settled(uid);
+    if (left) return left;
+    const result = await serve(claim, { signal, log });
+    const next = await conclude(deps, claim, { result, onWritten: (version) => rest.reported(claim, version) });
+    if ('obstacle' in result && result.obstacle.reason === INVALID) throw new TerminalError(result.obstacle.message);
+    return next;
   }
 
-  async function serve(claim: CertificateClaim, signal: AbortSignal): Promise<Result> {
+  async function serve(claim: CertificateClaim, run: Run): Promise<Result> {
     const { uid } = claim.metadata;
     const situation = await look(deps, claim);
     if (!('verdict' in situation)) return { current: undefined, obstacle: situation };
@@ -95,18 +107,27 @@ export function createClaimReconciler(deps: ClaimDeps): ClaimReconciler {
     if (obstacle) return { current, obstacle };
     if (good) return { current: good };
     nudged.delete(uid);
-    const result = await attempt(deps, issuance, { situation, signal });
+    const result = await attempt({ ...deps, rest }, issuance, { situation, ...run });
     if ('fault' in verdict && !('obstacle' in result)) repairs.delivered(uid, situation.hash);
     return result;
   }
 
   function forget(uid: string): void {
     settled(uid);
-    superseded.delete(uid);
     repairs.forget(uid);
+    rest.forget(uid);
   }
 
-  return { reconcile, nudge: (uid) => void nudged.add(uid), forget };
+  return { reconcile, nudge: (uid) => void nudged.add(uid), disturb: (uid) => rest.end(uid), forget };
+}
+
+/** The spec cannot be asked for: nothing helps but another. */
+const INVALID = 'InvalidRequest';
+
+/** Of one reconcile. */
+interface Run {
+  signal: AbortSignal;
+  log: Log;
 }
 
 /** What is known of a claim when it is decided what to do. */
@@ -164,10 +185,12 @@ async function tidy({ cluster, marks, random }: ClaimDeps, situation: Situation)
 
 function parseOrObstacle(claim: CertificateClaim): ClaimRequest | Obstacle {
   try {
-    return parseClaimSpec(claim.spec);
+    const request = parseClaimSpec(claim.spec);
+    const fault = specFault(CertificateClaimKind, claim);
+    return fault === undefined ? request : { reason: 'InvalidRequest', message: fault };
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
-    return { reason: 'InvalidRequest', message: error.detail };
+    return { reason: INVALID, message: error.detail };
   }
 }
 
@@ -184,10 +207,12 @@ function repairObstacle({ claim, hash, verdict }: Situation, repairs: Repairs): 
   return { reason: 'SecretDamaged', message, failed };
 }
 
+type Attempting = ClaimDeps & { rest: ClaimRest };
+
 async function attempt(
-  deps: ClaimDeps,
+  deps: Attempting,
   issuance: ClaimIssuance,
-  { situation, signal }: { situation: Situation; signal: AbortSignal },
+  { situation, signal, log }: { situation: Situation } & Run,
 ): Promise<Result> {
   const { claim, verdict } = situation;
   const current = 'current' in verdict ? verdict.current : undefined;
@@ -195,7 +220,7 @@ async function attempt(
   const issuer = situation.issuer as Issuer;
   try {
     const stage = stageOf(deps, situation, issuer);
-    const obtained = await obtain(deps, issuance, { situation, issuer, stage, signal });
+    const obtained = await obtain(deps, issuance, { situation, issuer, stage, signal, log });
     if (obtained.kind === 'issued') {
       const secret = stage?.secret() ?? situation.secret;
       return { current: await deliver(deps, { ...situation, secret }, { issuer, obtained }) };
@@ -207,8 +232,7 @@ async function attempt(
     // What the cluster cannot do now, the work queue tries again soon; what it will not do, people must know.
     const refused = isClusterError(error, 'Invalid', 'Forbidden');
     if (signal.aborted || (isClusterError(error) && !refused)) throw error;
-    const { namespace, name } = claim.metadata;
-    deps.log.warn({ claim: `${namespace}/${name}`, ...issuerFields(issuer), error }, 'issuance failed');
+    log.warn({ ...issuerFields(issuer), error }, 'issuance failed');
     const message = error instanceof Problem ? error.detail : refused ? error.message : FAILED;
     return { current, obstacle: failure(deps, claim, { reason: 'Failed', message }) };
   }
@@ -217,16 +241,18 @@ async function attempt(
 async function obtain(
   deps: ClaimDeps,
   issuance: ClaimIssuance,
-  given: { situation: Situation; issuer: Issuer; stage: Stage | undefined; signal: AbortSignal },
+  given: { situation: Situation; issuer: Issuer; stage: Stage | undefined } & Run,
 ): Promise<Obtained> {
-  const { situation, issuer, stage, signal } = given;
+  const { situation, issuer, stage, signal, log } = given;
   const { claim, verdict, secret } = situation;
   // Whatever is decided from here on costs a certificate: the claim must be the one that is stored, not the one that was.
   const { namespace: home = '', name, resourceVersion } = claim.metadata;
   const live = await deps.cluster.get(CertificateClaimKind, { namespace: home, name });
   if (live?.metadata.resourceVersion !== resourceVersion)
     throw new ClusterError('Conflict', 'the claim changed meanwhile');
-  const namespace = await deps.cluster.get(NamespaceKind, { name: home });
+  // Where its labels are behind, and that is why there is a refusal, their change makes the claim due again.
+  const namespace = deps.namespaces.get({ name: home });
+  if (!namespace) throw new ClusterError('Conflict', 'the namespace of the claim is not known yet');
   const compromised = 'fault' in verdict && verdict.compromised;
   const old = claim.spec.rotationPolicy === 'Never' && secret && !compromised ? readKey(secret) : undefined;
   return issuance.obtain(
@@ -234,8 +260,9 @@ async function obtain(
       ...situation,
       issuer,
       stage,
+      log,
       reuse: old && keyMatches(old, keyParameters(claim.spec, issuer)) ? old : undefined,
-      namespaceLabels: namespace && (namespace.metadata.labels ?? {}),
+      namespaceLabels: namespace.metadata.labels ?? {},
       replaces: 'current' in verdict ? verdict.current.record : undefined,
     },
     signal,
@@ -243,7 +270,7 @@ async function obtain(
 }
 
 async function deliver(
-  deps: ClaimDeps,
+  deps: Attempting,
   { claim, secret, hash, password }: Situation,
   { issuer, obtained }: { issuer: Issuer; obtained: Obtained & { kind: 'issued' } },
 ): Promise<Current> {
@@ -251,12 +278,18 @@ async function deliver(
   const { record, chain } = outcome;
   const leaf = leafOf(record);
   const delivery = { key, revision, record: record.metadata.name, request: hash };
-  await writeSecret(
+  const written = await writeSecret(
     deps.cluster,
     { claim, before: secret, marks: deps.marks, random: deps.random, password },
     { ...delivery, chain, root: outcome.root },
   );
-  return currentOf({ ...delivery, leaf }, { claim, issuer, record });
+  const current = currentOf({ ...delivery, leaf }, { claim, issuer, record });
+  deps.rest.delivered(claim.metadata.uid, {
+    before: secret?.metadata.resourceVersion,
+    after: written.metadata.resourceVersion,
+    renewal: current.renewal,
+  });
+  return current;
 }
 
 /** After the nth failure in a row: 1 min, 2 min, 4 min … 1 h, and up to a tenth more. The count outlives the process. */

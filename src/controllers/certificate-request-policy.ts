@@ -3,7 +3,7 @@ import { type CertificateRequestPolicy, CertificateRequestPolicyKind } from '../
 import type { Right } from '../api/right.ts';
 import { setCondition } from '../domain/conditions.ts';
 import type { Cache, Clock, Cluster, EventRecorder } from '../ports.ts';
-import { enqueueEach, type Reconciler } from '../runtime/controller.ts';
+import { enqueueEach, type Reconciler, TerminalError } from '../runtime/controller.ts';
 import { writeStatus } from './status.ts';
 
 export const POLICY_RIGHTS: readonly Right[] = [
@@ -45,6 +45,7 @@ export function createPolicyReconciler(deps: PolicyDeps): Reconciler {
         conditions: [...conditions],
       });
       if (written && fault !== undefined) deps.events.event(policy, 'Warning', verdict.reason, verdict.message);
+      if (fault !== undefined) throw new TerminalError(verdict.message);
       return undefined;
     },
     watch: (enqueue) => enqueueEach(deps.policies, enqueue),

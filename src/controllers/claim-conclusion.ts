@@ -22,14 +22,14 @@ export interface ConclusionDeps {
 export async function conclude(
   deps: ConclusionDeps,
   claim: CertificateClaim,
-  { result, onWritten }: { result: Result; onWritten: () => void },
+  { result, onWritten }: { result: Result; onWritten: (version: string) => void },
 ): Promise<Requeue | undefined> {
   if (result.quiet) return { requeueAfterMs: Math.max(1, result.requeueAfterMs ?? 1) };
   const now = deps.clock.now();
   const { current } = result;
   const obstacle = 'obstacle' in result ? result.obstacle : undefined;
   const written = await writeStatus(deps.cluster, CertificateClaimKind, claim, claimStatus(claim, result, now));
-  if (written) onWritten();
+  if (written) onWritten(written.metadata.resourceVersion);
   if (written && current && current.revision !== claim.status?.revision) {
     const note = `certificate ${current.serial} is in Secret ${claim.spec.secretName}, valid until ${instant(current.notAfter)}`;
     deps.events.event(claim, 'Normal', 'Issued', note);

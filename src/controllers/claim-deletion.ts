@@ -12,7 +12,7 @@ export const REVOKE_FINALIZER = 'countersign.dev/revoke';
 
 /** CRLReason cessationOfOperation, RFC 5280 section 5.3.1. */
 const CESSATION_OF_OPERATION = 5;
-const DELETED = new Problem('malformed', 'withdrawn: the claim is deleted');
+export const DELETED = new Problem('malformed', 'withdrawn: the claim is deleted');
 /** After the deletion; ten minutes are promised, and what is tried last takes its time too. */
 const GIVE_UP_MS = 9 * 60_000;
 const RETRY_MS = 30_000;
@@ -22,7 +22,6 @@ export interface DeletionDeps {
   records: Records;
   clock: Clock;
   audit: Audit;
-  log: Log;
   events: EventRecorder;
 }
 
@@ -50,9 +49,9 @@ async function writeFinalizer(
 export async function releaseClaim(
   deps: DeletionDeps,
   claim: CertificateClaim,
-  signal: AbortSignal,
+  { signal, log }: { signal: AbortSignal; log: Log },
 ): Promise<Requeue | undefined> {
-  const { deletionTimestamp = '', namespace, name } = claim.metadata;
+  const { deletionTimestamp = '' } = claim.metadata;
   if (!isHeld(claim)) return undefined;
   const left = new Date(deletionTimestamp).getTime() + GIVE_UP_MS - deps.clock.now().getTime();
   try {
@@ -60,10 +59,7 @@ export async function releaseClaim(
   } catch (error) {
     if (signal.aborted) throw error;
     const givesUp = left <= 0;
-    deps.log.warn(
-      { claim: `${namespace}/${name}`, error, givesUp },
-      'certificates of a deleted claim were not revoked',
-    );
+    log.warn({ error, givesUp }, 'certificates of a deleted claim were not revoked');
     if (!givesUp) return { requeueAfterMs: Math.min(RETRY_MS, left) };
     const note =
       'certificates of the claim could not be revoked, and its deletion waits no longer: revoke them by hand';

@@ -18,7 +18,7 @@ import {
   type Refusal,
 } from '../api/issued-certificate.ts';
 import { type CertificateFacts, parseCertificate } from '../domain/certificate.ts';
-import { ClusterError } from '../domain/cluster-error.ts';
+import { ClusterError, isClusterError } from '../domain/cluster-error.ts';
 import { hashKey } from '../domain/encoding.ts';
 import { Problem } from '../domain/problem.ts';
 import { generatePrivateKey, spkiOf } from '../domain/private-key.ts';
@@ -28,17 +28,13 @@ import { type Records, recordName } from '../issuance/records.ts';
 import type { IssuanceOutcome, Issue } from '../issuance/types.ts';
 import type { Audit, Clock, Log } from '../ports.ts';
 import { type ClaimRequest, hashLabel, issuanceRequest, keyParameters } from './claim-request.ts';
-import { withdraw } from './claim-withdrawal.ts';
-
-/** CRLReason superseded, RFC 5280 section 5.3.1. */
-const SUPERSEDED = 4;
+import { supersede } from './claim-withdrawal.ts';
 
 export interface ClaimIssuanceDeps {
   issue: Issue;
   records: Records;
   clock: Clock;
   audit: Audit;
-  log: Log;
 }
 
 export interface Attempt {
@@ -55,6 +51,7 @@ export interface Attempt {
   replaces: string | undefined;
   /** Where keys are kept until a CA elsewhere has signed; undefined where the CA is at hand. */
   stage: KeyStage | undefined;
+  log: Log;
 }
 
 export interface KeyStage {
@@ -112,20 +109,18 @@ export function createClaimIssuance(deps: ClaimIssuanceDeps): ClaimIssuance {
     const refusal = existing && refusalByCa(existing);
     if (refusal) return { kind: 'refused', problem: problemOf(refusal), revision };
     if (existing && !(known && serves(existing, known, attempt))) {
-      await supersede(deps, existing);
+      await supersede({ ...deps, log: attempt.log }, existing, WITHDRAWN);
       return undefined;
     }
     const key = known ?? (await generatePrivateKey(keyParameters(claim.spec, issuer)));
     const { askedAt } = keep(claim.metadata.uid, { id, hash, key });
     if (key !== attempt.reuse && stage && !stage.read(id)) await stage.write(id, key);
-    const outcome = await issue(await issuanceRequest(claim, request, { ...attempt, id, key }), signal);
+    const asked = await issuanceRequest(claim, request, { ...attempt, id, key });
+    const outcome = await issue(asked, signal).catch(spentWhereTaken);
+    if (!outcome) return undefined;
     if (outcome.kind === 'pending') return { ...outcome, waitedMs: deps.clock.monotonic() - askedAt };
     if (outcome.kind === 'refused') return { ...outcome, revision: outcome.record && revision };
-    if (serves(outcome.record, key, attempt)) return { kind: 'issued', outcome, key, revision };
-    // Another process was faster by a moment and may be about to deliver: look again before anything is given up for lost.
-    if (!leafOf(outcome.record).spki.equals(spkiOf(key))) throw new ClusterError('Conflict', 'the revision was taken');
-    await supersede(deps, outcome.record);
-    throw new Error('the certificate issued is not what the claim asks for');
+    return released(deps, attempt, { outcome, key, revision });
   }
 
   return {
@@ -139,7 +134,26 @@ export function createClaimIssuance(deps: ClaimIssuanceDeps): ClaimIssuance {
   };
 }
 
-const requestID = ({ metadata }: CertificateClaim, revision: number) => `${metadata.uid}/${revision}`;
+/** The name of a record is taken by one that is not ours. */
+function spentWhereTaken(error: unknown): undefined {
+  if (!isClusterError(error, 'AlreadyExists')) throw error;
+}
+
+/** What is on record, if it is what the claim asked for. */
+async function released(
+  deps: ClaimIssuanceDeps,
+  attempt: Attempt,
+  issued: Omit<Obtained & { kind: 'issued' }, 'kind'>,
+): Promise<Obtained> {
+  const { outcome, key } = issued;
+  if (serves(outcome.record, key, attempt)) return { kind: 'issued', ...issued };
+  // Another process was faster by a moment and may be about to deliver: look again before anything is given up for lost.
+  if (!leafOf(outcome.record).spki.equals(spkiOf(key))) throw new ClusterError('Conflict', 'the revision was taken');
+  await supersede({ ...deps, log: attempt.log }, outcome.record, WITHDRAWN);
+  throw new Error('the certificate issued is not what the claim asks for');
+}
+
+export const requestID = ({ metadata }: CertificateClaim, revision: number) => `${metadata.uid}/${revision}`;
 
 /** The last revision that the status tells of, released or refused, as far as it is on record: the status is not ours alone to write. */
 export async function revisionOnRecord(records: Pick<Records, 'get'>, claim: CertificateClaim): Promise<number> {
@@ -149,23 +163,6 @@ export async function revisionOnRecord(records: Pick<Records, 'get'>, claim: Cer
     if (await records.get(recordName('CertificateClaim', requestID(claim, each)))) return each;
   }
   return 0;
-}
-
-/** Ends a record whose certificate was never released and never can be: revoked if there is one, else there will be none. */
-async function supersede(deps: ClaimIssuanceDeps, given: CertificateRecord): Promise<void> {
-  const { name } = given.metadata;
-  const record = isIssued(given) ? given : await withdraw(deps, given, WITHDRAWN);
-  if (!record || !isIssued(record) || record.spec.revocation) return;
-  // First the line, then the write: a process that dies in between writes it again, and no revocation is without one.
-  deps.audit.record('revocation', {
-    record: name,
-    serial: record.status.serial,
-    reason: SUPERSEDED,
-    by: 'certificate-claim',
-  });
-  const revokedAt = deps.clock.now().toISOString();
-  const revoked = await deps.records.revoke(record, { reason: SUPERSEDED, revokedAt, by: 'certificate-claim' });
-  if (revoked) deps.log.info({ record: name }, 'a certificate whose key was lost is superseded');
 }
 
 const WITHDRAWN = new Problem('malformed', 'withdrawn: the claim has changed, or its key was lost');

@@ -1,18 +1,19 @@
 // Claims whose CA is elsewhere: the key is staged, outlives the process, and meets its certificate.
 import { createPublicKey, X509Certificate } from 'node:crypto';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { away } from '../../test/fakes/remote-backend.ts';
 import { type RemoteWorld, startRemoteWorld } from '../../test/fakes/remote-world.ts';
 import { createFakeStore } from '../../test/fakes/world.ts';
 import { eventually } from '../../test/support/eventually.ts';
 import { type CertificateClaim, CertificateClaimKind } from '../api/certificate-claim.ts';
-import { ClusterCAIssuerKind } from '../api/ca-issuer.ts';
+import { type CAIssuerSpec, ClusterCAIssuerKind } from '../api/ca-issuer.ts';
 import { type Secret, SecretKind } from '../api/core.ts';
 import { type CertificateRecord, IssuedCertificateKind, isIssued, isRefused } from '../api/issued-certificate.ts';
 import { findCondition } from '../domain/conditions.ts';
 import { Problem } from '../domain/problem.ts';
 
 const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
 
 async function claim(world: RemoteWorld, spec: Partial<CertificateClaim['spec']> = {}): Promise<void> {
   await world.store.cluster.create(CertificateClaimKind, {
@@ -54,6 +55,10 @@ function expectPair(secret: Secret | undefined): X509Certificate {
   expect(secret?.metadata.annotations).not.toHaveProperty('countersign.dev/staged');
   return certificate;
 }
+
+const deleteClaim = (world: RemoteWorld) =>
+  world.store.cluster.delete(CertificateClaimKind, { namespace: 'default', name: 'web' });
+const signCalls = ({ remote }: RemoteWorld) => remote.calls.filter((call) => call.startsWith('sign'));
 
 async function changeNames(world: RemoteWorld, dnsNames: string[]): Promise<void> {
   const live = await claimOf(world);
@@ -213,6 +218,36 @@ test('a refused revision that no record tells of is not believed', async () => {
   await world.stop();
 });
 
+async function changeIssuer(world: RemoteWorld, spec: Partial<CAIssuerSpec>): Promise<void> {
+  const issuer = await world.store.cluster.get(ClusterCAIssuerKind, { name: 'corporate' });
+  if (!issuer) throw new Error('no issuer');
+  await world.store.cluster.replace(ClusterCAIssuerKind, { ...issuer, spec: { ...issuer.spec, ...spec } });
+  await world.quiet();
+}
+
+test.each(['refused', 'issued'])('what was %s is never asked again, however long ago it was', async (outcome) => {
+  const world = await startRemoteWorld();
+  const refused = () => ({ kind: 'refused' as const, problem: new Problem('unauthorized', 'no') });
+  world.remote.behave = () => (outcome === 'refused' ? refused() : undefined);
+  await changeIssuer(world, { recordGrace: '1h' });
+  await claim(world, { duration: '2h' });
+  await world.pass(30_000, 3);
+  expect(signCalls(world)).toHaveLength(1);
+  await changeIssuer(world, { suspend: true });
+  await world.pass(4 * HOUR, 8);
+  await world.store.cluster.delete(SecretKind, { namespace: 'default', name: 'web-tls' });
+  world.remote.behave = () => undefined;
+  await changeIssuer(world, { suspend: false });
+  await world.pass(MINUTE, 4);
+  expect(await ready(world)).toBe('True Issued');
+  expect(signCalls(world)).toEqual([...new Set(signCalls(world))]);
+  // Once the claim is gone, so are its records in time.
+  await deleteClaim(world);
+  await world.pass(8 * HOUR, 8);
+  expect(await recordsOf(world)).toEqual([]);
+  await world.stop();
+});
+
 test('a claim that is deleted while the CA is asked withdraws its request, where it wants revocation', async () => {
   const world = await startRemoteWorld();
   const gate = Promise.withResolvers<undefined>();
@@ -231,6 +266,91 @@ test('a claim that is deleted while the CA is asked withdraws its request, where
   await world.pass(MINUTE, 4);
   expect((await recordsOf(world)).filter(isIssued)).toEqual([]);
   await world.stop();
+});
+
+describe('a claim that is deleted without revokeOnDelete while the CA', () => {
+  test('is away: its request is withdrawn, and the CA, once back, is not asked', async () => {
+    const world = await startRemoteWorld();
+    world.remote.down = away();
+    await claim(world);
+    await world.pass(MINUTE, 4);
+    await deleteClaim(world);
+    await world.pass(MINUTE, 4);
+    const [record, ...others] = await recordsOf(world);
+    expect(others).toEqual([]);
+    expect(record?.status?.refusal?.detail).toBe('withdrawn: the claim is deleted');
+    const asked = signCalls(world);
+    world.remote.down = undefined;
+    await world.pass(30 * MINUTE, 10);
+    expect(signCalls(world)).toEqual(asked);
+    await world.stop();
+  });
+
+  test('had signed and its answer was lost: what it signed is found and revoked', async () => {
+    const world = await startRemoteWorld();
+    world.remote.lose = away();
+    await claim(world);
+    await eventually('the CA has signed', async () => {
+      await world.clock.advance(1);
+      return world.remote.signed.size > 0 || undefined;
+    });
+    await deleteClaim(world);
+    await world.pass(MINUTE, 8);
+    expect((await recordsOf(world)).map((record) => record.status?.refusal?.detail)).toEqual([
+      'withdrawn: the claim is deleted',
+    ]);
+    expect(world.remote.revoked).toHaveLength(1);
+    await world.stop();
+  });
+
+  test.each(['is asked', 'is at work'])('%s: what it signs is on record and revoked', async (state) => {
+    const world = await startRemoteWorld();
+    const gate = Promise.withResolvers<undefined>();
+    world.remote.behave = () =>
+      state === 'is asked' ? gate.promise : { kind: 'pending', retryAfterMs: 1_000, handle: 'h' };
+    await claim(world);
+    await eventually('the CA is asked', async () => {
+      await world.clock.advance(1);
+      return signCalls(world).length > 0 || undefined;
+    });
+    await deleteClaim(world);
+    for (let seconds = 0; seconds < 5; seconds++) await world.clock.advance(1_000);
+    world.remote.behave = () => undefined;
+    gate.resolve(undefined);
+    await world.pass(MINUTE, 4);
+    const records = await recordsOf(world);
+    expect(records.filter(isIssued).map(({ spec }) => spec.revocation?.reason)).toEqual([4]);
+    expect(world.remote.revoked).toEqual(records.map(({ status }) => status?.serial));
+    await world.stop();
+  });
+
+  test('is asked, and so is the next process: the request is withdrawn there', async () => {
+    const store = createFakeStore();
+    const first = await startRemoteWorld({ store });
+    first.remote.down = away();
+    await claim(first);
+    await first.pass(MINUTE, 4);
+    first.die();
+    await deleteClaim(first);
+    first.remote.down = undefined;
+    const asked = signCalls(first);
+    const world = await startRemoteWorld({ store, remote: first.remote });
+    await world.pass(MINUTE, 4);
+    expect((await recordsOf(world)).every(isRefused)).toBe(true);
+    expect(signCalls(world)).toEqual(asked);
+    await world.stop();
+  });
+
+  test('has answered: the certificate stays good', async () => {
+    const world = await startRemoteWorld();
+    await claim(world);
+    await world.pass(MINUTE, 4);
+    await deleteClaim(world);
+    await world.pass(30 * MINUTE, 10);
+    expect((await recordsOf(world)).map(({ spec }) => spec.revocation)).toEqual([undefined]);
+    expect(world.remote.revoked).toEqual([]);
+    await world.stop();
+  });
 });
 
 test('an issuer that wants a subject which its CA would not follow is not ready', async () => {

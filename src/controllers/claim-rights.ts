@@ -25,7 +25,7 @@ export const CLAIM_RIGHTS: readonly Right[] = [
   },
   {
     kind: NamespaceKind,
-    verbs: ['get', 'list', 'watch'],
+    verbs: ['list', 'watch'],
     in: ['cluster'],
     why: 'know the labels of the namespace that asks, by which issuers and policies select',
   },

@@ -208,7 +208,7 @@ export async function writeSecret(
   cluster: Pick<Cluster, 'create' | 'replace'>,
   { before, ...wish }: Wish & { before: Secret | undefined },
   delivery: Delivery,
-): Promise<void> {
+): Promise<Secret> {
   const { claim, marks } = wish;
   const { 'ca.crt': _oldRoot, [STAGED_KEY]: _staged, ...others } = before?.data ?? {};
   const { [SecretAnnotation.staged]: _purpose, ...kept } = before?.metadata.annotations ?? {};
@@ -222,13 +222,10 @@ export async function writeSecret(
   };
   const annotations = { ...kept, ...ownAnnotations(claim, marks), ...ownFacts(delivery) };
   const parts = await withOutputs({ ...partsOf(before), annotations, data }, wish);
-  if (before) {
-    await cluster.replace(SecretKind, made(before, parts));
-    return;
-  }
+  if (before) return cluster.replace(SecretKind, made(before, parts));
   const { namespace = '' } = claim.metadata;
   const unmade = { metadata: { namespace, name: claim.spec.secretName }, type: 'kubernetes.io/tls' };
-  await cluster.create(SecretKind, made(unmade, parts));
+  return cluster.create(SecretKind, made(unmade, parts));
 }
 
 function partsOf(secret: Pick<Secret, 'metadata' | 'data'> | undefined): SecretParts {

@@ -4,7 +4,7 @@ import type { Issuer } from '../api/issuer.ts';
 import type { CertificateClaim } from '../api/certificate-claim.ts';
 import type { CertificateRequestPolicy } from '../api/certificate-request-policy.ts';
 import type { Namespace } from '../api/core.ts';
-import type { CertificateRecord } from '../api/issued-certificate.ts';
+import { type CertificateRecord, RecordLabel } from '../api/issued-certificate.ts';
 import type { KubeObject } from '../api/kind.ts';
 import { findCondition } from '../domain/conditions.ts';
 import { issuerKey } from '../domain/issuer.ts';
@@ -24,7 +24,7 @@ export interface ClaimSources {
   records: Cache<CertificateRecord>;
 }
 
-type Targets = Pick<ClaimReconciler, 'nudge' | 'forget'> & { enqueue: Enqueue };
+type Targets = Pick<ClaimReconciler, 'nudge' | 'disturb' | 'forget'> & { enqueue: Enqueue };
 
 export function watchClaims(sources: ClaimSources, targets: Targets): () => void {
   const stops = [
@@ -62,19 +62,23 @@ function watchThemselves({ claims }: ClaimSources, { enqueue, forget }: Targets)
   };
 }
 
-function watchSecrets({ claims, secrets }: ClaimSources, { enqueue }: Targets): () => void {
+function watchSecrets({ claims, secrets }: ClaimSources, { enqueue, disturb }: Targets): () => void {
   return secrets.onChange(({ metadata }) => {
     const name = `${metadata.namespace}/${metadata.name}`;
     for (const claim of claims.byIndex('secret', name)) enqueue(claim.metadata);
-    for (const claim of claims.byIndex('password', name)) enqueue(claim.metadata);
+    for (const claim of claims.byIndex('password', name)) {
+      disturb(claim.metadata.uid);
+      enqueue(claim.metadata);
+    }
   });
 }
 
-function watchIssuers({ claims, issuers }: ClaimSources, { enqueue, nudge }: Targets): () => void {
+function watchIssuers({ claims, issuers }: ClaimSources, { enqueue, nudge, disturb }: Targets): () => void {
   return onNews(issuers, issuerState, ({ metadata }) => {
     for (const claim of claims.byIndex('issuer', issuerKey(metadata))) {
       const waits = isHindered(claim);
       if (waits) nudge(claim.metadata.uid);
+      disturb(claim.metadata.uid);
       enqueue(claim.metadata, { priority: waits ? 'normal' : 'low' });
     }
   });
@@ -121,11 +125,12 @@ function onNews<T extends KubeObject>(
   });
 }
 
-function watchRecords({ records }: ClaimSources, { enqueue }: Targets): () => void {
-  return records.onChange(({ spec }, type) => {
+function watchRecords({ records }: ClaimSources, { enqueue, disturb }: Targets): () => void {
+  return records.onChange(({ metadata, spec }, type) => {
     const { namespace, claim } = spec.requester;
     // Revoked, or finished by a CA elsewhere.
     if (type !== 'MODIFIED' || namespace === undefined || claim === undefined) return;
+    disturb(metadata.labels?.[RecordLabel.claim] ?? '');
     enqueue({ namespace, name: claim });
   });
 }

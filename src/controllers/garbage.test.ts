@@ -7,6 +7,7 @@ import { type ClusterCAIssuer, ClusterCAIssuerKind } from '../api/ca-issuer.ts';
 import { CertificateClaimKind } from '../api/certificate-claim.ts';
 import { EventKind } from '../api/core.ts';
 import { type CertificateRecord, IssuedCertificateKind, RecordLabel } from '../api/issued-certificate.ts';
+import type { KubeObject } from '../api/kind.ts';
 import type { Cache, Clock, Cluster } from '../ports.ts';
 import { sweepEvents } from './event-garbage.ts';
 import { createGarbage } from './garbage.ts';
@@ -193,7 +194,11 @@ function overCopies(
   copies: { issuers: ClusterCAIssuer[]; records?: CertificateRecord[]; accounts?: Account[] },
   cluster: Partial<Cluster> = {},
 ) {
-  const cache = (items: readonly unknown[] = []) => ({ list: () => items }) as unknown as Cache<never>;
+  const cache = (items: readonly KubeObject[] = []) => {
+    const has = (_index: string, account: string) =>
+      items.some(({ metadata }) => metadata.labels?.[RecordLabel.account] === account);
+    return { list: () => items, each: () => items, has, get: () => undefined } as unknown as Cache<never>;
+  };
   const { store, clock, log } = world;
   const whole = observeCluster(store.cluster);
   return createGarbage({
@@ -203,6 +208,7 @@ function overCopies(
     namespace,
     random: createFakeRandom(),
     issuers: cache(copies.issuers),
+    claims: cache(),
     records: cache(copies.records),
     accounts: cache(copies.accounts),
     authorizations: cache(),

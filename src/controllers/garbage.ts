@@ -1,7 +1,9 @@
 // Deletes what has served its time: records, authorizations, accounts that never came to a certificate, Events where nobody else
 // lets them expire. Candidates come from the caches; before each deletion the object is read again, live, and judged again, and the
 // deletion holds only for the version that was judged.
+import { setImmediate as otherWork } from 'node:timers/promises';
 import { type Account, AccountKind, type Authorization, AuthorizationKind } from '../api/acme.ts';
+import type { CertificateClaim } from '../api/certificate-claim.ts';
 import type { Issuer } from '../api/issuer.ts';
 import { type CertificateRecord, IssuedCertificateKind, RecordLabel } from '../api/issued-certificate.ts';
 import type { Kind, KubeObject } from '../api/kind.ts';
@@ -11,6 +13,7 @@ import { parseDuration } from '../domain/duration.ts';
 import { clusterIssuer } from '../domain/issuer.ts';
 import type { Cache, Clock, Cluster, Counter, Log, Random } from '../ports.ts';
 import { fraction } from '../runtime/back-off.ts';
+import { requestID } from './claim-issuance.ts';
 
 export const GARBAGE_RIGHTS: readonly Right[] = [
   {
@@ -38,6 +41,8 @@ export interface GarbageDeps {
   /** The operator's. */
   namespace: string;
   issuers: Cache<Issuer>;
+  claims: Cache<CertificateClaim>;
+  /** With RECORD_INDEXES. */
   records: Cache<CertificateRecord>;
   accounts: Cache<Account>;
   authorizations: Cache<Authorization>;
@@ -51,6 +56,8 @@ export interface GarbageDeps {
 export type Sweep = (signal: AbortSignal) => Promise<number>;
 
 const SWEEP_MS = 600_000;
+/** Objects judged in one turn of the event loop. */
+const AT_ONCE = 100;
 const HOUR_MS = 3_600_000;
 const RECORD_GRACE_MS = 168 * HOUR_MS;
 const ORDER_MS = 24 * HOUR_MS;
@@ -60,7 +67,8 @@ export function createGarbage(deps: GarbageDeps): Sweep {
   return async (signal) => {
     const issuerOf = issuersByUID(deps.issuers);
     const now = deps.clock.now().getTime();
-    const dueRecord = (record: CertificateRecord) => recordEnd(record, issuerOf(record.spec.issuerUID)) < now;
+    const dueRecord = (record: CertificateRecord) =>
+      recordEnd(record, issuerOf(record.spec.issuerUID)) < now && !isCounted(record, deps.claims);
     const dueAuthorization = (it: Authorization) => authorizationEnd(it, issuerOf(it.spec.issuerUID)) < now;
     const isHeld = heldAccounts(deps);
     const dueAccount = (account: Account) => accountEnd(account) < now && !isHeld(account);
@@ -124,8 +132,10 @@ async function sweepKind<T extends KubeObject>(
     due,
   }: { signal: AbortSignal; collect: Collect; due: (object: T, live: boolean) => Promise<boolean> },
 ): Promise<number> {
-  let count = 0;
-  for (const object of cache.list()) {
+  let [count, seen] = [0, 0];
+  for (const object of cache.each()) {
+    // There may be very many: whoever waits for an answer meanwhile gets it.
+    if (++seen % AT_ONCE === 0) await otherWork();
     if (signal.aborted) break;
     if ((await due(object, false)) && (await collect(kind, object, (live) => due(live, true)))) count++;
   }
@@ -148,6 +158,15 @@ function recordEnd({ spec, status }: CertificateRecord, issuer: Issuer | undefin
   return Math.max(...ends.map((end) => new Date(end).getTime())) + grace;
 }
 
+/** Whether a claim counts its revisions from this record: without it, a request made long ago would be made again. */
+function isCounted({ spec }: CertificateRecord, claims: Cache<CertificateClaim>): boolean {
+  const { namespace, claim: name } = spec.requester;
+  const claim = namespace === undefined || name === undefined ? undefined : claims.get({ namespace, name });
+  if (!claim) return false;
+  const { revision = 0, refusedRevision = 0 } = claim.status ?? {};
+  return [revision, refusedRevision].some((each) => spec.requestID === requestID(claim, each));
+}
+
 /** An order that counts on an authorization may be as old as an order can get. */
 function authorizationEnd({ spec }: Authorization, issuer: Issuer | undefined): number {
   return new Date(spec.expires).getTime() + duration(issuer?.spec.acme?.orderDuration, ORDER_MS);
@@ -165,12 +184,10 @@ function accountEnd({ metadata, spec }: Account): number {
 
 /** Whether the caches have anything that keeps an account, which is how it mostly is: then the cluster need not be asked. */
 function heldAccounts({ records, authorizations, accounts }: GarbageDeps): (account: Account) => boolean {
-  const holders = new Set([
-    ...records.list().map(({ metadata }) => metadata.labels?.[RecordLabel.account]),
-    ...authorizations.list().map(({ spec }) => spec.account),
-  ]);
+  const holders = new Set(authorizations.list().map(({ spec }) => spec.account));
   const names = new Set(accounts.list().map(({ metadata }) => metadata.name));
-  return ({ metadata, spec }) => (spec.aliasOf === undefined ? holders.has(metadata.name) : names.has(spec.aliasOf));
+  const isHeld = (name: string) => holders.has(name) || records.has('account', name);
+  return ({ metadata, spec }) => (spec.aliasOf === undefined ? isHeld(metadata.name) : names.has(spec.aliasOf));
 }
 
 /** No certificate and no authorization of the account; for an alias, no account that it leads to. */

@@ -6,6 +6,7 @@ import type { CertificateRequestPolicy } from '../api/certificate-request-policy
 import type { Namespace } from '../api/core.ts';
 import type { CertificateRecord } from '../api/issued-certificate.ts';
 import type { KubeObject } from '../api/kind.ts';
+import type { IssuerName } from '../domain/issuer.ts';
 import { type ChainStore, createChainsInUse } from '../issuance/chains.ts';
 import { createFulfilment } from '../issuance/fulfilment.ts';
 import { createMismatches, type Mismatches } from '../issuance/mismatches.ts';
@@ -28,6 +29,7 @@ import type {
 } from '../ports.ts';
 import { type Controller, createController, type Enqueue, type Reconciler } from '../runtime/controller.ts';
 import type { WorkQueueMetrics } from '../runtime/work-queue.ts';
+import { createAbandonedRequests } from './abandoned-requests.ts';
 import { createCaIssuerReconciler } from './ca-issuer.ts';
 import { createClaimReconciler } from './certificate-claim.ts';
 import { createPolicyReconciler } from './certificate-request-policy.ts';
@@ -86,12 +88,13 @@ export interface Controllers {
 /** Everything is looked at again this often, in case a change went by unseen. */
 const RESYNC_MS = 10 * 3_600_000;
 
+/** A renewal is mostly waiting for the API. One connection to it is left to those who wait for us. */
+const CLAIM_WORKERS = 6;
+
 export function createControllers(deps: ControllersDeps): Controllers {
   const { caches } = deps;
-  const mismatches = createMismatches({
-    ...deps,
-    onChange: ({ metadata }) => reconciled[0]?.controller.enqueue(metadata),
-  });
+  const checkIssuer = (issuer: IssuerName) => reconciled[0]?.controller.enqueue(issuer);
+  const mismatches = createMismatches({ ...deps, onChange: ({ metadata }) => checkIssuer(metadata) });
   const chainsInUse = createChainsInUse({ ...deps, ...caches });
   const reconciled = [
     {
@@ -104,17 +107,18 @@ export function createControllers(deps: ControllersDeps): Controllers {
       reconciler: createPolicyReconciler({ ...deps, ...caches, faultOf: deps.policyFault }),
       cache: caches.policies,
     },
-    { name: 'certificate-claim', reconciler: claimReconciler(deps), cache: caches.claims },
-  ].map(({ name, reconciler, cache }) => ({
+    { name: 'certificate-claim', reconciler: claimReconciler(deps), cache: caches.claims, workers: CLAIM_WORKERS },
+  ].map(({ name, reconciler, cache, workers }) => ({
     watch: (enqueue: Enqueue) => reconciler.watch(enqueue),
     controller: createController({
       ...deps,
       name,
+      ...(workers === undefined ? {} : { workers }),
       reconcile: reconciler.reconcile,
       resync: { everyMs: RESYNC_MS, keys: () => cache.list().map(({ metadata }): ObjectRef => metadata) },
     }),
   }));
-  const remote = issuedCertificates({ ...deps, mismatches });
+  const remote = issuedCertificates({ ...deps, mismatches, onBreaker: checkIssuer });
   const made = [...reconciled, { watch: (enqueue: Enqueue) => remote.watch(enqueue), controller: remote }];
   const sweeps = [createGarbage({ ...deps, ...caches }), ...(deps.sweeps ?? [])];
   for (const { controller } of made) deps.showQueue?.(controller);
@@ -135,7 +139,9 @@ export function createControllers(deps: ControllersDeps): Controllers {
   };
 }
 
-function issuedCertificates(deps: ControllersDeps & { mismatches: Mismatches }) {
+function issuedCertificates(
+  deps: ControllersDeps & { mismatches: Mismatches; onBreaker: (issuer: IssuerName) => void },
+) {
   const orphans = createOrphans({ ...deps, ...deps.counters });
   return createIssuedCertificateController({
     ...deps,
@@ -143,6 +149,7 @@ function issuedCertificates(deps: ControllersDeps & { mismatches: Mismatches }) 
     issuers: deps.caches.issuers,
     records: deps.caches.records,
     orphans,
+    abandoned: createAbandonedRequests({ ...deps, claims: deps.caches.claims }),
     fulfilment: createFulfilment({ ...deps, ...deps.counters, orphans }),
     carryRevocation: createCarryRevocation(deps),
   });
@@ -150,11 +157,16 @@ function issuedCertificates(deps: ControllersDeps & { mismatches: Mismatches }) 
 
 function claimReconciler(deps: ControllersDeps): Reconciler {
   const { caches } = deps;
-  const claims = createClaimReconciler({ ...deps, claims: caches.claims, issuers: caches.issuers });
+  const claims = createClaimReconciler({ ...deps, ...caches, records: deps.records });
   return {
     reconcile: claims.reconcile,
     watch: (enqueue) =>
-      watchClaims(caches, { enqueue, nudge: (uid) => claims.nudge(uid), forget: (uid) => claims.forget(uid) }),
+      watchClaims(caches, {
+        enqueue,
+        nudge: (uid) => claims.nudge(uid),
+        disturb: (uid) => claims.disturb(uid),
+        forget: (uid) => claims.forget(uid),
+      }),
   };
 }
 

@@ -1,11 +1,13 @@
 // Reservations, resumption, breaker and orphans, with a CA elsewhere and time in the test's hands.
 import { describe, expect, test } from 'vitest';
+import { eventually } from '../../test/support/eventually.ts';
 import { away, createFakeRemote } from '../../test/fakes/remote-backend.ts';
 import { type RemoteWorld, startRemoteWorld, type Store } from '../../test/fakes/remote-world.ts';
 import { anIssuer, createFakeStore } from '../../test/fakes/world.ts';
 import { ClusterCAIssuerKind } from '../api/ca-issuer.ts';
 import { type CertificateRecord, IssuedCertificateKind, isIssued, isRefused } from '../api/issued-certificate.ts';
 import { ClusterError } from '../domain/cluster-error.ts';
+import { findCondition } from '../domain/conditions.ts';
 import { parseCertificate } from '../domain/certificate.ts';
 import { Problem } from '../domain/problem.ts';
 import { Unavailable } from '../domain/unavailable.ts';
@@ -414,6 +416,27 @@ describe('a CA that is away', () => {
     for (const id of ids) expect(serialsOf(world, id), id).toHaveLength(1);
     const { items } = await world.cluster.list(IssuedCertificateKind);
     expect(items.filter(isIssued)).toHaveLength(ids.length);
+    await world.stop();
+  });
+
+  test('makes its issuer not Ready as soon as the breaker opens, and Ready as soon as a request is answered', async () => {
+    const world = await startRemoteWorld();
+    const readiness = async () => {
+      const issuer = await world.store.cluster.get(ClusterCAIssuerKind, { name: 'corporate' });
+      const { status, reason } = findCondition(issuer?.status?.conditions, 'Ready') ?? {};
+      return `${status} ${reason}`;
+    };
+    expect(await readiness()).toBe('True Ready');
+    world.remote.down = away();
+    for (const id of ids) await world.ask(world.request(id));
+    await world.pass(5_000, 5);
+    expect(await readiness()).toBe('False Unreachable');
+    world.remote.down = undefined;
+    await eventually('a request is answered', async () => {
+      await world.pass(250);
+      return world.counted.some((counted) => counted.startsWith('issued')) || undefined;
+    });
+    expect(await readiness()).toBe('True Ready');
     await world.stop();
   });
 

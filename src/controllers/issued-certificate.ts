@@ -1,29 +1,38 @@
 // IssuedCertificate: reservations are worked off at CAs elsewhere, revocations are carried there, and what those CAs signed beyond what
 // was released is swept up. Runs where controllers run: one process at a time asks a CA. Records of a CA at hand need nothing of this.
-import { type CertificateRecord, isIssued, isReserved, RecordAnnotation } from '../api/issued-certificate.ts';
+import { setImmediate as otherWork } from 'node:timers/promises';
+import {
+  type CertificateRecord,
+  isIssued,
+  isReserved,
+  RecordAnnotation,
+  RecordLabel,
+} from '../api/issued-certificate.ts';
 import type { Desk, Fulfilment, Progress } from '../issuance/fulfilment.ts';
 import type { Orphans } from '../issuance/orphans.ts';
 import { signingRequestOf } from '../issuance/record.ts';
 import { isToBeCarried } from '../issuance/remote-revocation.ts';
-import type { Cache } from '../ports.ts';
+import type { Backend, Cache, Log } from '../ports.ts';
 import { fraction } from '../runtime/back-off.ts';
 import type { Controller, Enqueue } from '../runtime/controller.ts';
-import { onEach } from '../runtime/reflector.ts';
+import type { AbandonedRequests } from './abandoned-requests.ts';
 import { QUEUE } from './signing-lane.ts';
 import { createLanes, type Lanes, type LanesDeps } from './signing-lanes.ts';
 import { createTurns, type Turns } from './signing-turns.ts';
 
 export interface IssuedCertificateDeps extends LanesDeps {
+  /** With RECORD_INDEXES. */
   records: Cache<CertificateRecord>;
   /** The operator's. */
   namespace: string;
   fulfilment: Fulfilment;
   orphans: Orphans;
+  abandoned: AbandonedRequests;
   carryRevocation: (record: CertificateRecord, desk: Desk) => Promise<void>;
 }
 
 export interface IssuedCertificateController extends Controller {
-  /** Enqueues every record there is, and from then on those that change. Returns the way to stop that. */
+  /** Enqueues every record that may want something of its CA, and from then on those that change. Returns the way to stop that. */
   watch(enqueue: Enqueue): () => void;
 }
 
@@ -37,6 +46,8 @@ const MAX_POLL_MS = 600_000;
 const SWEEP_AFTER_MS = 15 * 60_000;
 const SWEEP_WINDOW_MS = 24 * 3_600_000;
 const PATROL_MS = 600_000;
+/** Records looked at in one turn of the event loop. */
+const AT_ONCE = 100;
 /** Where there is nobody to ask yet. */
 const NO_BACKEND_MS = 30_000;
 
@@ -70,7 +81,7 @@ interface Shared {
 export function createIssuedCertificateController(deps: IssuedCertificateDeps): IssuedCertificateController {
   const { records, namespace } = deps;
   const memories = createMemories(deps);
-  const lanes: Lanes = createLanes(deps, (name, signal) => work(shared, name, signal));
+  const lanes: Lanes = createLanes(deps, (name, signal, log) => work(shared, name, { signal, log }));
   const turns = createTurns((uid, name) => lanes.of(uid).add(name));
   const shared: Shared = { deps, lanes, memories, turns };
   return {
@@ -82,11 +93,26 @@ export function createIssuedCertificateController(deps: IssuedCertificateDeps): 
     },
     watch(enqueue) {
       memories.takeOver();
-      return onEach(records, (record, type) => {
+      /** Reservations of claims, by record, with the claim's uid. */
+      const claimed = new Map<string, string>();
+      const take = (record: CertificateRecord, type: 'ADDED' | 'MODIFIED' | 'DELETED') => {
         const { metadata, spec } = record;
+        const claim = metadata.labels?.[RecordLabel.claim];
+        const isOpen = isReserved(record) && type !== 'DELETED';
+        if (isOpen && claim !== undefined) claimed.set(metadata.name, claim);
+        else claimed.delete(metadata.name);
         if (type === 'DELETED') memories.forget(metadata.name);
-        else if (isReserved(record) || spec.revocation) enqueue(metadata);
+        else if (isOpen || spec.revocation) enqueue(metadata);
+      };
+      for (const record of records.byIndex('remote', 'open')) take(record, 'ADDED');
+      const stopRecords = records.onChange(take);
+      const stopClaims = deps.abandoned.watch((uid) => {
+        for (const [name, claim] of claimed) if (claim === uid) enqueue({ namespace, name });
       });
+      return () => {
+        stopRecords();
+        stopClaims();
+      };
     },
     run: async (signal) => {
       await Promise.all([lanes.run(signal), patrol(shared, signal)]);
@@ -120,7 +146,7 @@ function createMemories({ clock }: IssuedCertificateDeps): Memories {
 /** Milliseconds until the record is to be looked at again, undefined when there is nothing left to do. */
 type Again = Promise<number | undefined>;
 
-async function work(shared: Shared, name: string, signal: AbortSignal): Again {
+async function work(shared: Shared, name: string, { signal, log }: { signal: AbortSignal; log: Log }): Again {
   const { deps, lanes, memories } = shared;
   const record = deps.records.get({ namespace: deps.namespace, name });
   if (!record) {
@@ -131,30 +157,46 @@ async function work(shared: Shared, name: string, signal: AbortSignal): Again {
   if (!desk) return isReserved(record) ? NO_BACKEND_MS : undefined;
   if (isReserved(record)) return fulfil(shared, record, desk);
   if (isToBeCarried(record, desk.backend)) await deps.carryRevocation(record, desk);
-  return sweep(shared, record, desk);
+  return sweep(shared, record, { desk, log });
 }
 
 async function fulfil({ deps, memories, turns }: Shared, record: CertificateRecord, desk: Desk): Again {
   const { fulfilment } = deps;
   if (await fulfilment.expire(record)) return undefined;
-  if (desk.issuer.spec.suspend) return NO_BACKEND_MS;
   const { name } = record.metadata;
+  const memory = memories.of(name);
+  const { suspect, handle } = memory;
+  const abandoned = await deps.abandoned.includes(record);
+  if (abandoned && !mayBeUnderWay(record, memory, desk.backend)) {
+    await deps.abandoned.end(record);
+    memory.sweepDue = suspect;
+    return suspect ? MIN_POLL_MS : undefined;
+  }
+  if (desk.issuer.spec.suspend) return NO_BACKEND_MS;
   const lane = desk.backend.lane?.(signingRequestOf(record));
   const endTurn = lane === undefined ? () => undefined : turns.take(desk.issuer.metadata.uid, lane, name);
   if (!endTurn) return undefined;
-  const memory = memories.of(name);
-  const { suspect, handle } = memory;
   // Until its answer is on record: whatever interrupts this attempt, the next one searches first.
   memory.suspect = true;
   try {
     const progress = await fulfilment.attempt(record, { ...desk, mayHaveBeenSent: suspect, handle });
     if (progress.kind === 'pending') return await postpone(deps, record, { memory, progress });
+    if (abandoned || (await deps.abandoned.includes(record))) await deps.abandoned.end(record);
     // What was asked for once, and answered, has no orphans to be looked for soon.
     memory.sweepDue = suspect;
     return suspect ? MIN_POLL_MS : undefined;
   } finally {
     endTurn();
   }
+}
+
+/**
+ * A CA that has said that it is at work, or that may be and cannot be searched, is asked to the end: there is no taking the request
+ * back, and nobody must lose sight of what it signs.
+ */
+function mayBeUnderWay({ metadata }: CertificateRecord, { suspect, handle }: Memory, backend: Backend): boolean {
+  const said = handle ?? metadata.annotations?.[RecordAnnotation.handle];
+  return said !== undefined || (suspect && !backend.search);
 }
 
 async function postpone(
@@ -171,13 +213,17 @@ async function postpone(
   return Math.min(MAX_POLL_MS, Math.max(MIN_POLL_MS, retryAfterMs));
 }
 
-async function sweep({ deps, memories }: Shared, record: CertificateRecord, desk: Desk): Again {
+async function sweep(
+  { deps, memories }: Shared,
+  record: CertificateRecord,
+  { desk, log }: { desk: Desk; log: Log },
+): Again {
   const { name } = record.metadata;
   const memory = memories.peek(name);
   if (!memory?.sweepDue) return undefined;
   const count = await deps.orphans.sweep(record, desk);
   memory.sweepDue = false;
-  if (count > 0) deps.log.warn({ record: name, count }, 'a CA had signed more than was released');
+  if (count > 0) log.warn({ count }, 'a CA had signed more than was released');
   return undefined;
 }
 
@@ -188,7 +234,12 @@ async function patrol(shared: Shared, signal: AbortSignal): Promise<void> {
     await clock.sleep(PATROL_MS * (0.9 + fraction(random) / 5), signal).catch(() => undefined);
     if (signal.aborted) return;
     const now = clock.now().getTime();
-    for (const record of records.list()) if (record.spec.approved) await inspect(shared, record, now);
+    if (!records.has('remote', 'all')) continue;
+    let seen = 0;
+    for (const record of records.each()) {
+      if (record.spec.approved) await inspect(shared, record, now);
+      if (++seen % AT_ONCE === 0) await otherWork();
+    }
   }
 }
 

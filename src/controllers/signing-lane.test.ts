@@ -7,16 +7,19 @@ import { createLane, type LaneDeps } from './signing-lane.ts';
 
 function setUp(work: LaneDeps['work']) {
   const clock = createFakeClock();
+  const log = createCapturingLog();
+  const results: (string | undefined)[] = [];
   const lane = createLane({
     fields: { issuer: 'main' },
     clock,
     random: createFakeRandom(),
-    log: createCapturingLog(),
+    log,
+    durations: { observe: ({ result }) => void results.push(result) },
     concurrency: () => 1,
     work,
     onBreaker: () => undefined,
   });
-  return { clock, lane };
+  return { clock, lane, log, results };
 }
 
 test('what ignores that its time is up keeps a lane for five seconds and no longer', async () => {
@@ -55,4 +58,35 @@ test('what was queued when a lane ended is forgotten; one that runs again works 
   again.abort(new Error('over'));
   await second;
   expect(seen).toEqual(['a', 'c']);
+});
+
+test('what takes too long is aborted, counts as a failure of the CA, and is tried again; its lines have an id in common', async () => {
+  let calls = 0;
+  const { clock, lane, log, results } = setUp((_key, signal, own) =>
+    lane.breaker.run(
+      () =>
+        new Promise((_resolve, reject) => {
+          own.info({}, 'asking');
+          if (calls++ === 0) signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+        }),
+      signal,
+    ),
+  );
+  const stop = new AbortController();
+  const run = lane.run(stop.signal);
+  lane.add('a');
+  await settle();
+  await clock.advance(179_000);
+  expect(lane.breaker.waitMs()).toBe(0);
+  await clock.advance(1_000);
+  expect(results).toEqual(['timeout']);
+  expect(lane.breaker.waitMs()).toBeGreaterThan(0);
+  await clock.advance(60_000);
+  expect(calls).toBe(2);
+  const ids = log.lines.filter(({ fields }) => fields.issuer === 'main').map(({ fields }) => fields.reconcileID);
+  expect(ids.filter((id) => id !== undefined && id === ids[0]).length).toBeGreaterThanOrEqual(2);
+  expect(new Set(ids).size).toBeGreaterThanOrEqual(2);
+  stop.abort(new Error('over'));
+  await clock.advance(6_000);
+  await run;
 });

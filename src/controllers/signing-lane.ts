@@ -1,19 +1,17 @@
 // The queue before one CA: so many requests at a time as it takes, none while it is thought to be away, all at once when it is back.
-import type { Clock, Fields, Log, Random } from '../ports.ts';
+import type { Fields, Log } from '../ports.ts';
 import type { BackOff } from '../runtime/back-off.ts';
 import { type Breaker, BreakerOpen, createBreaker } from '../runtime/breaker.ts';
+import { createRun, type RunDeps } from '../runtime/run.ts';
 import { type AddOptions, createWorkQueue, type WorkQueue, type WorkQueueMetrics } from '../runtime/work-queue.ts';
 
-export interface LaneDeps {
+export interface LaneDeps extends Omit<RunDeps, 'name' | 'timeoutMs'> {
   /** Of the issuer, for the log. */
   fields: Fields;
-  clock: Clock;
-  random: Random;
-  log: Log;
   /** Requests at a time, as of now. */
   concurrency: () => number;
   /** Milliseconds after which to come back to the key, undefined when there is nothing left to do; throws to be called again after a back-off. */
-  work: (key: string, signal: AbortSignal) => Promise<number | undefined>;
+  work: (key: string, signal: AbortSignal, log: Log) => Promise<number | undefined>;
   onBreaker: (state: 'open' | 'closed') => void;
   queueMetrics?: WorkQueueMetrics;
 }
@@ -33,11 +31,12 @@ export interface Lane {
   unfinished: WorkQueue['unfinished'];
 }
 
-/** Of one request that fails while others do not. Short, because it is also how long a request may lie after the CA is back. */
-const GRACE_MS = 5_000;
 /** One name for the queues of all issuers: how many there are is up to people. */
 export const QUEUE = 'issued-certificate';
+/** Of one request that fails while others do not. Short, because it is also how long a request may lie after the CA is back. */
 const RETRY: BackOff = { baseMs: 1_000, maxMs: 30_000 };
+/** Backends bind their calls themselves; there are several in one piece of work. */
+const TIMEOUT_MS = 180_000;
 
 export function createLane(deps: LaneDeps): Lane {
   const { clock, random, log } = deps;
@@ -68,7 +67,7 @@ export function createLane(deps: LaneDeps): Lane {
     breaker,
     add: (key, options) => queue.add(key, options),
     run: async (signal) => {
-      await withinGrace(deps, runLane(deps, { queue, active, breaker, work }, signal), signal);
+      await runLane(deps, { queue, active, breaker, work }, signal);
       // Another process goes on from what is on record; so does this one, should it be its turn again.
       queue.clear();
       waiting.clear();
@@ -85,25 +84,38 @@ export function createLane(deps: LaneDeps): Lane {
 type Work = (key: string, signal: AbortSignal) => Promise<void>;
 
 function createLaneWork(deps: LaneDeps, queue: WorkQueue, waiting: Set<string>): Work {
-  function fail(key: string, error: unknown): void {
-    waiting.add(key);
-    if (error instanceof BreakerOpen) return queue.add(key, { afterMs: error.retryAfterMs });
-    deps.log.warn({ ...deps.fields, record: key, error }, 'a CA could not be asked');
-    queue.retry(key, { minimumMs: retryAfterOf(error) });
+  const run = createRun({ ...deps, name: QUEUE, timeoutMs: TIMEOUT_MS });
+
+  function succeed(key: string, againMs: number | undefined): string {
+    queue.forget(key);
+    if (againMs === undefined) return 'success';
+    queue.add(key, { afterMs: Math.max(1, againMs) });
+    return 'requeue';
   }
 
-  return async (key, signal) => {
-    waiting.delete(key);
-    try {
-      const againMs = await deps.work(key, signal);
-      queue.forget(key);
-      if (againMs !== undefined) queue.add(key, { afterMs: Math.max(1, againMs) });
-    } catch (error) {
-      if (!signal.aborted) fail(key, error);
-    } finally {
-      queue.done(key);
+  function fail(key: string, error: unknown, log: Log): string {
+    waiting.add(key);
+    if (error instanceof BreakerOpen) {
+      queue.add(key, { afterMs: error.retryAfterMs });
+      return 'requeue';
     }
-  };
+    log.warn({ error }, 'a CA could not be asked');
+    queue.retry(key, { minimumMs: retryAfterOf(error) });
+    return 'error';
+  }
+
+  return (key, stop) =>
+    run(key, stop, {
+      work: async (signal, log) => {
+        waiting.delete(key);
+        try {
+          return succeed(key, await deps.work(key, signal, log));
+        } catch (error) {
+          return stop.aborted ? 'stopped' : fail(key, error, log);
+        }
+      },
+      ended: () => queue.done(key),
+    });
 }
 
 interface LaneParts {
@@ -133,17 +145,6 @@ async function runLane(
     active.add(done);
   }
   await Promise.all(active);
-}
-
-/** Resolves when the work does, or some time after the signal has aborted: what ignores its signal must not keep a lease. */
-async function withinGrace({ clock, log, fields }: LaneDeps, run: Promise<void>, signal: AbortSignal): Promise<void> {
-  const ended = new AbortController();
-  const overdue = async () => {
-    if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
-    await clock.sleep(GRACE_MS, ended.signal);
-    log.error(fields, 'a call to a CA ignores that its time is up: going on without it');
-  };
-  await Promise.race([run.finally(() => ended.abort()), overdue().catch(() => run)]);
 }
 
 function retryAfterOf(error: unknown): number {

@@ -3,20 +3,20 @@ import type { Issuer } from '../api/issuer.ts';
 import type { CertificateRecord } from '../api/issued-certificate.ts';
 import type { Desk } from '../issuance/fulfilment.ts';
 import { issuerFields, issuerLabels, type IssuerName } from '../domain/issuer.ts';
-import type { Backend, Backends, Cache, Clock, Counter, Log, Random } from '../ports.ts';
+import type { Backend, Backends, Cache, Counter, Log } from '../ports.ts';
 import type { Controller } from '../runtime/controller.ts';
+import type { RunDeps } from '../runtime/run.ts';
 import type { WorkQueueMetrics } from '../runtime/work-queue.ts';
 import { createLane, type Lane } from './signing-lane.ts';
 
-export interface LanesDeps {
+export interface LanesDeps extends Pick<RunDeps, 'clock' | 'random' | 'log' | 'durations'> {
   issuers: Cache<Issuer>;
   backends: Backends;
-  clock: Clock;
-  random: Random;
-  log: Log;
   /** Calls to CAs elsewhere, by issuer and outcome. */
   backendCalls: Counter;
   breakerOpened: Counter;
+  /** The CA of the issuer is thought to be away, or has answered again. */
+  onBreaker: (issuer: IssuerName) => void;
   queueMetrics?: WorkQueueMetrics;
 }
 
@@ -68,7 +68,7 @@ export function createLanes(deps: LanesDeps, work: LaneWork): Lanes {
   };
 }
 
-type LaneWork = (name: string, signal: AbortSignal) => Promise<number | undefined>;
+type LaneWork = (name: string, signal: AbortSignal, log: Log) => Promise<number | undefined>;
 
 function makeLane(deps: LanesDeps, uid: string, work: LaneWork): Lane {
   const issuerRef: IssuerName = deps.issuers.list().find(({ metadata }) => metadata.uid === uid)?.metadata ?? {
@@ -84,6 +84,7 @@ function makeLane(deps: LanesDeps, uid: string, work: LaneWork): Lane {
     },
     onBreaker: (state) => {
       if (state === 'open') deps.breakerOpened.inc(issuerLabels({ metadata: issuerRef }));
+      deps.onBreaker(issuerRef);
     },
   });
 }

@@ -3,16 +3,15 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Kind, KubeObject } from '../api/kind.ts';
 import type { Cluster } from '../ports.ts';
 
-/** Writes the status unless the object has it already. Conflict where the object is not the current one. Returns whether it wrote. */
+/** Writes the status unless the object has it already. Conflict where the object is not the current one. Resolves with what it wrote. */
 export async function writeStatus<T extends KubeObject & { status?: unknown }>(
   cluster: Pick<Cluster, 'replaceStatus'>,
   kind: Kind<T>,
   object: T,
   status: NonNullable<T['status']>,
-): Promise<boolean> {
-  if (isDeepStrictEqual(plain(object.status ?? {}), plain(status))) return false;
-  await cluster.replaceStatus(kind, { ...object, status });
-  return true;
+): Promise<T | undefined> {
+  if (isDeepStrictEqual(plain(object.status ?? {}), plain(status))) return undefined;
+  return cluster.replaceStatus(kind, { ...object, status });
 }
 
 /** As it goes over the wire: without undefined members, whatever its prototypes. */

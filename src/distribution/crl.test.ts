@@ -17,13 +17,18 @@ function start(...records: { serial: string; notAfter: string }[]) {
     spec: { issuerUID: 'uid', revocation },
     status: { ...status, certificate: 'AAAA' },
   }));
+  let synced = true;
   const made: string[][] = [];
   const signCrl = (entries: readonly RevokedEntry[]) => {
     made.push(entries.map(({ serial }) => serial));
     return Promise.resolve(Buffer.from(`list ${made.length}`));
   };
   const crls = createCrls({
-    records: { byIndex: () => revoked, onChange: () => () => undefined } as unknown as Cache<IssuedCertificate>,
+    records: {
+      hasSynced: () => synced,
+      byIndex: () => revoked,
+      onChange: () => () => undefined,
+    } as unknown as Cache<IssuedCertificate>,
     backends: { of: () => ({ signCrl }) } as unknown as Backends,
     clock,
   });
@@ -35,7 +40,7 @@ function start(...records: { serial: string; notAfter: string }[]) {
     } as unknown as ClusterCAIssuer;
     return (await crls.of(issuer))?.toString();
   };
-  return { clock, made, ask };
+  return { clock, made, ask, setSynced: (now: boolean) => (synced = now) };
 }
 
 test('a list is kept until half its life is over', async () => {
@@ -43,6 +48,15 @@ test('a list is kept until half its life is over', async () => {
   expect([await ask('a'), await ask('a')]).toEqual(['list 1', 'list 1']);
   await clock.advance(13 * HOUR);
   expect(await ask('a')).toBe('list 2');
+});
+
+test('there is no list before all records are read', async () => {
+  const { ask, made, setSynced } = start();
+  setSynced(false);
+  await expect(ask('a')).rejects.toMatchObject({ reason: 'Unavailable' });
+  setSynced(true);
+  await ask('a');
+  expect(made).toHaveLength(1);
 });
 
 test('a list of another CA is made at once: the old one would not be believed', async () => {
@@ -81,7 +95,11 @@ test('a list holds what was issued under the name of the CA that signs it, by wh
   ];
   const made: string[][] = [];
   const crls = createCrls({
-    records: { byIndex: () => records, onChange: () => () => undefined } as unknown as Cache<IssuedCertificate>,
+    records: {
+      hasSynced: () => true,
+      byIndex: () => records,
+      onChange: () => () => undefined,
+    } as unknown as Cache<IssuedCertificate>,
     backends: {
       of: () => ({
         signCrl: (entries: readonly RevokedEntry[]) => {

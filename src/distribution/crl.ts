@@ -4,6 +4,7 @@ import type { Issuer } from '../api/issuer.ts';
 import { type CertificateRecord, type IssuedCertificate, isIssued } from '../api/issued-certificate.ts';
 import { parseCertificate } from '../domain/certificate.ts';
 import { parsePemCertificates } from '../domain/chain.ts';
+import { ClusterError } from '../domain/cluster-error.ts';
 import { nameKey } from '../domain/distinguished-name.ts';
 import { parseDuration } from '../domain/duration.ts';
 import type { Backends, Cache, Clock, RevokedEntry } from '../ports.ts';
@@ -13,7 +14,7 @@ const CRL_MS = 7 * 24 * 3600_000;
 const MAX_KEPT = 1024;
 
 export interface Crls {
-  /** DER, or undefined where the CA publishes its own. */
+  /** DER, or undefined where the CA publishes its own. Throws Unavailable until the records are read. */
   of(issuer: Issuer): Promise<Buffer | undefined>;
 }
 
@@ -58,6 +59,8 @@ export function createCrls(deps: { records: Cache<CertificateRecord>; backends: 
     of: async (issuer) => {
       const backend = deps.backends.of(issuer);
       if (!backend.signCrl) return undefined;
+      // A list that lacks what was revoked would be believed until its life is over.
+      if (!deps.records.hasSynced()) throw new ClusterError('Unavailable', 'the records are not all read yet');
       const uid = issuer.metadata.uid;
       const now = deps.clock.now();
       const old = kept.get(uid);

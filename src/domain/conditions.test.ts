@@ -41,3 +41,12 @@ test('an absent condition is unknown', () => {
   expect(isTrue(setCondition([], ready, early), 'Ready')).toBe(true);
   expect(findCondition(undefined, 'Ready')).toBeUndefined();
 });
+
+test('a message of several lines, or that a terminal would obey, is one line that it shows', () => {
+  const message = 'a\r\nReady: True\u001b[2J\u202egpj\u2028';
+  const once = setCondition([], { ...ready, message }, early);
+  expect(once[0]?.message).toBe('a\\u000d\\u000aReady: True\\u001b[2J\\u202egpj\\u2028');
+  // The same again is no change.
+  expect(setCondition(once, { ...ready, message }, late)).toBe(once);
+  expect(setCondition([], { ...ready, message: '\u202e'.repeat(20_000) }, early)[0]?.message).toHaveLength(32_768);
+});

@@ -1,12 +1,17 @@
 // Conditions of a status (metav1.Condition): set by type, their time moving only when their status does.
 import type { Condition } from '../api/kind.ts';
+import { oneLine } from './remote-text.ts';
 
 /** A condition as judged now; the time of its last transition follows from what was there before. */
 export type NewCondition = Omit<Condition, 'lastTransitionTime'>;
 
+/** As the schema of Condition has it. */
+const LONGEST_MESSAGE = 32_768;
+
 /**
  * The list with this condition in it. `lastTransitionTime` is `now` for a new condition or a changed status and stays otherwise;
- * the very same list comes back when nothing changed, so that the caller need not write.
+ * the very same list comes back when nothing changed, so that the caller need not write. The message may hold what others wrote: it
+ * is put on one line.
  */
 export function setCondition(
   conditions: readonly Condition[],
@@ -16,7 +21,8 @@ export function setCondition(
   const before = conditions.find(({ type }) => type === condition.type);
   const lastTransitionTime =
     before?.status === condition.status ? before.lastTransitionTime : `${now.toISOString().slice(0, 19)}Z`;
-  const after: Condition = { ...condition, lastTransitionTime };
+  const message = oneLine(condition.message).slice(0, LONGEST_MESSAGE);
+  const after: Condition = { ...condition, message, lastTransitionTime };
   if (!before) return [...conditions, after];
   if (equal(before, after)) return conditions;
   return conditions.map((other) => (other === before ? after : other));

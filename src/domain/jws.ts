@@ -168,9 +168,9 @@ const MAC_HASHES: Readonly<Record<MacAlgorithm, { hash: string; length: number }
 /** Throws unauthorized where the MAC is wrong or the key shorter than the hash (RFC 7518 section 3.2). */
 export function verifyBinding(jws: BindingJws, macKey: Buffer): void {
   const { hash, length } = MAC_HASHES[jws.header.alg];
+  const mac = createHmac(hash, macKey).update(jws.signingInput).digest();
   if (macKey.length < length)
     throw new Problem('unauthorized', `the external account binding key is too short for ${jws.header.alg}`);
-  const mac = createHmac(hash, macKey).update(jws.signingInput).digest();
   if (jws.signature.length !== mac.length || !timingSafeEqual(mac, jws.signature))
     throw new Problem('unauthorized', 'the MAC of the external account binding is wrong');
 }

@@ -148,7 +148,7 @@ table('IP addresses', [
     'exceptions alone allow nothing',
     { allowed: { ipAddresses: { except: ['10.1.0.0/16'] } } },
     { names: ['10.2.2.3'] },
-    'outside',
+    'no policy is meant',
   ],
   ['not listed at all', { allowed: any }, { names: ['10.1.2.3'] }, 'IP addresses are not allowed'],
   [

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { shownText } from './remote-text.ts';
+import { oneLine, shownText } from './remote-text.ts';
 
 test.each<[string, string, string]>([
   ['plain words', 'no such profile', 'no such profile'],
@@ -18,4 +18,14 @@ test('it is cut to size, however long and whatever it is made of', () => {
   expect(shownText('x'.repeat(1e7))).toBe(`${'x'.repeat(300)}…`);
   expect(shownText('\u0000'.repeat(1e6)).length).toBeLessThanOrEqual(6 * 300 + 1);
   expect(shownText('abcdef', 3)).toBe('abc…');
+});
+
+test('text of any length is on one line, nothing of it lost', () => {
+  const nasty = 'a\r\nb\u001b[2J\u0085\u2028\u2029\u202e\u200e\u061c\u009b\u007f\u{e0041}\ud800';
+  const shown = oneLine(nasty.repeat(1000));
+  expect(shown).toBe(
+    'a\\u000d\\u000ab\\u001b[2J\\u0085\\u2028\\u2029\\u202e\\u200e\\u061c\\u009b\\u007f\\u{e0041}\\ud800'.repeat(1000),
+  );
+  expect(oneLine(shown)).toBe(shown);
+  expect(oneLine('Größe: “münchen”')).toBe('Größe: “münchen”');
 });

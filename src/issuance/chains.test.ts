@@ -73,7 +73,7 @@ async function full(...live: number[]) {
     record(14, '2000-01-01T00:00:00.000Z'),
     record(14, '2099-01-01T00:00:00.000Z', 'another'),
   ];
-  const cache = { list: () => records } as unknown as Cache<IssuedCertificate>;
+  const cache = { each: () => records } as unknown as Cache<IssuedCertificate>;
   const chains = createChainStore({ cluster, inUse: createChainsInUse({ records: cache, clock }) });
   for (let i = 0; i < MAX_CHAINS; i++) await chains.keep(issuer, chainOf(i));
   const shown = async () =>

@@ -62,16 +62,18 @@ const MAX_RECENT = 1024;
 export type ChainsInUse = (issuerUID: string) => ReadonlySet<string>;
 
 export function createChainsInUse(deps: {
-  records: Pick<Cache<CertificateRecord>, 'list'>;
+  records: Pick<Cache<CertificateRecord>, 'each'>;
   clock: Clock;
 }): ChainsInUse {
   return (issuerUID) => {
     const now = deps.clock.now();
-    const live = deps.records
-      .list()
-      .filter(isIssued)
-      .filter(({ spec, status }) => spec.issuerUID === issuerUID && new Date(status.notAfter) > now);
-    return new Set(live.map(({ status }) => status.chain));
+    const inUse = new Set<string>();
+    for (const record of deps.records.each()) {
+      const { spec, status } = record;
+      if (status?.chain === undefined || spec.issuerUID !== issuerUID) continue;
+      if (isIssued(record) && new Date(record.status.notAfter) > now) inUse.add(status.chain);
+    }
+    return inUse;
   };
 }
 

@@ -16,7 +16,7 @@ import { ClusterError } from '../domain/cluster-error.ts';
 import { createReflector } from '../runtime/reflector.ts';
 import { createChainStore } from './chains.ts';
 import { createIssue } from './engine.ts';
-import { createRecords, RECORD_INDEXES } from './records.ts';
+import { createNewestRecords, createRecords, RECORD_INDEXES } from './records.ts';
 import type { IssuanceOutcome, IssuanceRequest } from './types.ts';
 
 const NAMESPACE = 'countersign-system';
@@ -55,7 +55,7 @@ beforeEach(async () => {
       atValidation: async () => undefined,
       atFinalize: async () => ({ allowed: true, policy: 'open', decisionID: 'decision' }),
     },
-    records: createRecords({ cluster, cache, namespace: NAMESPACE }),
+    records: createRecords({ cluster, cache, newest: createNewestRecords(cache, NAMESPACE), namespace: NAMESPACE }),
     chains: createChainStore({ cluster, inUse: () => new Set() }),
     refuseKey: () => undefined,
     awaitRecord: async (record) => record,

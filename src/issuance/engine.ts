@@ -137,7 +137,7 @@ async function reserve(
   const existing = await deps.records.get(name);
   const record = existing ?? (await makeReservation(deps, request, { backend, signal }));
   const wait = { ms: request.patienceMs ?? 0, fresh: existing === undefined, signal };
-  return outcomeOf(deps, request, await deps.awaitRecord(record, wait));
+  return outcomeOf(deps, request, deps.records.saw(await deps.awaitRecord(record, wait)));
 }
 
 async function makeReservation(
@@ -180,7 +180,7 @@ async function sign(
   });
   reportIssuance(deps.audit, record, request.requester);
   // The commit.
-  const stored = await create(deps, record);
+  const stored = deps.records.saw(await create(deps, record));
   const kept = stored.status?.serial;
   if (kept === leaf.serial) deps.issued.inc({ ...issuerLabels(request.issuer), door: request.door });
   else deps.audit.record('discard', { record: name, id: request.id, serial: leaf.serial, kept });

@@ -116,7 +116,7 @@ async function finish(
   reportIssuance(deps.audit, finishRecord(record, facts), record.spec.requester);
   for (let current: CertificateRecord | undefined = record; current && isReserved(current); ) {
     try {
-      await deps.cluster.replace(IssuedCertificateKind, finishRecord(current, facts));
+      deps.records.saw(await deps.cluster.replace(IssuedCertificateKind, finishRecord(current, facts)));
       deps.mismatches.right(desk.issuer);
       deps.issued.inc({ ...issuerLabels(desk.issuer), door: record.spec.door });
       return DONE;

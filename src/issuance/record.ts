@@ -16,6 +16,7 @@ import { encodeName, readName } from '../domain/distinguished-name.ts';
 import { hashKey, hashName } from '../domain/encoding.ts';
 import { issuerRef } from '../domain/issuer.ts';
 import { parseProblem, type Problem, URN } from '../domain/problem.ts';
+import { oneLine } from '../domain/remote-text.ts';
 import type { SigningRequest } from '../ports.ts';
 import { allNames, namesOf } from './judge.ts';
 import type { IssuanceRequest } from './types.ts';
@@ -168,7 +169,7 @@ function readSubject(der: Buffer): CertificateModel['subject'] {
 }
 
 export function refusalOf({ type, detail, status }: Problem, now: Date): Refusal {
-  return { type, detail: detail.slice(0, MAX_DETAIL), status, refusedAt: now.toISOString() };
+  return { type, detail: oneLine(detail).slice(0, MAX_DETAIL), status, refusedAt: now.toISOString() };
 }
 
 const MAX_DETAIL = 2048;

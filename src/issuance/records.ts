@@ -14,6 +14,7 @@ import type { Right } from '../api/right.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import { hashName } from '../domain/encoding.ts';
 import type { Cache, Cluster } from '../ports.ts';
+import { createNewest, type Newest } from './newest.ts';
 
 export const RECORD_RIGHTS: readonly Right[] = [
   {
@@ -31,10 +32,12 @@ export const RECORD_RIGHTS: readonly Right[] = [
 ];
 
 export interface Records {
-  /** In any state; from the cache if it is there, else live. */
+  /** In any state; from the cache if it is there, else as `saw` has it, else live. */
   get(name: string): Promise<CertificateRecord | undefined>;
-  /** The record once it has a certificate: from the cache if that shows one, else live. */
+  /** The record once it has a certificate: from the cache if that shows one, else as `saw` has it, else live. */
   issued(name: string): Promise<IssuedCertificate | undefined>;
+  /** A record read live, or answered to a write: once finished it is remembered until the cache has it. */
+  saw<R extends CertificateRecord>(record: R): R;
   bySerial(authorityKeyID: string, serial: string): readonly IssuedCertificate[];
   /** As bySerial; where the cache has none, a live read, which `beforeReading` may forbid by a throw. */
   findBySerial(
@@ -42,7 +45,8 @@ export interface Records {
     serial: string,
     beforeReading: () => void,
   ): Promise<readonly IssuedCertificate[]>;
-  ofAccount(account: string): readonly CertificateRecord[];
+  /** At most so many, from that one on. */
+  ofAccount(account: string, from: number, count: number): readonly CertificateRecord[];
   /** Read live: all of the CertificateClaim with this metadata.uid. */
   ofClaim(uid: string): Promise<readonly CertificateRecord[]>;
   /** Records that hold this key (SHA-256 of the SubjectPublicKeyInfo as base32), or are to. */
@@ -67,6 +71,11 @@ const byLabel = (index: 'serial' | 'account' | 'publicKey' | 'replaces') => (rec
 
 /** Indexes the record cache must have. */
 export const RECORD_INDEXES = {
+  /** Of CAs elsewhere: `all` of them, and those that may want something of their CA still. */
+  remote: (record: CertificateRecord) => {
+    if (!record.spec.approved) return [];
+    return isReserved(record) || record.spec.revocation ? ['all', 'open'] : ['all'];
+  },
   serial: byLabel('serial'),
   account: byLabel('account'),
   publicKey: byLabel('publicKey'),
@@ -83,11 +92,34 @@ export function recordName(door: string, id: string): string {
 /** Hex, or `none`, that no label holds is on no record. */
 const isLabelValue = (text: string) => /^([0-9a-f]{1,63}|none)$/.test(text);
 
-export function createRecords(deps: { cluster: Cluster; cache: Cache<CertificateRecord>; namespace: string }): Records {
-  const { cluster, cache, namespace } = deps;
-  const live = (name: string) => cluster.get(IssuedCertificateKind, { namespace, name });
+/** A watch is silent for a minute and a half at most before it is made anew; a record takes some kilobytes. */
+const MAX_REMEMBERED = 10_000;
 
-  const update = createUpdate(deps);
+/** Records beyond the watch: one memory for all that write or read them in this process. */
+export function createNewestRecords(cache: Cache<CertificateRecord>, namespace: string): Newest<CertificateRecord> {
+  return createNewest(cache, namespace, MAX_REMEMBERED);
+}
+
+export interface RecordsDeps {
+  cluster: Cluster;
+  cache: Cache<CertificateRecord>;
+  newest: Newest<CertificateRecord>;
+  namespace: string;
+}
+
+export function createRecords(deps: RecordsDeps): Records {
+  const { cluster, cache, newest, namespace } = deps;
+  /** A reservation is not remembered: who asks for it wants to know whether it is finished now. */
+  function saw<R extends CertificateRecord>(record: R): R {
+    if (!isReserved(record)) newest.saw(record);
+    return record;
+  }
+  async function live(name: string): Promise<CertificateRecord | undefined> {
+    const record = await cluster.get(IssuedCertificateKind, { namespace, name });
+    return record && saw(record);
+  }
+
+  const update = createUpdate(deps, saw);
   const bySerial = (authorityKeyID: string, serial: string) =>
     cache
       .byIndex('serial', serial)
@@ -107,19 +139,20 @@ export function createRecords(deps: { cluster: Cluster; cache: Cache<Certificate
   }
 
   return {
-    get: async (name) => cache.get({ namespace, name }) ?? live(name),
+    get: async (name) => newest.get(name) ?? live(name),
     issued: async (name) => {
-      const cached = cache.get({ namespace, name });
-      const record = cached && isIssued(cached) ? cached : await live(name);
+      const known = newest.get(name);
+      const record = known && isIssued(known) ? known : await live(name);
       return record && isIssued(record) ? record : undefined;
     },
+    saw,
     bySerial,
     findBySerial,
     ofClaim: async (uid) =>
       (await cluster.list(IssuedCertificateKind, { namespace, labels: { [RecordLabel.claim]: uid } })).items,
-    ofAccount: (account) => cache.byIndex('account', account),
+    ofAccount: (account, from, count) => cache.byIndex('account', account, { from, count }),
     ofPublicKey: (spkiHash) => cache.byIndex('publicKey', spkiHash),
-    isCompromised: (spkiHash) => cache.byIndex('compromisedKey', spkiHash).length > 0,
+    isCompromised: (spkiHash) => cache.has('compromisedKey', spkiHash),
     replacing: (record) => cache.byIndex('replaces', record).filter((each) => !isRefused(each)),
     revoke: async (record, revocation) =>
       (await update(record, (current) => (current.spec.revocation ? undefined : revoked(current, revocation)))).written,
@@ -134,13 +167,13 @@ type Update = (
   change: (current: CertificateRecord) => CertificateRecord | undefined,
 ) => Promise<{ written: boolean; record: CertificateRecord | undefined }>;
 
-function createUpdate({ cluster, namespace }: { cluster: Cluster; namespace: string }): Update {
+function createUpdate({ cluster, namespace }: RecordsDeps, saw: Records['saw']): Update {
   return async (record, change) => {
     for (let current: CertificateRecord | undefined = record; current; ) {
       const changed = change(current);
       if (!changed) return { written: false, record: current };
       try {
-        return { written: true, record: await cluster.replace(IssuedCertificateKind, changed) };
+        return { written: true, record: saw(await cluster.replace(IssuedCertificateKind, changed)) };
       } catch (error) {
         if (!isClusterError(error, 'Conflict')) throw error;
         current = await cluster.get(IssuedCertificateKind, { namespace, name: record.metadata.name });

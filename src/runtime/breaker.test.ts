@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { createFakeClock } from '../../test/fakes/clock.ts';
 import { createFakeRandom } from '../../test/fakes/random.ts';
 import { BreakerOpen, createBreaker } from './breaker.ts';
+import { TimeUp } from './run.ts';
 
 const { signal } = new AbortController();
 
@@ -93,4 +94,15 @@ test('what the caller broke off says nothing about the peer', async () => {
   const { breaker, call } = setUp();
   await expect(breaker.run(call('bad'), AbortSignal.abort())).rejects.toThrow('refused');
   expect(breaker.waitMs()).toBe(0);
+});
+
+test('a call that is ended for want of time is a failure; one that is ended because the process is, says nothing', async () => {
+  for (const [reason, failed] of [
+    [new TimeUp('too long'), true],
+    [new Error('stopping'), false],
+  ] as const) {
+    const { breaker, call } = setUp();
+    await expect(breaker.run(call('bad'), AbortSignal.abort(reason))).rejects.toThrow('refused');
+    expect(breaker.waitMs() > 0).toBe(failed);
+  }
 });

@@ -7,8 +7,8 @@ export interface Breaker {
   /** Milliseconds until a call may be made; 0 = now. */
   waitMs(): number;
   /**
-   * Makes the call if it may be made, else throws BreakerOpen. A throw of it is a failure, unless the signal has aborted: then the call
-   * says nothing about the peer.
+   * Makes the call if it may be made, else throws BreakerOpen. A throw of it is a failure, unless the signal has aborted for another
+   * reason than time: then the call says nothing about the peer.
    */
   run<T>(call: () => Promise<T>, signal: AbortSignal): Promise<T>;
   /** Whether only probes are let through. */
@@ -41,6 +41,8 @@ const BACK_OFF: BackOff = { baseMs: 500, maxMs: 30_000 };
 const OPENS_AFTER = 5;
 /** While a probe is under way, others look again after this long. */
 const PROBE_MS = 1_000;
+
+const isTimeUp = (reason: unknown) => reason instanceof Error && reason.name === 'TimeoutError';
 
 export function createBreaker(deps: BreakerDeps): Breaker {
   const { clock, random, opensAfter = OPENS_AFTER } = deps;
@@ -88,7 +90,7 @@ export function createBreaker(deps: BreakerDeps): Breaker {
         succeed();
         return result;
       } catch (error) {
-        if (!signal.aborted) fail(round);
+        if (!signal.aborted || isTimeUp(signal.reason)) fail(round);
         throw error;
       } finally {
         if (isProbe) probing = false;

@@ -124,7 +124,7 @@ test('a TerminalError is not tried again, a Conflict is without alarm, Unavailab
     .filter(({ level }) => level === 'warn' || level === 'error')
     .map(({ level, fields }) => [level, fields.object]);
   expect(loud).toEqual([
-    ['error', '/terminal'],
+    ['warn', '/terminal'],
     ['warn', '/unavailable'],
   ]);
   stop.abort();
@@ -146,7 +146,7 @@ test('a reconcile whose time is up sees its signal abort and is tried again', as
   );
   controller.enqueue({ name: 'a' });
   await clock.advance(1000);
-  expect(reasons).toEqual(['Error: reconcile took longer than 1000 ms']);
+  expect(reasons).toEqual(['TimeoutError: reconcile took longer than 1000 ms']);
   await clock.advance(1100);
   expect(reasons).toHaveLength(2);
   stop.abort();

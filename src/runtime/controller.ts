@@ -2,9 +2,10 @@
 // throws or forgets stops the controller.
 import type { KubeObject } from '../api/kind.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
-import type { Cache, Clock, Fields, Histogram, Log, ObjectRef, Random } from '../ports.ts';
+import type { Cache, Log, ObjectRef } from '../ports.ts';
 import { type BackOff, fraction } from './back-off.ts';
 import { createOutageGate, type OutageGate } from './outage-gate.ts';
+import { createRun, type RunDeps } from './run.ts';
 import { type AddOptions, createWorkQueue, type WorkQueue, type WorkQueueMetrics } from './work-queue.ts';
 
 /** When to look at the object again without being told. */
@@ -47,20 +48,12 @@ export class TerminalError extends Error {
   override readonly name = 'TerminalError';
 }
 
-export interface ControllerDeps {
-  name: string;
+export interface ControllerDeps extends Omit<RunDeps, 'fields'> {
   reconcile: Reconcile;
-  clock: Clock;
-  random: Random;
-  log: Log;
   /** Reconciles at a time; 4 when absent. */
   workers?: number;
-  /** Longest reconcile; 60 s when absent. Its signal aborts then. */
-  timeoutMs?: number;
   /** Back-off of failed keys. */
   retry?: BackOff;
-  /** Seconds, by controller and result. */
-  durations?: Histogram;
   queueMetrics?: WorkQueueMetrics;
   /** All keys are worked on again at low priority this often, and up to a tenth later. */
   resync?: { everyMs: number; keys: () => readonly ObjectRef[] };
@@ -90,9 +83,6 @@ const CONFLICT_RETRY: BackOff = { baseMs: 50, maxMs: 5_000 };
 const OUTAGE_RETRY: BackOff = { baseMs: 1_600, maxMs: 30_000 };
 /** Nobody waits for what is to be done so much later. */
 const PATIENT_MS = 600_000;
-
-/** How long a reconcile may take to notice that its time is up before its worker goes on without it. */
-const GRACE_MS = 5_000;
 
 /** Kubernetes names hold no slash, so the text is unambiguous. */
 const render = ({ namespace, name }: ObjectRef) => `${namespace ?? ''}/${name}`;
@@ -147,50 +137,27 @@ export function createController(deps: ControllerDeps): Controller {
   };
 }
 
-/** Works on one key. Resolves when its worker is free, which is before the reconcile has ended if that ignores its signal. */
+/** Works on one key. Resolves when its worker is free. */
 function createWorker(
   deps: ControllerDeps,
   queue: WorkQueue,
   gate: OutageGate,
-): (key: string, signal: AbortSignal) => Promise<void> {
-  const { name, reconcile, clock, random, log, timeoutMs = 60_000, durations } = deps;
+): (key: string, stop: AbortSignal) => Promise<void> {
+  const run = createRun(deps);
   const conclude = createConclusion(queue, gate);
 
-  async function once(key: string, stop: AbortSignal, timeout: AbortSignal): Promise<void> {
-    const fields = { controller: name, object: key, reconcileID: random.bytes(8).toString('hex') };
-    const own = logWith(log, fields);
-    const started = clock.monotonic();
-    let result: string;
-    try {
-      const requeue = await reconcile(parse(key), AbortSignal.any([stop, timeout]), own);
-      result = stop.aborted ? 'success' : conclude.success(key, requeue);
-    } catch (error) {
-      result = stop.aborted ? 'stopped' : conclude.failure(key, error, own);
-    }
-    queue.done(key);
-    const seconds = (clock.monotonic() - started) / 1000;
-    durations?.observe(
-      { controller: name, result: timeout.aborted && result === 'error' ? 'timeout' : result },
-      seconds,
-    );
-    own.debug({ result, seconds }, 'reconciled');
-  }
-
-  return async (key, signal) => {
-    const [timeout, ended] = [new AbortController(), new AbortController()];
-    const about = { controller: name, object: key };
-    const run = once(key, signal, timeout.signal)
-      .catch((error: unknown) => log.error({ ...about, error }, 'a reconcile could not be concluded'))
-      .finally(() => ended.abort());
-    const overdue = async () => {
-      await clock.sleep(timeoutMs, AbortSignal.any([ended.signal, signal])).catch(() => undefined);
-      if (!signal.aborted && !ended.signal.aborted)
-        timeout.abort(new Error(`reconcile took longer than ${timeoutMs} ms`));
-      await clock.sleep(GRACE_MS, ended.signal);
-      log.error(about, 'a reconcile ignores that its time is up: going on without it');
-    };
-    await Promise.race([run, overdue().catch(() => run)]);
-  };
+  return (key, stop) =>
+    run(key, stop, {
+      work: async (signal, log) => {
+        try {
+          const requeue = await deps.reconcile(parse(key), signal, log);
+          return stop.aborted ? 'success' : conclude.success(key, requeue);
+        } catch (error) {
+          return stop.aborted ? 'stopped' : conclude.failure(key, error, log);
+        }
+      },
+      ended: () => queue.done(key),
+    });
 }
 
 /** What the end of a reconcile means for its key; each gives the result's name. */
@@ -216,7 +183,7 @@ function createConclusion(queue: WorkQueue, gate: OutageGate) {
       gate.answered();
       if (error instanceof TerminalError) {
         queue.forget(key);
-        log.error({ error }, 'reconcile failed for good');
+        log.warn({ error }, 'nothing to be done before the object changes');
         return 'terminal';
       }
       if (isClusterError(error, 'Conflict', 'AlreadyExists')) {
@@ -228,15 +195,5 @@ function createConclusion(queue: WorkQueue, gate: OutageGate) {
       queue.retry(key);
       return 'error';
     },
-  };
-}
-
-/** The same log, whose lines have these fields too. */
-function logWith(log: Log, fields: Fields): Log {
-  return {
-    debug: (more, message) => log.debug({ ...fields, ...more }, message),
-    info: (more, message) => log.info({ ...fields, ...more }, message),
-    warn: (more, message) => log.warn({ ...fields, ...more }, message),
-    error: (more, message) => log.error({ ...fields, ...more }, message),
   };
 }

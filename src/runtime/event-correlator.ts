@@ -1,6 +1,7 @@
 // Which occurrence becomes an Event of its own, which counts as one more of a series, and which is dropped: equal ones are a series,
 // many alike but for their note are combined into one, and an object that talks too much is cut short.
 import type { Event } from '../api/core.ts';
+import { oneLine } from '../domain/remote-text.ts';
 import type { Clock } from '../ports.ts';
 import { remember } from './remembered.ts';
 
@@ -38,7 +39,7 @@ export function createEventCorrelator(clock: Clock): (uid: string, occurrence: O
 
   return (uid, { type, reason: said, note }) => {
     const reason = shortened(said, LONGEST_REASON) || 'Unknown';
-    const own = shortened(note, LONGEST_NOTE);
+    const own = shortened(oneLine(note), LONGEST_NOTE);
     const combined = combine(`${uid}/${type}/${reason}`, own);
     const occurrence = { type, reason, note: combined ? shortened(`${COMBINED}${own}`, LONGEST_NOTE) : own };
     const key = `${uid}/${type}/${reason}/${combined ? '' : own}`;

@@ -114,6 +114,14 @@ test('flushing writes what a series has come to; one whose Event has expired get
   expect(items.map(({ series }) => series?.count)).toEqual([2]);
 });
 
+test('a note is one line, with nothing in it that a terminal obeys', async () => {
+  const { cluster, recorder } = make();
+  recorder.event(about('web', 'default'), 'Warning', 'Denied', 'a\r\nforged\u001b[2J\u202egpj\u009b\u2028');
+  await recorder.drain();
+  const [event] = (await cluster.list(EventKind)).items;
+  expect(event?.note).toBe('a\\u000d\\u000aforged\\u001b[2J\\u202egpj\\u009b\\u2028');
+});
+
 test('many alike but for their note are combined', async () => {
   const { cluster, clock, recorder } = make();
   for (let n = 0; n < 100; n++) recorder.event(about('web', 'default'), 'Normal', 'Issued', `certificate ${n}`);

@@ -21,7 +21,15 @@ export function joinReflectors<A extends KubeObject, B extends KubeObject>(
   return {
     get: (ref) => (ref.namespace === undefined ? clusterWide.get(ref) : namespaced.get(ref)),
     list,
-    byIndex: (index, value) => [...clusterWide.byIndex(index, value), ...namespaced.byIndex(index, value)],
+    *each() {
+      yield* clusterWide.each();
+      yield* namespaced.each();
+    },
+    has: (index, value) => clusterWide.has(index, value) || namespaced.has(index, value),
+    byIndex: (index, value, part) => {
+      const found = [...clusterWide.byIndex(index, value), ...namespaced.byIndex(index, value)];
+      return part ? found.slice(part.from, part.from + part.count) : found;
+    },
     hasSynced: () => clusterWide.hasSynced() && namespaced.hasSynced(),
     ageSeconds: () => Math.max(clusterWide.ageSeconds(), namespaced.ageSeconds()),
     onChange: (listener) => {

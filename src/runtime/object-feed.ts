@@ -1,7 +1,7 @@
 // Brings a store to what the API has, by lists and by events. Lists are the truth; of events, those that come twice, late or out of
 // order change nothing.
 import type { Kind, KubeObject } from '../api/kind.ts';
-import type { Cluster } from '../ports.ts';
+import type { Cluster, ObjectList } from '../ports.ts';
 import { remember } from './remembered.ts';
 import type { Store } from './store.ts';
 
@@ -31,32 +31,34 @@ export interface Feed {
 }
 
 const PAGE = 500;
+/** Of metadata alone, which is small: each page costs the API about as much as a thousand of these. */
+const METADATA_PAGE = 2000;
 /** Deleted objects remembered, so that no late event brings one back. */
 const DELETED = 4096;
 
 export function createFeed<T extends KubeObject>(deps: FeedDeps<T>): Feed {
-  const { cluster, kind, heard } = deps;
+  const { cluster, kind, store, heard } = deps;
   const scope = deps.namespace === undefined ? {} : { namespace: deps.namespace };
   const copy = createCopy(deps);
+  const limit = kind.metadataOnly ? METADATA_PAGE : PAGE;
+  const read = (token?: string) =>
+    cluster.list(kind, { ...scope, limit, ...(token === undefined ? {} : { continue: token }) });
   return {
     async list() {
-      const present = new Set<string>();
-      let next: string | undefined;
+      store.mark();
       // The version of the first page: what changed while the pages were read is then seen again by the watch.
       let version: string | undefined;
-      do {
-        const token = next === undefined ? {} : { continue: next };
-        const page = await cluster.list(kind, { ...scope, limit: PAGE, ...token });
+      for (let reading: Promise<ObjectList<T>> | undefined = read(); reading; ) {
+        const page: ObjectList<T> = await reading;
         heard();
-        for (const item of page.items) {
-          present.add(item.metadata.uid);
-          copy.put(item);
-        }
+        // The API finds the next page while this one is taken up.
+        reading = page.continue === undefined ? undefined : read(page.continue);
+        reading?.catch(() => undefined);
+        for (const item of page.items) copy.put(item);
         version ??= page.resourceVersion;
-        next = page.continue;
-      } while (next !== undefined);
-      copy.keepOnly(present);
-      return version;
+      }
+      copy.dropMarked();
+      return version ?? '';
     },
     async *watch(resourceVersion, signal) {
       let resume = resourceVersion;
@@ -102,13 +104,12 @@ function createCopy<T extends KubeObject>({ store, tell, transform }: FeedDeps<T
       store.delete(object.metadata);
       tell(keep(object), 'DELETED');
     },
-    /** After a list: what is not among these uids is gone, and nothing is remembered against what is. */
-    keepOnly(present: ReadonlySet<string>): void {
+    /** After a list: what it did not have is gone, and nothing is remembered against what it had. */
+    dropMarked(): void {
       deleted.clear();
-      for (const old of store.list()) {
-        if (present.has(old.metadata.uid)) continue;
-        store.delete(old.metadata);
-        tell(old, 'DELETED');
+      for (const ref of store.marked()) {
+        const old = store.delete(ref);
+        if (old) tell(old, 'DELETED');
       }
     },
   };

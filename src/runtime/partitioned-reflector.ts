@@ -5,11 +5,16 @@ import type { Reflector } from './reflector.ts';
 /** `parts` by the namespace that each watches. */
 export function joinNamespaces<T extends KubeObject>(parts: ReadonlyMap<string, Reflector<T>>): Reflector<T> {
   const all = [...parts.values()];
-  const each = async (wait: (part: Reflector<T>) => Promise<void>) => void (await Promise.all(all.map(wait)));
+  const together = async (wait: (part: Reflector<T>) => Promise<void>) => void (await Promise.all(all.map(wait)));
   return {
     get: (ref) => parts.get(ref.namespace ?? '')?.get(ref),
     list: () => all.flatMap((part) => part.list()),
-    byIndex: (index, value) => all.flatMap((part) => part.byIndex(index, value)),
+    *each() {
+      for (const part of all) yield* part.each();
+    },
+    has: (index, value) => all.some((part) => part.has(index, value)),
+    byIndex: (index, value, { from, count } = { from: 0, count: Infinity }) =>
+      all.flatMap((part) => part.byIndex(index, value)).slice(from, from + count),
     hasSynced: () => all.every((part) => part.hasSynced()),
     ageSeconds: () => Math.max(0, ...all.map((part) => part.ageSeconds())),
     onChange: (listener) => {
@@ -18,7 +23,7 @@ export function joinNamespaces<T extends KubeObject>(parts: ReadonlyMap<string, 
         for (const stop of stops) stop();
       };
     },
-    run: (signal) => each((part) => part.run(signal)),
-    synced: (signal) => each((part) => part.synced(signal)),
+    run: (signal) => together((part) => part.run(signal)),
+    synced: (signal) => together((part) => part.synced(signal)),
   };
 }

@@ -5,6 +5,7 @@ import { isClusterError } from '../domain/cluster-error.ts';
 import type { Cache, Clock, Cluster, Counter, Log, Random } from '../ports.ts';
 import { type BackOff, backOff, fraction } from './back-off.ts';
 import { createFeed, type Feed, type Tell } from './object-feed.ts';
+import type { Packing } from './packing.ts';
 import { createStore, type Indexes } from './store.ts';
 
 export interface ReflectorDeps<T extends KubeObject> {
@@ -18,6 +19,8 @@ export interface ReflectorDeps<T extends KubeObject> {
   indexes?: Indexes<T>;
   /** What is kept of an object, for example without the values of a Secret. Identity fields of metadata must stay. */
   transform?: (object: T) => T;
+  /** For kinds of which there may be very many: each is kept in little room, and made anew for whoever reads it. */
+  packing?: Packing<T>;
   metrics?: ReflectorMetrics;
   /** A watch that brings neither event nor bookmark for so long, and up to a fifth more, is made anew; 75 s when absent. */
   stallMs?: number;
@@ -46,7 +49,7 @@ export interface Reflector<T extends KubeObject> extends Cache<T> {
 
 /** Calls the listener for each object there is, as ADDED, and from then on for each change. Returns the way to stop that. */
 export function onEach<T extends KubeObject>(cache: Cache<T>, listener: Tell<T>): () => void {
-  for (const object of cache.list()) listener(object, 'ADDED');
+  for (const object of cache.each()) listener(object, 'ADDED');
   return cache.onChange(listener);
 }
 
@@ -62,7 +65,7 @@ const QUICK_LIST_MS = 30_000;
 
 export function createReflector<T extends KubeObject>(deps: ReflectorDeps<T>): Reflector<T> {
   const { clock } = deps;
-  const store = createStore<T>(deps.indexes ?? {});
+  const store = createStore<T>(deps.indexes ?? {}, deps.packing);
   const listeners = createListeners<T>(deps);
   const firstList = Promise.withResolvers<void>();
   let hasSynced = false;
@@ -73,7 +76,9 @@ export function createReflector<T extends KubeObject>(deps: ReflectorDeps<T>): R
   return {
     get: (ref) => store.get(ref),
     list: () => store.list(),
-    byIndex: (index, value) => store.byIndex(index, value),
+    each: () => store.each(),
+    has: (index, value) => store.has(index, value),
+    byIndex: (index, value, part) => store.byIndex(index, value, part),
     hasSynced: () => hasSynced,
     onChange: listeners.add,
     run: (signal) =>

@@ -1,6 +1,7 @@
 // What of a value may be written to a log: an allow-list. Plain data passes, cut to size and to one line; of errors and Kubernetes
 // objects a few named members; of everything else (keys, buffers, sockets, requests, class instances) its name alone.
 import { KeyObject } from 'node:crypto';
+import { oneLine } from '../domain/remote-text.ts';
 
 const MAX_TEXT = 2048;
 const MAX_ITEMS = 256;
@@ -106,18 +107,11 @@ function frames(stack: string): string {
 }
 
 /**
- * Text without private keys and HTTP credentials, and without characters that a terminal or log viewer would obey rather than show: controls, line
- * separators and bidirectional overrides go out as \uXXXX.
+ * Text without private keys and HTTP credentials, and without characters that a terminal or log viewer would obey rather than show (oneLine).
  */
 export function safeText(text: string): string {
   if (text.length <= MAX_TEXT && PLAIN.test(text) && !SUSPECT.test(text)) return text;
   const short = text.length > MAX_TEXT * 4 ? text.slice(0, MAX_TEXT * 4) : text;
-  const clean = short
-    .replace(SECRET_TEXT, REDACTED)
-    .replace(CREDENTIALS, REDACTED)
-    .replace(
-      /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\u202a-\u202e\u2066-\u2069]/gu,
-      (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-    );
+  const clean = oneLine(short.replace(SECRET_TEXT, REDACTED).replace(CREDENTIALS, REDACTED));
   return clean.length > MAX_TEXT ? `${clean.slice(0, MAX_TEXT)}…` : clean;
 }

@@ -6,7 +6,7 @@ import { register } from '../support/acme-flow.ts';
 import { createKeyPair, type KeyPair } from '../support/certificate-builder.ts';
 import { buildCsr } from '../support/csr-builder.ts';
 import type { Http01Responder } from '../support/http01-responder.ts';
-import { base64url, createSigningKey, keyAuthorization, signJws } from '../support/jws.ts';
+import { base64url, createSigningKey, keyAuthorization, signJws, type SigningKey } from '../support/jws.ts';
 
 /** Between two looks at an authorization or order that is not final. */
 const POLL_MS = 20;
@@ -16,7 +16,11 @@ export interface LoadOptions {
   ca: string;
   clients: number;
   certificates: number;
-  http01: Http01Responder;
+  http01: Pick<Http01Responder, 'set' | 'remove'>;
+  /** Account keys by client; fresh ones when absent. */
+  keys?: readonly SigningKey[];
+  /** Told of each order that ended well, how long it took in milliseconds. */
+  onOrder?: (ms: number) => void;
   /** Names a client asks for in turn; a fresh one each time when absent. */
   names?: (client: number, n: number) => string[];
   algorithm?: 'ES256' | 'RS256';
@@ -44,7 +48,7 @@ export async function createLoad(options: LoadOptions) {
     Array.from({ length: options.clients }, async (_, index): Promise<Client> => {
       const transport = counting(createTransport(options.ca), counted);
       const acme = await connect(transport, options.directory);
-      await register(acme, createSigningKey(options.algorithm ?? 'ES256'));
+      await register(acme, options.keys?.[index] ?? createSigningKey(options.algorithm ?? 'ES256'));
       return { acme, transport, keys: createKeyPair(), index };
     }),
   );
@@ -58,8 +62,10 @@ export async function createLoad(options: LoadOptions) {
         while (left-- > 0) {
           const n = serial++;
           const names = options.names?.(client.index, n) ?? [`n${n}.bench.test`];
+          const began = performance.now();
           if (options.failing) await failingOrder(client, names, options.http01);
           else await again(() => order(client, names, options.http01));
+          options.onOrder?.(performance.now() - began);
         }
       }),
     );
@@ -97,7 +103,7 @@ function expectOk(reply: Reply): Reply {
   return reply;
 }
 
-async function order({ acme, keys }: Client, names: string[], http01: Http01Responder): Promise<void> {
+async function order({ acme, keys }: Client, names: string[], http01: LoadOptions['http01']): Promise<void> {
   const identifiers = names.map((value) => ({ type: 'dns', value }));
   const made = expectOk(await acme.post(acme.directory.newOrder, { identifiers }));
   for (const url of made.json.authorizations ?? []) await authorize(acme, url, http01);
@@ -111,7 +117,7 @@ async function order({ acme, keys }: Client, names: string[], http01: Http01Resp
   expectOk(await acme.get(state.json.certificate ?? ''));
 }
 
-async function failingOrder({ acme }: Client, names: string[], http01: Http01Responder): Promise<void> {
+async function failingOrder({ acme }: Client, names: string[], http01: LoadOptions['http01']): Promise<void> {
   const identifiers = names.map((value) => ({ type: 'dns', value }));
   const made = expectOk(await acme.post(acme.directory.newOrder, { identifiers }));
   const url = made.json.authorizations?.[0] ?? '';
@@ -125,7 +131,7 @@ async function failingOrder({ acme }: Client, names: string[], http01: Http01Res
   http01.remove(challenge.token);
 }
 
-async function authorize(acme: AcmeWire, url: string, http01: Http01Responder): Promise<void> {
+async function authorize(acme: AcmeWire, url: string, http01: LoadOptions['http01']): Promise<void> {
   let state = expectOk(await acme.get(url));
   const challenge = state.json.challenges?.find(({ type }) => type === 'http-01');
   if (state.json.status === 'valid' || !challenge) return;

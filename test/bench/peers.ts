@@ -150,7 +150,7 @@ async function stopAndRemove(program: RunningProgram, folder: string): Promise<v
 }
 
 /** When the directory was there, on the clock of performance.now(); some servers say that they listen a moment before they do. */
-async function firstAnswer(directory: string, ca: string): Promise<number> {
+export async function firstAnswer(directory: string, ca: string): Promise<number> {
   const transport = createTransport(ca);
   try {
     for (const end = performance.now() + 60_000; ; await sleep(2)) {
@@ -175,7 +175,8 @@ export function cpuMs(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
-/** Resident memory, MiB. */
-export function residentMiB(pid: number): number {
-  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
+/** Resident memory, MiB: now, or the most there ever was. */
+export function residentMiB(pid: number, which: 'VmRSS' | 'VmHWM' = 'VmRSS'): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Number(new RegExp(`${which}:\\s+(\\d+)`).exec(status)?.[1]) / 1024;
 }

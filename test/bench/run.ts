@@ -1,8 +1,10 @@
+// npm run bench -- scale [--short]: see scale/index.ts.
 // npm run bench [-- --certificates N] [-- --repeats N]: CPU of each server per certificate, as ratios within this one run.
 // Protocol: the same client against every peer, warmed up, in turns; medians; a peer that did not run is a failure.
 import { spawnSync } from 'node:child_process';
 import { cpus, loadavg, release, type } from 'node:os';
 import { parseArgs } from 'node:util';
+import { runScale } from './scale/index.ts';
 import { startDnsServer } from '../support/dns-server.ts';
 import { startHttp01Responder } from '../support/http01-responder.ts';
 import { createFloorLoad, createLoad, type Counted, type LoadOptions } from './load.ts';
@@ -11,7 +13,9 @@ import { hostileCosts } from './hostile.ts';
 import { variantCosts } from './variants.ts';
 import { countWrites } from './writes.ts';
 
+const [subject, ...scaleArgs] = process.argv.slice(2);
 const { values } = parseArgs({
+  ...(subject === 'scale' ? { args: [] } : {}),
   options: { certificates: { type: 'string' }, repeats: { type: 'string' }, clients: { type: 'string' } },
 });
 const CERTIFICATES = Number(values.certificates ?? 3000);
@@ -23,6 +27,8 @@ const FLOOR_LIMIT = 1.5;
 const say = (text: string) => process.stdout.write(`${text}\n`);
 const median = (numbers: readonly number[]) =>
   [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
+
+if (subject === 'scale') await end(() => runScale(scaleArgs));
 
 const dns = await startDnsServer();
 const http01 = await startHttp01Responder();
@@ -149,15 +155,22 @@ function sayWhere(): void {
   );
 }
 
-try {
-  sayWhere();
-  await main();
-} catch (error) {
-  process.stderr.write(`bench failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-  process.exitCode = 1;
-} finally {
+await end(main, async () => {
   await Promise.all(peers.map((peer) => peer.stop()));
   await http01.stop();
   await dns.stop();
+});
+
+/** Does the work, cleans up, and ends the process. */
+async function end(work: () => Promise<void>, cleanUp?: () => Promise<void>): Promise<never> {
+  try {
+    sayWhere();
+    await work();
+  } catch (error) {
+    process.stderr.write(`bench failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    process.exitCode = 1;
+  } finally {
+    await cleanUp?.();
+  }
+  process.exit();
 }
-process.exit();

@@ -3,7 +3,7 @@ import { type ClusterCAIssuer, ClusterCAIssuerKind } from '../../src/api/ca-issu
 import { type CertificateRecord, IssuedCertificateKind } from '../../src/api/issued-certificate.ts';
 import { createIssue } from '../../src/issuance/engine.ts';
 import { createChainStore } from '../../src/issuance/chains.ts';
-import { recordName, createRecords } from '../../src/issuance/records.ts';
+import { createNewestRecords, createRecords, recordName } from '../../src/issuance/records.ts';
 import type { IssuanceOutcome, IssuanceRequest } from '../../src/issuance/types.ts';
 import { createAwaitRecord } from '../../src/issuance/waiting.ts';
 import type { Backend } from '../../src/ports.ts';
@@ -42,7 +42,9 @@ export async function startRemoteWorld(options: RemoteOptions = {}) {
     breakerOpened: counter('opened'),
   };
   const world = await startWorld(store, { backends, counters }, ({ cluster, caches, audit, clock }) => {
-    const records = createRecords({ cluster, cache: caches.records, namespace: OPERATOR_NAMESPACE });
+    const namespace = OPERATOR_NAMESPACE;
+    const newest = createNewestRecords(caches.records, namespace);
+    const records = createRecords({ cluster, cache: caches.records, newest, namespace });
     const chains = createChainStore({ cluster, inUse: () => new Set() });
     const issue = createIssue({
       cluster,

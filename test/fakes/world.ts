@@ -14,7 +14,7 @@ import { memoryStorage } from '../../src/cluster/storage.ts';
 import { CLAIM_INDEXES } from '../../src/controllers/certificate-claim.ts';
 import { type ControllersDeps, createControllers } from '../../src/controllers/index.ts';
 import { createChainStore } from '../../src/issuance/chains.ts';
-import { createRecords, RECORD_INDEXES } from '../../src/issuance/records.ts';
+import { createNewestRecords, createRecords, RECORD_INDEXES } from '../../src/issuance/records.ts';
 import type { Backend, BackendHealth, Cluster } from '../../src/ports.ts';
 import { createEventRecorder } from '../../src/runtime/event-recorder.ts';
 import { joinReflectors } from '../../src/runtime/joined-reflector.ts';
@@ -112,7 +112,12 @@ export async function startWorld(
       backendCalls: issued,
       breakerOpened: issued,
     },
-    records: createRecords({ cluster, cache: caches.records, namespace: OPERATOR_NAMESPACE }),
+    records: createRecords({
+      cluster,
+      cache: caches.records,
+      newest: createNewestRecords(caches.records, OPERATOR_NAMESPACE),
+      namespace: OPERATOR_NAMESPACE,
+    }),
     backends: { of: () => ({ local: true, check: async () => backend.health }) as unknown as Backend },
     marks: { mac: digest, verifyMac: (purpose, parts, mac) => digest(purpose, parts) === mac },
     directoryURL: ({ metadata }) => `https://ca.test/acme/${metadata.name}/directory`,

@@ -24,6 +24,7 @@ const DNS = 'src/validators/dns-01.test.ts';
 const RESOLVER = 'src/validators/resolver.test.ts';
 const ALPN = 'src/validators/tls-alpn-01.test.ts';
 const DENIED = 'src/domain/deny-list.test.ts';
+const REPLICAS = 'test/integration/hostile.test.ts';
 
 const INPUTS: Readonly<Record<number, Input>> = {
   1: {
@@ -72,13 +73,17 @@ const INPUTS: Readonly<Record<number, Input>> = {
         'a nonce of another process, such as this server before it was restarted',
       ],
       'test/conformance/b-nonces.test.ts': ['forged nonce is badNonce: random, or an issued one with any byte changed'],
+      [REPLICAS]: [
+        '9: a nonce is accepted by another replica once, and by none after that or when a bit of it is changed',
+      ],
     },
-    missing: 'a nonce redeemed by another replica: replicas ask one another in a cluster only',
   },
   10: {
     what: 'parallel requests with one nonce',
-    tests: { 'jws-transport': ['parallel requests with one nonce: exactly one is accepted'] },
-    missing: 'on two replicas: as 9',
+    tests: {
+      'jws-transport': ['parallel requests with one nonce: exactly one is accepted'],
+      [REPLICAS]: ['10: of parallel uses of one nonce at both replicas exactly one is accepted'],
+    },
   },
   11: {
     what: 'crit, b64, zip',
@@ -241,8 +246,10 @@ const INPUTS: Readonly<Record<number, Input>> = {
   30: { what: 'bad contacts', tests: { accounts: ['contacts with ${what}: of a new account and of an old one'] } },
   31: {
     what: 'deactivated accounts',
-    tests: { accounts: ['a deactivated account, on every route'] },
-    missing: 'deactivated at another replica a moment ago: needs replicas with a lagging watch',
+    tests: {
+      accounts: ['a deactivated account, on every route'],
+      [REPLICAS]: ['31: a deactivated account is refused on every route by both replicas at once'],
+    },
   },
   32: {
     what: 'bad key changes',
@@ -281,7 +288,12 @@ const INPUTS: Readonly<Record<number, Input>> = {
   },
   40: {
     what: "names of other namespaces' Services, short forms, nodes",
-    tests: { orders: ['names that policy denies, one by one: subproblems name each of them and no other'] },
+    tests: {
+      orders: ['names that policy denies, one by one: subproblems name each of them and no other'],
+      [REPLICAS]: [
+        '40: Services of other namespaces, short forms and nodes that exist are denied at both replicas, each by its name',
+      ],
+    },
     missing: 'proof by a Service of the namespace: needs a cluster with Services',
   },
   41: {
@@ -342,8 +354,8 @@ const INPUTS: Readonly<Record<number, Input>> = {
         'finalize 50 times in parallel: one certificate',
         'finalize 50 times in parallel with 50 keys: one certificate, for one of them',
       ],
+      [REPLICAS]: ['46: of fifty finalizes in parallel over both replicas there is one certificate'],
     },
-    missing: 'over two replicas: the atomic create is tested in src/issuance/engine.test.ts',
   },
   47: {
     what: 'CSR: names',

@@ -39,8 +39,6 @@ const FIXED =
 const INEXPRESSIBLE: Record<string, { why: string; texts: readonly string[] }> = {
   ...issuerTexts('ClusterCAIssuer'),
   ...issuerTexts('CAIssuer'),
-  'ClusterCAIssuer spec.backend.webhook.trustAnchors': { why: DER, texts: BAD_PEMS },
-  'ClusterCAIssuer spec.backend.webhook.caBundle': { why: DER, texts: BAD_PEMS },
   'CertificateClaim spec.dnsNames': { why: IDNA, texts: BAD_A_LABELS },
   'CertificateClaim spec.emailAddresses': { why: IDNA, texts: BAD_MAILBOXES },
 };
@@ -49,6 +47,8 @@ function issuerTexts(kind: string) {
   return {
     [`${kind} spec.acme.caa.identities`]: { why: IDNA, texts: BAD_A_LABELS.filter((text) => !text.startsWith('*')) },
     [`${kind} spec.subject.template`]: { why: FIXED, texts: BAD_TEMPLATES },
+    [`${kind} spec.backend.webhook.trustAnchors`]: { why: DER, texts: BAD_PEMS },
+    [`${kind} spec.backend.webhook.caBundle`]: { why: DER, texts: BAD_PEMS },
   };
 }
 

@@ -165,6 +165,53 @@ describeOnStage('hostile inputs, two replicas', 2, (stage) => {
     });
   const secret = (name: string) => stage().plane.api.expect<Secret>('GET', `${secretsOf('default')}/${name}`);
 
+  test('40: Services of other namespaces, short forms and nodes that exist are denied at both replicas, each by its name', async () => {
+    const { api } = stage().plane;
+    await api.expect('POST', '/api/v1/namespaces', { metadata: { name: 'other' } });
+    for (const namespace of ['other', 'default'])
+      await api.expect('POST', `/api/v1/namespaces/${namespace}/services`, {
+        metadata: { name: 'db' },
+        spec: { ports: [{ port: 443 }] },
+      });
+    await api.expect('POST', '/api/v1/nodes', { metadata: { name: 'node-1' } });
+    // Who asks over ACME is of no namespace: this is for claims alone.
+    await api.expect('POST', `${GROUP}/certificaterequestpolicies`, {
+      apiVersion: 'countersign.dev/v1alpha1',
+      kind: 'CertificateRequestPolicy',
+      metadata: { name: 'own-services' },
+      spec: {
+        selector: { doors: ['CertificateClaim'] },
+        allowed: { dnsNames: { values: ['*.{{namespace}}.svc', '*.{{namespace}}.svc.cluster.local'] } },
+      },
+    });
+    const denied = [
+      'db.other.svc',
+      'db.other.svc.cluster.local',
+      'db.default.svc',
+      'kubernetes.default.svc',
+      'db',
+      'db.other',
+      'node-1',
+      '*.other.svc',
+    ];
+    const good = aName();
+    for (const acme of await atBoth()) {
+      const identifiers = [...denied, good].map((value) => ({ type: 'dns', value }));
+      const reply = await acme.post(acme.directory.newOrder, { identifiers });
+      expect([reply.status, typeOf(reply)]).toEqual([403, 'rejectedIdentifier']);
+      const named = reply.problem.subproblems?.map(
+        ({ type, identifier }) => `${type.split(':').at(-1)} ${identifier.value}`,
+      );
+      expect(named?.toSorted()).toEqual(denied.map((name) => `rejectedIdentifier ${name}`).toSorted());
+    }
+    const wanted: Readonly<Record<string, readonly string[]>> = { own: ['db.default.svc'], foreign: ['db.other.svc'] };
+    for (const [name, dnsNames] of Object.entries(wanted)) await make(name, { dnsNames });
+    await ready('own', 'True');
+    expect(await ready('foreign', 'False')).toMatchObject({ reason: 'Denied' });
+    for (const name of denied) expect((await recordsFor(name)).length).toBe(name === 'db.default.svc' ? 1 : 0);
+    await api.expect('DELETE', `${GROUP}/certificaterequestpolicies/own-services`);
+  });
+
   test('63: a Secret of somebody else stays as it is, whatever it says of itself; of two claims for one Secret one has it', async () => {
     const { api } = stage().plane;
     await make('honest');

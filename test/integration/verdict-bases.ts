@@ -124,19 +124,21 @@ const finished: Body = {
 };
 const refusal = { type: 'x', detail: 'x', status: 403, refusedAt: '2030-01-01T00:00:00Z' };
 
-const BASES: Readonly<Record<string, Base>> = {
-  ClusterCAIssuer: {
-    ...issuer,
-    instead: [
-      ['spec.backend.webhook.caBundleRef.', withWebhook({ caBundleRef: secretKey })],
-      [
-        'spec.backend.webhook.authentication.clientCertificateRef.',
-        withWebhook({ authentication: { clientCertificateRef: { name: 'a' } } }),
-      ],
-      ['spec.backend.webhook.', withWebhook({})],
+const anyIssuer: Base = {
+  ...issuer,
+  instead: [
+    ['spec.backend.webhook.caBundleRef.', withWebhook({ caBundleRef: secretKey })],
+    [
+      'spec.backend.webhook.authentication.clientCertificateRef.',
+      withWebhook({ authentication: { clientCertificateRef: { name: 'a' } } }),
     ],
-  },
-  CAIssuer: issuer,
+    ['spec.backend.webhook.', withWebhook({})],
+  ],
+};
+
+const BASES: Readonly<Record<string, Base>> = {
+  ClusterCAIssuer: anyIssuer,
+  CAIssuer: anyIssuer,
   CertificateRequestPolicy: policy,
   CertificateClaim: {
     spec: {

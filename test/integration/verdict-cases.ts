@@ -315,9 +315,14 @@ const POLICIES: ObjectCase[] = both(
   (part) => ({ spec: { selector: {}, allowed: {}, ...part } }),
 );
 
-const TENANT_ISSUERS: ObjectCase[] = both('CAIssuer', [{}], [{ backend: {} }, webhook({})], (part) => ({
-  spec: { ...ca({}), ...part },
-}));
+const TENANT_ISSUERS: ObjectCase[] = both(
+  'CAIssuer',
+  [{}, webhook({})],
+  [{ backend: {} }, webhook({}, { ca: { secretRef: { name: 'ca' } } })],
+  (part) => ({
+    spec: { ...ca({}), ...part },
+  }),
+);
 
 const { spec, status } = record('default', 'x');
 if (!status) throw new Error('the record has no certificate');

@@ -32,10 +32,10 @@ export interface Client {
 }
 
 export async function createClient(
-  program: { directory: string; ca: string; fault: Promise<never> },
+  program: { directory: string; ca: string; fault: Promise<never>; transport?: Transport },
   responders: Pick<Responders, 'dns' | 'http01'>,
 ): Promise<Client> {
-  const transport = patientTransport(createTransport(program.ca), program.fault);
+  const transport = patientTransport(program.transport ?? createTransport(program.ca), program.fault);
   const acme = persistent(await connect(transport, program.directory));
   return {
     obtain: (names) => obtain(acme, responders, names),

@@ -152,8 +152,8 @@ describe('a CA elsewhere', () => {
     SERIES_TIMEOUT,
     async (kill) => {
       const deaths = await run(kill, ordered);
-      // Beside these, which calls a k falls on depends on the other lane; those that decide are killed by name below.
-      expect(deaths).toContain(RESERVE);
+      // Which calls a k falls on depends on the other lane; those that decide are killed by name below.
+      expect(deaths.length).toBeGreaterThan(10);
     },
   );
 

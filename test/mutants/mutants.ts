@@ -267,8 +267,8 @@ export const MUTANTS: readonly Mutant[] = [
     line: 51,
     breaks: 'the pages of the orders list overlap',
     file: server('account'),
-    find: 'all.slice(from, from + ORDERS_PER_PAGE)',
-    replace: 'all.slice(0, from + ORDERS_PER_PAGE)',
+    find: '.slice(0, ORDERS_PER_PAGE)',
+    replace: '',
   },
   {
     line: 52,
@@ -502,7 +502,7 @@ export const MUTANTS: readonly Mutant[] = [
     line: 89,
     breaks: 'POST-as-GET starts a validation',
     file: server('authorization'),
-    find: 'if (exchange.payload.length === 0) return challengeReply(deps, shown, type);\n  readPayload(exchange);',
+    find: 'if (exchange.payload.length === 0) return challengeReply(deps, await open(deps, exchange), type);\n  readPayload(exchange);',
     replace: 'if (exchange.payload.length > 0) readPayload(exchange);',
   },
   {

@@ -61,6 +61,7 @@ export async function startReplicas(count: number, issuer: Partial<CAIssuerSpec>
   const lines: string[] = [];
   const gates = addresses.map(() => createGate());
   const replicas: Replica[] = [];
+  const denyList = createLoopbackDenyList([]);
   for (const [i, address] of addresses.entries()) {
     const log = createLog({ clock, level: 'debug', sink: { write: (line) => void lines.push(`${i} ${line}`) } });
     const replica = await startReplica({
@@ -70,8 +71,9 @@ export async function startReplicas(count: number, issuer: Partial<CAIssuerSpec>
       ),
       cluster: lagging(store, gates[i] as Gate),
       address,
+      denyList,
       validators: createValidators({
-        denyList: createLoopbackDenyList([]),
+        denyList,
         clock,
         http01Port: responders.http01.port,
         tlsAlpn01Port: responders.tlsAlpn.port,

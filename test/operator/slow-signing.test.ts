@@ -1,6 +1,8 @@
 // What clients are told while the CA takes its time (reference: RFC 8555 section 7.4; cert-manager's workers).
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createBackends } from '../../src/backends/index.ts';
+import { Problem } from '../../src/domain/problem.ts';
+import { Unavailable } from '../../src/domain/unavailable.ts';
 import type { Backends } from '../../src/ports.ts';
 import { expectStatus, newOrder, poll, readyOrder, register, type Responders } from '../support/acme-flow.ts';
 import { type AcmeWire, connect, createTransport } from '../support/acme-wire.ts';
@@ -63,6 +65,47 @@ test('clients in general are told to come back to an order that is processing', 
   gate.resolve();
   expect((await poll(acme, order.url, ({ status }) => status !== 'processing')).status).toBe('valid');
 });
+
+test.each([
+  {
+    what: 'a refusal',
+    fault: new Problem('rejectedIdentifier', 'the CA does not sign this name'),
+    told: {
+      type: 'urn:ietf:params:acme:error:rejectedIdentifier',
+      detail: 'the CA does not sign this name',
+      status: 403,
+    },
+  },
+  {
+    what: 'an outage',
+    fault: new Unavailable('ca.internal:9443 refused the connection'),
+    told: {
+      type: 'urn:ietf:params:acme:error:serverInternal',
+      detail: expect.stringMatching(
+        /^the certificate could not be issued: finalize again \(correlation [0-9a-f]{12}\)$/,
+      ),
+      status: 503,
+    },
+  },
+])(
+  '$what that comes when the client was told "processing" is shown by the order, which can be finalized again',
+  async ({ fault, told }) => {
+    gate = Promise.withResolvers<void>();
+    const order = await readyOrder(acme, responders, ['late.test']);
+    const csr = base64url(buildCsr({ names: csrNames(order.object.identifiers) }).der);
+    expect((await acme.post(order.object.finalize, { csr })).json.status).toBe('processing');
+    expect((await acme.get(order.url)).json.error).toBeUndefined();
+    gate.reject(fault);
+    const given = await poll(acme, order.url, ({ status }) => status !== 'processing');
+    expect([given.status, given.error]).toEqual(['ready', told]);
+    gate = Promise.withResolvers<void>();
+    expect((await acme.post(order.object.finalize, { csr })).json).toMatchObject({ status: 'processing' });
+    expect((await acme.get(order.url)).json.error).toBeUndefined();
+    gate.resolve();
+    const done = await poll(acme, order.url, ({ status }) => status !== 'processing');
+    expect([done.status, done.error]).toEqual(['valid', undefined]);
+  },
+);
 
 test('cert-manager is told to finalize again, and its order reads ready meanwhile', async () => {
   gate = Promise.withResolvers<void>();

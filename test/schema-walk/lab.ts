@@ -11,6 +11,7 @@ import { CertificateRequestPolicyKind } from '../../src/api/certificate-request-
 import { NamespaceKind, type Secret, SecretKind } from '../../src/api/core.ts';
 import { type Issuer, issuerKind } from '../../src/api/issuer.ts';
 import type { Condition } from '../../src/api/kind.ts';
+import { createLoopbackDenyList } from '../../src/domain/deny-list.ts';
 import { issuerPath } from '../../src/domain/issuer.ts';
 import { NAMESPACE, startOperator } from '../operator/harness.ts';
 import { register, type Responders } from '../support/acme-flow.ts';
@@ -81,6 +82,7 @@ async function startLab(): Promise<Lab> {
     http01Port: http01.port,
     tlsAlpn01Port: tlsAlpn.port,
     policy: OPEN_POLICY,
+    overrides: { tenantBackends: { offered: ['webhook'], denyList: createLoopbackDenyList([]) } },
   });
   await operator.cluster.create(NamespaceKind, { metadata: { name: TENANT } });
   await operator.cluster.create(CertificateRequestPolicyKind, {

@@ -1,5 +1,6 @@
 // Effects of the fields of the webhook backend, against a signer that runs.
 import { type CAIssuerSpec, ClusterCAIssuerKind } from '../../src/api/ca-issuer.ts';
+import { CAIssuerKind } from '../../src/api/issuer.ts';
 import type { WebhookBackendSpec } from '../../src/api/webhook-backend.ts';
 import { webhookBackend } from '../../src/backends/webhook/index.ts';
 import { createClock } from '../../src/runtime/clock.ts';
@@ -9,7 +10,7 @@ import { createFakeRandom } from '../fakes/random.ts';
 import { buildCaCertificate, createKeyPair, pemOf } from '../support/certificate-builder.ts';
 import { startWebhookPeer, type WebhookPeer } from '../support/webhook-peer.ts';
 import { ABSENT, type FieldCase } from './field-case.ts';
-import { anIssuer, aSecret, uniqueName } from './lab.ts';
+import { anIssuer, aSecret, inNamespace, uniqueName } from './lab.ts';
 
 /** What stands in the cases for what is known only once the signer runs. */
 const [ROOT, BUNDLE, OTHER] = ['root', 'bundle', 'other'].map((name) =>
@@ -26,10 +27,14 @@ async function startPeers() {
     startWebhookPeer({ authentication: 'hmac' }),
     startWebhookPeer({ authentication: 'mtls' }),
   ]);
+  return { hmac, mtls };
+}
+
+/** Where the issuer at hand has its Secrets. */
+async function placeSecrets({ hmac, mtls }: Record<'hmac' | 'mtls', WebhookPeer>): Promise<void> {
   await aSecret(NAMES.key, hmac.secrets['webhook-key'] ?? {});
   await aSecret(NAMES.client, mtls.secrets['webhook-client'] ?? {});
   await aSecret(NAMES.bundle, { 'ca.crt': hmac.spec.caBundle ?? '', 'other.crt': OTHER ?? '' });
-  return { hmac, mtls };
 }
 
 export async function stopPeers(): Promise<void> {
@@ -40,7 +45,9 @@ export async function stopPeers(): Promise<void> {
 async function real({ backend }: CAIssuerSpec): Promise<{ peer: WebhookPeer; webhook: WebhookBackendSpec }> {
   running.peers ??= startPeers();
   const webhook = backend.webhook as WebhookBackendSpec;
-  const peer = (await running.peers)[webhook.authentication.hmac ? 'hmac' : 'mtls'];
+  const peers = await running.peers;
+  await placeSecrets(peers);
+  const peer = peers[webhook.authentication.hmac ? 'hmac' : 'mtls'];
   const text = new Map([
     [ROOT, peer.root],
     [BUNDLE, peer.spec.caBundle ?? ''],
@@ -92,7 +99,7 @@ function field(
 
 const withRef = base({ caBundle: undefined, caBundleRef: { name: NAMES.bundle, key: 'ca.crt' } });
 
-export const WEBHOOK_CASES: readonly FieldCase[] = [
+const CLUSTER_CASES: readonly FieldCase[] = [
   field('url', [URL_OF_SIGNER, URL_OF_SIGNER.replace('/sign', '/elsewhere')], ready),
   field('trustAnchors', [ROOT, OTHER], ready),
   field('caBundle', [BUNDLE, OTHER], ready),
@@ -108,4 +115,14 @@ export const WEBHOOK_CASES: readonly FieldCase[] = [
   field('authentication.hmac.secretRef.key', ['key', 'other'], ready),
   field('timeout', ['1s', '30s'], slowly),
   field('concurrency', [1, 8, ABSENT], async (spec) => (await signed(spec)).backend.concurrency),
+];
+
+/** Each for both kinds of issuer. */
+export const WEBHOOK_CASES: readonly FieldCase[] = [
+  ...CLUSTER_CASES,
+  ...CLUSTER_CASES.map((each) => ({
+    ...each,
+    kind: CAIssuerKind,
+    outcome: inNamespace(async (spec: never) => each.outcome(spec)),
+  })),
 ];

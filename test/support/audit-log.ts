@@ -8,7 +8,7 @@ export interface AuditEntry {
   requestURI: string;
   /** get, list, watch, create, update, patch, delete, deletecollection; of other paths the HTTP method in lower case. */
   verb: string;
-  user: { username: string; groups?: string[] };
+  user: { username: string; groups?: string[]; extra?: Record<string, string[]> };
   userAgent?: string;
   sourceIPs?: string[];
   /** Absent for paths that are no resource. */

@@ -9,6 +9,7 @@ import {
   type CertificateClaimStatus,
 } from '../../src/api/certificate-claim.ts';
 import { EventKind, type Secret, SecretKind } from '../../src/api/core.ts';
+import { ClusterCAIssuerKind } from '../../src/api/ca-issuer.ts';
 import { CAIssuerKind } from '../../src/api/issuer.ts';
 import { type CertificateRecord, IssuedCertificateKind } from '../../src/api/issued-certificate.ts';
 import type { Condition, ObjectMeta } from '../../src/api/kind.ts';
@@ -70,6 +71,14 @@ const readyFor = (cluster: Cluster, ref: ObjectRef, reason: string): Promise<Con
     return ready?.reason === reason && ready.observedGeneration === claim?.metadata.generation ? ready : undefined;
   });
 
+/** The Ready condition of a tenant's issuer once it is False, for this reason where one is given. */
+const issuerReady = ({ cluster }: Ground, ref: ObjectRef, reason?: string): Promise<Condition> =>
+  eventually(`the issuer ${ref.name} is not ready: ${reason ?? 'whatever the reason'}`, async () => {
+    const issuer = await cluster.get(CAIssuerKind, ref);
+    const ready = findCondition(issuer?.status?.conditions, 'Ready');
+    return ready?.status === 'False' && (reason === undefined || ready.reason === reason) ? ready : undefined;
+  });
+
 async function recordsOf({ cluster, namespace: home }: Ground, claim: string, namespace: string) {
   const { items } = await cluster.list(IssuedCertificateKind, { namespace: home });
   return items.filter(({ spec }) => spec.requester.claim === claim && spec.requester.namespace === namespace);
@@ -88,13 +97,10 @@ async function aSecret(
   });
 }
 
-const content = (secret: Secret | undefined) => ({ type: secret?.type, data: secret?.data, meta: metadataOf(secret) });
-const metadataOf = (secret: Secret | undefined) => [secret?.metadata.annotations, secret?.metadata.labels];
-
-/** The claim is refused its Secret, which stays as it was; nothing is issued. */
+/** The claim is refused its Secret, which stays as it was to the last byte and version; nothing is issued. */
 async function expectLeftAlone(made: Secret, it: ReturnType<typeof subject>, reason: string) {
   await it.ready(reason);
-  expect(content(await it.secret(made.metadata.name))).toEqual(content(made));
+  expect(await it.secret(made.metadata.name)).toEqual(made);
   expect(await it.records()).toEqual([]);
 }
 
@@ -171,16 +177,36 @@ const CONFUSED_DEPUTIES: readonly HostileClaim[] = [
   },
   ...[
     { type: 'Opaque', annotations: {}, name: 'plain' },
+    { type: 'kubernetes.io/tls', annotations: {}, name: 'tls' },
+    {
+      type: 'kubernetes.io/service-account-token',
+      annotations: { ...adopt, 'kubernetes.io/service-account.name': 'default' },
+      name: 'token',
+    },
+    { type: 'helm.sh/release.v1', annotations: {}, name: 'release' },
     { type: 'helm.sh/release.v1', annotations: adopt, name: 'helm' },
     { type: 'bootstrap.kubernetes.io/token', annotations: adopt, name: 'bootstrap' },
     { type: 'kubernetes.io/dockerconfigjson', annotations: adopt, name: 'registry' },
+    { type: 'kubernetes.io/dockercfg', annotations: adopt, name: 'old-registry' },
+    { type: 'kubernetes.io/basic-auth', annotations: adopt, name: 'login' },
+    { type: 'kubernetes.io/ssh-auth', annotations: adopt, name: 'ssh' },
+    { type: 'example.com/anything', annotations: adopt, name: 'anything' },
   ].map(
     ({ type, annotations, name }): HostileClaim => ({
       input: 63,
       title: `a Secret of somebody else's stays as it is: ${type}${'countersign.dev/adopt' in annotations ? ', even handed over' : ''}`,
       run: async (ground) => {
         const it = subject(ground, `taker-of-${name}`);
-        const data = { '.dockerconfigjson': Buffer.from('{"auths":{}}').toString('base64'), precious: 'eA==' };
+        const registry = Buffer.from('{"auths":{}}').toString('base64');
+        const data = {
+          '.dockerconfigjson': registry,
+          '.dockercfg': registry,
+          username: 'eA==',
+          'ssh-privatekey': 'eA==',
+          'tls.crt': 'eA==',
+          'tls.key': 'eA==',
+          precious: 'eA==',
+        };
         const made = await aSecret(ground, { metadata: { name: `precious-${name}`, annotations }, type, data });
         await it.create({ secretName: made.metadata.name });
         await expectLeftAlone(made, it, 'SecretNotOurs');
@@ -216,6 +242,108 @@ const CONFUSED_DEPUTIES: readonly HostileClaim[] = [
       expect((await second.ready('SecretInUse')).message).toContain('CertificateClaim first');
       await expectGenuine(first);
       expect(await second.records()).toEqual([]);
+    },
+  },
+  {
+    input: 63,
+    title:
+      'of two claims made for one Secret at the same moment one has it, the other waits, and each is issued once at most',
+    run: async (ground) => {
+      const names = ['twin-a', 'twin-b'];
+      const twins = names.map((name) => subject(ground, name));
+      await Promise.all(twins.map((twin) => twin.create({ secretName: 'twins-tls' })));
+      const reasons = await eventually('both are judged', async () => {
+        const claims = await Promise.all(twins.map((twin) => twin.claim()));
+        const found = claims.map((claim) => findCondition(claim?.status?.conditions, 'Ready')?.reason ?? '');
+        return found.toSorted().join() === 'Issued,SecretInUse' ? found : undefined;
+      });
+      const holder = twins[reasons.indexOf('Issued')];
+      const secret = await ground.cluster.get(SecretKind, { namespace: ground.tenant, name: 'twins-tls' });
+      expect(leafOf(secret).names.dnsNames).toEqual([`${holder?.ref.name}.test`]);
+      const records = await Promise.all(twins.map((twin) => twin.records()));
+      // One that saw the other too late has a certificate that is in no Secret, and gets no second one.
+      for (const own of records) expect(own.length).toBeLessThanOrEqual(1);
+    },
+  },
+  {
+    input: 63,
+    title: 'another owner in a Secret, whoever it is, does not make it a claim’s',
+    run: async (ground) => {
+      const [owner, thief] = [subject(ground, 'true-owner'), subject(ground, 'thief-of-owned')];
+      const claim = await owner.create();
+      await expectGenuine(owner);
+      const { annotations = {} } = (await owner.secret())?.metadata ?? {};
+      const others = [
+        { apiVersion: 'apps/v1', kind: 'Deployment', name: 'shop', uid: '1b4e28ba-2fa1-11d2-883f-0016d3cca427' },
+        {
+          apiVersion: 'countersign.dev/v1alpha1',
+          kind: 'CertificateClaim',
+          name: 'true-owner',
+          uid: claim.metadata.uid,
+        },
+      ];
+      for (const [i, reference] of others.entries()) {
+        const ownerReferences = [{ ...reference, controller: true }];
+        const made = await aSecret(ground, { metadata: { name: `owned-${i}`, ownerReferences, annotations } });
+        if (i === 0) await thief.create({ secretName: 'owned-0' });
+        else await change(ground, thief, (it) => ({ ...it, spec: { ...it.spec, secretName: `owned-${i}` } }));
+        await expectLeftAlone(made, thief, 'SecretNotOurs');
+      }
+    },
+  },
+  {
+    input: 63,
+    title: 'an issuer names Secrets without a namespace, and a tenant’s reaches no CA elsewhere',
+    run: async ({ cluster, namespace, tenant }) => {
+      const ca = { secretRef: { name: 'main-ca' } };
+      const far = { ...ca.secretRef, namespace };
+      const webhook = {
+        url: 'https://ca.test/sign',
+        trustAnchors: 'x',
+        authentication: { hmac: { secretRef: { name: 'key', key: 'key' } } },
+      };
+      const metadata = { namespace: tenant, name: 'reacher' };
+      const backends: readonly object[] = [
+        { ca: { secretRef: far } },
+        { ca: { ...ca, passphraseSecretRef: { ...far, key: 'x' } } },
+        { ca: { ...ca, alternateChains: [{ ...far, key: 'x' }] } },
+        { ca: { ...ca, caBundle: 'x' } },
+        { webhook },
+        { webhook: { ...webhook, caBundleRef: { ...far, key: 'ca.crt' } } },
+      ];
+      for (const backend of backends) await refused(cluster.create(CAIssuerKind, { metadata, spec: { backend } }));
+      for (const backend of [backends[0], backends[5], { webhook: { ...webhook, caBundle: { ...far } } }])
+        await refused(
+          cluster.create(ClusterCAIssuerKind, { metadata: { name: 'reacher' }, spec: { backend } as never }),
+        );
+      expect(await cluster.get(CAIssuerKind, metadata)).toBeUndefined();
+    },
+  },
+  {
+    input: 63,
+    title: 'a tenant’s issuer makes no CA of what is there for others, and changes none of it',
+    run: async (ground) => {
+      const { cluster, namespace, tenant } = ground;
+      const types = ['helm.sh/release.v1', 'Opaque', 'kubernetes.io/service-account-token'];
+      const annotations = { 'kubernetes.io/service-account.name': 'default' };
+      for (const [i, type] of types.entries()) {
+        const name = `no-ca-${i}`;
+        const made = await aSecret(ground, { metadata: { name, annotations }, type });
+        const backend = { ca: { secretRef: { name }, selfSigned: { commonName: 'Mine' } } };
+        await cluster.create(CAIssuerKind, { metadata: { namespace: tenant, name }, spec: { backend } });
+        const { message } = await issuerReady(ground, { namespace: tenant, name }, 'SecretIncomplete');
+        expect(message).not.toContain('eA==');
+        expect(await cluster.get(SecretKind, { namespace: tenant, name })).toEqual(made);
+      }
+      const ref = { namespace, name: 'borrows-main' };
+      const before = await cluster.get(SecretKind, { namespace, name: 'main-ca' });
+      await cluster.create(CAIssuerKind, {
+        metadata: ref,
+        spec: { backend: { ca: { secretRef: { name: 'main-ca' } } } },
+      });
+      const { reason } = await issuerReady(ground, ref);
+      expect(['NamespaceForbidden', 'SecretUnreadable']).toContain(reason);
+      expect(await cluster.get(SecretKind, { namespace, name: 'main-ca' })).toEqual(before);
     },
   },
   {
@@ -374,22 +502,58 @@ const FORGERIES: readonly HostileClaim[] = [
       // Suspended by its issuer's absence, so that the record is there first.
       await it.create({ issuerRef: { kind: 'CAIssuer', name: 'later' } });
       await it.ready('IssuerNotFound');
-      const requestID = `${(await it.claim())?.metadata.uid}/1`;
-      const name = recordName('CertificateClaim', requestID);
-      const { labels } = template.metadata;
+      const { labels, annotations } = template.metadata;
       const requester = { namespace: ground.tenant, claim: 'planted' };
-      const planted: Pick<CertificateRecord, 'spec' | 'status'> = {
-        spec: { ...template.spec, requestID, requester },
-        ...(template.status ? { status: template.status } : {}),
+      const plant = async (revision: number, marks: Record<string, string>) => {
+        const requestID = `${(await it.claim())?.metadata.uid}/${revision}`;
+        const name = recordName('CertificateClaim', requestID);
+        const planted: Pick<CertificateRecord, 'spec' | 'status'> = {
+          spec: { ...template.spec, requestID, requester },
+          ...(template.status ? { status: template.status } : {}),
+        };
+        const metadata = { namespace, name, labels: { ...labels }, annotations: marks };
+        return cluster.create(IssuedCertificateKind, { metadata, ...planted });
       };
-      await cluster.create(IssuedCertificateKind, { metadata: { namespace, name, labels: { ...labels } }, ...planted });
+      const made = [await plant(1, {}), await plant(2, { ...annotations })];
       await change(ground, it, (claim) => ({
         ...claim,
         spec: { ...claim.spec, issuerRef: { kind: 'ClusterCAIssuer', name: 'main' } },
       }));
       await expectGenuine(it);
-      expect((await it.claim())?.status?.revision).toBe(2);
-      expect((await cluster.get(IssuedCertificateKind, { namespace, name }))?.spec.revocation?.reason).toBe(4);
+      expect((await it.claim())?.status?.revision).toBe(3);
+      for (const { metadata } of made) {
+        expect(await cluster.get(IssuedCertificateKind, metadata)).toEqual(
+          made.find((each) => each.metadata.name === metadata.name),
+        );
+        await eventually(`an Event tells of ${metadata.name}`, async () => {
+          const { items } = await cluster.list(EventKind, { namespace: 'default' });
+          return items.find(({ reason, note }) => reason === 'ForgedRecord' && note?.includes(metadata.name));
+        });
+      }
+    },
+  },
+  {
+    input: 64,
+    title:
+      'a label changed on the record of another claim has it neither revoked nor served, and that claim is none the worse',
+    run: async (ground) => {
+      const { cluster } = ground;
+      const [victim, mallory] = [subject(ground, 'victim', ground.other), subject(ground, 'mallory')];
+      await victim.create();
+      await expectGenuine(victim);
+      const claim = await mallory.create({ revokeOnDelete: true });
+      await expectGenuine(mallory);
+      const [record] = await victim.records();
+      if (!record) throw new Error('no record');
+      const labels = { ...record.metadata.labels, 'countersign.dev/claim-uid': claim.metadata.uid };
+      const forged = { ...record, metadata: { ...record.metadata, labels } };
+      const changed = await cluster.replace(IssuedCertificateKind, forged);
+      await cluster.delete(CertificateClaimKind, mallory.ref);
+      await eventually('the claim is gone', async () => ((await mallory.claim()) ? undefined : true));
+      const [own] = await mallory.records();
+      expect(own?.spec.revocation).toBeDefined();
+      expect(await cluster.get(IssuedCertificateKind, record.metadata)).toEqual(changed);
+      await expectGenuine(victim);
     },
   },
 ];

@@ -54,6 +54,21 @@ export async function startChallengeHost(ports: Readonly<Record<80 | 443, number
   return { address, gateway, stop: () => running.disposeAsync() };
 }
 
+/** A host whose listeners are a program of their own: a script that is given the address, then `args`, and prints `listening`. */
+export async function startNamespaceHost(
+  script: string,
+  args: readonly string[],
+): Promise<ChallengeHost & { pid: number }> {
+  await using cleanup = new AsyncDisposableStack();
+  const { name, address, gateway } = addNamespace();
+  cleanup.defer(() => ip('netns', 'delete', name));
+  const program = startProgram('ip', ['netns', 'exec', name, process.execPath, script, address, ...args]);
+  cleanup.defer(() => program.stop());
+  await program.waitFor(/^listening$/m);
+  const running = cleanup.move();
+  return { address, gateway, pid: program.pid, stop: () => running.disposeAsync() };
+}
+
 /** A namespace on a network of four addresses that nobody here has. */
 function addNamespace(): { name: string; address: string; gateway: string } {
   for (let attempt = 0; attempt < 50; attempt++) {

@@ -133,7 +133,8 @@ export interface ServingReplicas {
 export interface ReplicaOptions {
   /** Origins besides those of the replicas, the first of them canonical. */
   externalURLs?: readonly string[];
-  kubeconfig?: string;
+  /** One for all, or one for each by position. */
+  kubeconfig?: string | readonly string[];
   /** Environment of each replica, by position. */
   env?: (position: number) => Readonly<Record<string, string>>;
 }
@@ -151,7 +152,10 @@ export async function startReplicas(stage: Stage, options: ReplicaOptions = {}):
   for (const [i, address] of stage.addresses.entries()) {
     const program = await startServe({
       plane: stage.plane,
-      kubeconfig: options.kubeconfig ?? stage.kubeconfig,
+      kubeconfig:
+        typeof options.kubeconfig === 'object'
+          ? (options.kubeconfig[i] ?? '')
+          : (options.kubeconfig ?? stage.kubeconfig),
       config: { externalURLs, listen: { address, ...listen } },
       name: `replica-${i}`,
       ...(options.env ? { env: options.env(i) } : {}),

@@ -44,7 +44,7 @@ export interface PeerOptions {
 export async function startWebhookPeer({ authentication = 'hmac', spec }: PeerOptions = {}): Promise<WebhookPeer> {
   const home = mkdtempSync(join(tmpdir(), 'countersign-webhook-'));
   const port = await freePort();
-  const server = buildServerCertificate([sanOf('ip:127.0.0.1')]);
+  const server = buildServerCertificate(['ip:127.0.0.1', 'signer.test'].map(sanOf));
   const [rootKeys, issuingKeys, clientCA, client] = [
     createKeyPair(),
     createKeyPair(),

@@ -1,7 +1,9 @@
 // One HTTPS request to a webhook, bound in time and size. Redirects are not followed and no Content-Encoding is decoded.
 import { request, type RequestOptions } from 'node:https';
+import { isIP, type LookupFunction } from 'node:net';
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
-import type { Clock } from '../../ports.ts';
+import { Unavailable } from '../../domain/unavailable.ts';
+import type { Clock, JudgedAddresses } from '../../ports.ts';
 import type { CredentialStore } from './credentials.ts';
 import { WebhookFault } from './webhook-fault.ts';
 
@@ -33,9 +35,11 @@ export interface HttpsCallDeps {
   credentials: CredentialStore;
   clock: Clock;
   timeoutMs: number;
+  /** As of BackendDeps. */
+  addressesOf?: JudgedAddresses;
 }
 
-export function createHttpsCall({ credentials, clock, timeoutMs }: HttpsCallDeps): HttpsCall {
+export function createHttpsCall({ credentials, clock, timeoutMs, addressesOf }: HttpsCallDeps): HttpsCall {
   return async ({ method, url, body }, signal) => {
     signal.throwIfAborted();
     const known = await credentials.get();
@@ -55,7 +59,8 @@ export function createHttpsCall({ credentials, clock, timeoutMs }: HttpsCallDeps
     );
     try {
       const both = AbortSignal.any([signal, over.signal]);
-      const response = await send({ method, url, headers, agent, signal: both }, payload);
+      const pinned = addressesOf && { lookup: lookupOf(await judged(addressesOf, url, both)) };
+      const response = await send({ method, url, headers, agent, signal: both, ...pinned }, payload);
       const answer = await readAnswer(response, clock.now());
       if (answer.status === 401 || answer.status === 403) credentials.refresh();
       return answer;
@@ -67,6 +72,26 @@ export function createHttpsCall({ credentials, clock, timeoutMs }: HttpsCallDeps
     } finally {
       over.abort();
     }
+  };
+}
+
+/** Addresses are judged even where nothing is to be looked up. */
+async function judged(addressesOf: JudgedAddresses, url: URL, signal: AbortSignal): Promise<readonly string[]> {
+  try {
+    return await addressesOf(url.hostname.replace(/^\[|\]$/g, ''), signal);
+  } catch (error) {
+    if (signal.aborted || !(error instanceof Unavailable)) throw error;
+    throw new WebhookFault('Unreachable', `the webhook cannot be reached: ${error.message}`);
+  }
+}
+
+/** Gives these addresses, whatever is asked. */
+function lookupOf(addresses: readonly string[]): LookupFunction {
+  const all = addresses.map((address) => ({ address, family: isIP(address) }));
+  return (_host, { all: wantsAll }, done) => {
+    const [first] = all;
+    if (wantsAll === true || !first) done(null, all);
+    else done(null, first.address, first.family);
   };
 }
 

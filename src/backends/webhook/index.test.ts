@@ -12,7 +12,8 @@ import { startWebhookPeer, type WebhookPeer } from '../../../test/support/webhoo
 import { RAW } from '../../../test/support/webhook-signer-words.ts';
 import type { WebhookBackendSpec } from '../../api/webhook-backend.ts';
 import { parsePemCertificates } from '../../domain/chain.ts';
-import type { Backend, SigningOutcome } from '../../ports.ts';
+import { Unavailable } from '../../domain/unavailable.ts';
+import type { Backend, BackendDeps, SigningOutcome } from '../../ports.ts';
 import { createClock } from '../../runtime/clock.ts';
 import { webhookBackend } from './index.ts';
 
@@ -34,9 +35,10 @@ function makeBackend(
   peer: WebhookPeer,
   spec: Partial<WebhookBackendSpec> = {},
   secrets = createMemorySecrets(peer.secrets),
+  more: Pick<BackendDeps, 'addressesOf'> = {},
 ) {
   const webhook = { ...peer.spec, ...spec };
-  const deps = { secrets, clock: createClock(), random: createFakeRandom(), urls: undefined };
+  const deps = { secrets, clock: createClock(), random: createFakeRandom(), urls: undefined, ...more };
   return webhookBackend.create(deps, anIssuer({ webhook }), { webhook });
 }
 
@@ -223,4 +225,41 @@ test('a signer that keeps no revocations says so, and it is no failure', async (
   const request = aSigningRequest();
   const entry = { serial: '0a', revokedAt: new Date(), reason: 0 };
   expect(await backend.revoke?.(request.id, Buffer.from('30', 'hex'), entry, none)).toEqual({ kind: 'unsupported' });
+});
+
+describe('an issuer of a tenant', () => {
+  const at = (host: string) => ({ url: peers.hmac.spec.url.replace('127.0.0.1', host) });
+  const judging = (judge: (host: string) => readonly string[]) => {
+    const asked: string[] = [];
+    const addressesOf = async (host: string) => {
+      asked.push(host);
+      return judge(host);
+    };
+    return { asked, addressesOf };
+  };
+
+  test('dials the addresses that were judged, and looks nothing up itself', async () => {
+    const { asked, addressesOf } = judging(() => ['127.0.0.1']);
+    // `.test` is in no DNS (RFC 6761 section 6.2).
+    const backend = makeBackend(peers.hmac, at('signer.test'), undefined, { addressesOf });
+    expect(await backend.check(none)).toMatchObject({ ready: true });
+    expect((await backend.sign(aSigningRequest(), none)).kind).toBe('issued');
+    expect(asked).toEqual(['signer.test', 'signer.test']);
+  });
+
+  test.each(['127.0.0.1', '[::1]'])('at an address (%s) that it may not go to is not dialled', async (host) => {
+    const { asked, addressesOf } = judging((given) => {
+      throw new Unavailable(`${given} is forbidden`);
+    });
+    const before = await peers.hmac.calls();
+    const backend = makeBackend(peers.hmac, at(host), undefined, { addressesOf });
+    const bare = host.replace(/[[\]]/g, '');
+    expect(await backend.check(none)).toMatchObject({
+      reason: 'Unreachable',
+      message: `the webhook cannot be reached: ${bare} is forbidden`,
+    });
+    await expect(backend.sign(aSigningRequest(), none)).rejects.toThrow('forbidden');
+    expect(asked).toEqual([bare, bare]);
+    expect(await peers.hmac.calls()).toBe(before);
+  });
 });

@@ -22,7 +22,8 @@ export const webhookBackend: BackendFactory = {
 function createWebhookBackend(deps: BackendDeps, issuer: string, spec: WebhookBackendSpec): Backend {
   const credentials = createCredentialStore(deps, spec);
   const timeoutMs = spec.timeout === undefined ? DEFAULT_TIMEOUT_MS : parseDuration(spec.timeout);
-  const call = createHttpsCall({ credentials, clock: deps.clock, timeoutMs });
+  const { clock, addressesOf } = deps;
+  const call = createHttpsCall({ credentials, clock, timeoutMs, ...(addressesOf ? { addressesOf } : {}) });
   const urls = urlsOf(spec);
   const anchors = parsePemCertificates(spec.trustAnchors);
 

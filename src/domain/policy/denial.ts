@@ -1,6 +1,7 @@
 // A refusal as the problem document the requester reads.
 import { quote } from '../identifier.ts';
 import { Problem, type ProblemType, type Subproblem } from '../problem.ts';
+import { oneLine } from '../remote-text.ts';
 import type { Aspect, Denied, Reason } from './input.ts';
 
 /**
@@ -30,7 +31,7 @@ export function renderDenial(decision: Denied): Problem {
   if (!nearest) return new Problem('unauthorized', withBroken(`no policy is meant for ${asked(decision)}`, decision));
   const type = TYPES.find(([about]) => nearest.reasons.some((reason) => reason.about === about))?.[1] ?? 'unauthorized';
   const subproblems = type === 'rejectedIdentifier' ? subproblemsOf(decision, nearest.reasons) : [];
-  return new Problem(type, detailOf(decision, nearest), subproblems.length > 0 ? { subproblems } : {});
+  return new Problem(type, oneLine(detailOf(decision, nearest)), subproblems.length > 0 ? { subproblems } : {});
 }
 
 function asked({ request }: Denied): string {
@@ -45,7 +46,8 @@ function subproblemsOf(decision: Denied, reasons: readonly Reason[]): Subproblem
     if (!identifier) continue;
     const key = `${identifier.type}:${identifier.value}`;
     const known = byName.get(key);
-    const detail = known ? `${known.detail}; ${why}` : `${judgeOf(decision, decision.nearest)}: ${why}`;
+    const said = oneLine(why);
+    const detail = known ? `${known.detail}; ${said}` : `${judgeOf(decision, decision.nearest)}: ${said}`;
     byName.set(key, { type: 'rejectedIdentifier', detail, identifier });
   }
   return [...byName.values()];

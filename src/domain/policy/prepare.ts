@@ -1,7 +1,9 @@
 // Policies and issuers made ready to judge: parsed once per generation of the object, so that judging parses nothing.
 import { type Issuer, issuerKind } from '../../api/issuer.ts';
+import { CertificateRequestPolicyKind } from '../../api/certificate-request-policy.ts';
 import type { CertificateRequestPolicy, Door, PolicySpec } from '../../api/certificate-request-policy.ts';
 import type { Usage } from '../../api/kind.ts';
+import { specFault } from '../../api/validate.ts';
 import type { Network } from '../address.ts';
 import type { KeyAlgorithm } from '../certificate-model.ts';
 import { parseDuration } from '../duration.ts';
@@ -100,7 +102,9 @@ class Broken extends Error {}
 export function prepare(policy: CertificateRequestPolicy, compile: CompileExpression): PreparedPolicy {
   const { name } = policy.metadata;
   try {
-    return { name, ...prepareSpec(policy.spec, compile) };
+    const ready = prepareSpec(policy.spec, compile);
+    const broken = specFault(CertificateRequestPolicyKind, policy);
+    return broken === undefined ? { name, ...ready } : { name, broken };
   } catch (error) {
     if (error instanceof Broken) return { name, broken: error.message };
     throw error;

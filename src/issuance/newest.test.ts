@@ -24,7 +24,9 @@ function fakeCache() {
   const cache: Cache<KubeObject> = {
     get: ({ name, namespace }) => (name === 'a' && namespace === NAMESPACE ? current : undefined),
     list: () => (current ? [current] : []),
+    each: () => [],
     byIndex: () => [],
+    has: () => false,
     hasSynced: () => true,
     onChange: (listener) => {
       listeners.add(listener);

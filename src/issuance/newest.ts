@@ -15,8 +15,12 @@ export interface Newest<T extends KubeObject> {
 /** Objects remembered beyond the watch; they go when it brings them. */
 const MAX_REMEMBERED = 20_000;
 
-/** The cache's objects in one namespace. */
-export function createNewest<T extends KubeObject>(cache: Cache<T>, namespace: string): Newest<T> {
+/** The cache's objects in one namespace. Of those beyond the watch, `limit` are remembered. */
+export function createNewest<T extends KubeObject>(
+  cache: Cache<T>,
+  namespace: string,
+  limit = MAX_REMEMBERED,
+): Newest<T> {
   const ahead = new Map<string, T>();
   const least = new Map<string, number>();
 
@@ -41,17 +45,17 @@ export function createNewest<T extends KubeObject>(cache: Cache<T>, namespace: s
       const { name, generation, uid } = object.metadata;
       const cached = cache.get({ namespace, name });
       if (cached?.metadata.uid === uid && cached.metadata.generation >= generation) return;
-      if ((ahead.get(name)?.metadata.generation ?? 0) <= generation) remember(ahead, name, object);
+      if ((ahead.get(name)?.metadata.generation ?? 0) <= generation) remember(ahead, name, object, limit);
     },
     outdate: (name, generation) => {
       const cached = cache.get({ namespace, name });
-      if ((cached?.metadata.generation ?? 0) < generation) remember(least, name, generation);
+      if ((cached?.metadata.generation ?? 0) < generation) remember(least, name, generation, limit);
     },
   };
 }
 
-function remember<V>(map: Map<string, V>, name: string, value: V): void {
+function remember<V>(map: Map<string, V>, name: string, value: V, limit: number): void {
   map.delete(name);
   map.set(name, value);
-  if (map.size > MAX_REMEMBERED) map.delete(map.keys().next().value as string);
+  if (map.size > limit) map.delete(map.keys().next().value as string);
 }
