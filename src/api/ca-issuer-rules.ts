@@ -2,6 +2,7 @@
 import { parseDuration } from '../domain/duration.ts';
 import type { ClusterCAIssuer, Profile } from './ca-issuer.ts';
 import { durationOrderRule, keySizeRule, oneOfRule, positiveDurationRule } from './common-rules.ts';
+import { EJBCA_RULES } from './ejbca-backend.ts';
 import type { CAIssuer } from './issuer.ts';
 import type { FieldError } from './kind.ts';
 import { placeErrors, type PlaceRule, placeRule } from './rule.ts';
@@ -47,7 +48,8 @@ export const ISSUER_RULES: readonly PlaceRule[] = [
 
 /** Of the backends that a ClusterCAIssuer alone may have. */
 const REMOTE_RULES: readonly PlaceRule[] = [
-  oneOfRule('spec.backend', ['ca', 'webhook']),
+  oneOfRule('spec.backend', ['ca', 'ejbca', 'webhook']),
+  ...EJBCA_RULES,
   oneOfRule('spec.backend.webhook.authentication', ['clientCertificateRef', 'hmac']),
   placeRule<Record<string, unknown>>({
     at: 'spec.backend.webhook',

@@ -6,7 +6,7 @@ import { TENANT_ISSUER_RULES, tenantIssuerRules } from './ca-issuer-rules.ts';
 import { Closed, GROUP, type Kind, type KubeObject, VERSION } from './kind.ts';
 
 const { allowedNamespaces: _namespaces, recordGrace: _grace, backend, acme, ...common } = ClusterIssuerSpec.properties;
-const { webhook: _webhook, ...local } = backend.properties;
+const { ejbca: _ejbca, webhook: _webhook, ...local } = backend.properties;
 const { validation: _validation, finalizeTimeout: _timeout, ...offered } = acme.properties;
 
 const Schema = Closed({

@@ -3,21 +3,25 @@ import type { CAIssuerSpec } from '../api/ca-issuer.ts';
 import type { Issuer } from '../api/issuer.ts';
 import type { Backend, BackendDeps, BackendFactory, Backends } from '../ports.ts';
 import { caBackend } from './ca/index.ts';
+import { ejbcaBackend } from './ejbca/index.ts';
 import { webhookBackend } from './webhook/index.ts';
 
 type BackendSpec = NonNullable<CAIssuerSpec['backend']>;
 
 const FACTORIES: Readonly<Record<keyof BackendSpec, BackendFactory>> = {
   ca: caBackend,
+  ejbca: ejbcaBackend,
   webhook: webhookBackend,
 };
 
 /** What a CAIssuer may sign with: the other backends reach out, and with the network of the operator. */
 const TENANT_BACKENDS: readonly (keyof BackendSpec)[] = ['ca'];
 
-export interface BackendsDeps extends Omit<BackendDeps, 'urls' | 'secrets'> {
+export interface BackendsDeps extends Omit<BackendDeps, 'urls' | 'secrets' | 'configMaps'> {
   /** Those of the issuer alone. */
   secretsOf: (issuer: Issuer) => BackendDeps['secrets'];
+  /** None when absent. */
+  configMapsOf?: (issuer: Issuer) => BackendDeps['configMaps'];
   /** Where the CRL and issuer certificate of the issuer are served over plain HTTP. */
   urls: (issuer: Issuer) => BackendDeps['urls'];
 }
@@ -26,14 +30,20 @@ export interface BackendsDeps extends Omit<BackendDeps, 'urls' | 'secrets'> {
 const MAX_KEPT = 1024;
 
 /** One backend per issuer and generation of its spec. `of` throws Error for a spec that names no backend this program has. */
-export function createBackends({ urls, secretsOf, ...deps }: BackendsDeps): Backends {
+export function createBackends({ urls, secretsOf, configMapsOf, ...deps }: BackendsDeps): Backends {
   const kept = new Map<string, { generation: number; backend: Backend }>();
   return {
     of(issuer) {
       const { uid, generation } = issuer.metadata;
       const known = kept.get(uid);
       if (known?.generation === generation) return known.backend;
-      const own = { ...deps, secrets: secretsOf(issuer), urls: urls(issuer) };
+      const configMaps = configMapsOf?.(issuer);
+      const own = {
+        ...deps,
+        secrets: secretsOf(issuer),
+        urls: urls(issuer),
+        ...(configMaps ? { configMaps } : {}),
+      };
       const backend = factoryOf(issuer).create(own, issuer, issuer.spec.backend);
       kept.delete(uid);
       kept.set(uid, { generation, backend });

@@ -10,6 +10,7 @@ import { createReplicas, homeOf } from '../acme-server/replicas.ts';
 import { createUrls } from '../acme-server/urls.ts';
 import type { Issuer } from '../api/issuer.ts';
 import { type BackendsDeps, createBackends } from '../backends/index.ts';
+import { createConfigMapReader } from '../cluster/config-map-reader.ts';
 import { type ControllersDeps, createControllers } from '../controllers/index.ts';
 import { createDistributionApp } from '../distribution/app.ts';
 import { createCrls } from '../distribution/crl.ts';
@@ -171,8 +172,11 @@ function createServices(deps: OperatorDeps, caches: Caches, peers: Peers | undef
   const { cluster, clock, random, audit, metrics, namespace } = deps;
   const resolverOf = resolverByIssuer(deps.resolver);
   const secretsOf = createIssuerSecrets(deps);
+  const configMaps = createConfigMapReader(cluster, namespace);
   const backends = (deps.backends ?? createBackends)({
     secretsOf,
+    // Those of tenants are none of the operator's business.
+    configMapsOf: (issuer) => (issuer.metadata.namespace === undefined ? configMaps : undefined),
     clock,
     random,
     urls: ({ metadata }) => ({
