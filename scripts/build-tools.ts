@@ -1,8 +1,9 @@
-// Builds the Go programs that the tests run, pinned by test/tools/go.mod, into <cache>/bin.
+// Builds the programs that the tests run: those in Go, pinned by test/tools/go.mod, into <cache>/bin, and the double of EJBCA, in Java and
+// pinned by its pom.xml, into <cache>/ejbca-double.
 //   node scripts/build-tools.ts [name…]
-// The cache folder is COUNTERSIGN_CACHE, by default ~/.cache/countersign; the Go command is GO, by default go. A tool whose
+// The cache folder is COUNTERSIGN_CACHE, by default ~/.cache/countersign; the Go command is GO, by default go, Maven's MVN, by default mvn. A tool whose
 // modules, own source, flags and Go version are those of the last build is left alone. kube-apiserver takes some minutes.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -84,11 +85,48 @@ function build(name: string, tool: Tool, bin: string, goVersion: string): void {
   console.log(`${name}: built in ${((performance.now() - started) / 1000).toFixed(0)} s`);
 }
 
+const EJBCA_DOUBLE = 'ejbca-double';
+const EJBCA_SOURCE = resolve(import.meta.dirname, '../test/support/ejbca');
+
+/** Without Maven, and not asked for by name, it is left out: the tests that need it say so. */
+function buildEjbcaDouble(cache: string, isAskedFor: boolean): void {
+  const maven = process.env['MVN'] ?? 'mvn';
+  if (spawnSync(maven, ['-v']).status !== 0) {
+    if (isAskedFor) throw new Error('Maven and a JDK of Java 17 or newer are needed and `mvn -v` does not run');
+    console.log(`${EJBCA_DOUBLE}: left out, there is no Maven`);
+    return;
+  }
+  const target = join(cache, EJBCA_DOUBLE);
+  const hash = createHash('sha256');
+  for (const file of globSync('{pom.xml,src/**/*.java}', { cwd: EJBCA_SOURCE }).sort())
+    hash.update(`${file}\n`).update(readFileSync(join(EJBCA_SOURCE, file)));
+  const [stamp, wanted] = [join(target, '.inputs'), hash.digest('hex')];
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) {
+    console.log(`${EJBCA_DOUBLE}: up to date`);
+    return;
+  }
+  const fresh = `${target}.${process.pid}`;
+  try {
+    const options = ['-q', '-B', '-f', join(EJBCA_SOURCE, 'pom.xml'), `-DbuildDirectory=${fresh}`, 'package'];
+    execFileSync(maven, options, { stdio: ['ignore', 'inherit', 'inherit'] });
+    writeFileSync(join(fresh, '.inputs'), wanted);
+    rmSync(target, { recursive: true, force: true });
+    renameSync(fresh, target);
+  } finally {
+    rmSync(fresh, { recursive: true, force: true });
+  }
+  console.log(`${EJBCA_DOUBLE}: built`);
+}
+
 function main(names: readonly string[]): void {
-  const unknown = names.filter((name) => !(name in TOOLS));
-  if (unknown.length > 0) throw new Error(`no tool ${unknown.join(', ')}; there are ${Object.keys(TOOLS).join(', ')}`);
-  const bin = join(process.env['COUNTERSIGN_CACHE'] ?? join(homedir(), '.cache', 'countersign'), 'bin');
+  const known = [...Object.keys(TOOLS), EJBCA_DOUBLE];
+  const unknown = names.filter((name) => !known.includes(name));
+  if (unknown.length > 0) throw new Error(`no tool ${unknown.join(', ')}; there are ${known.join(', ')}`);
+  const cache = process.env['COUNTERSIGN_CACHE'] ?? join(homedir(), '.cache', 'countersign');
+  const bin = join(cache, 'bin');
   mkdirSync(bin, { recursive: true });
+  if (names.length === 0 || names.includes(EJBCA_DOUBLE)) buildEjbcaDouble(cache, names.includes(EJBCA_DOUBLE));
+  if (names.every((name) => name === EJBCA_DOUBLE) && names.length > 0) return;
   let version: string;
   try {
     version = go('version');

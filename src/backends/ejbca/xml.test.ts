@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { fc } from '../../../test/support/property.ts';
+import fc from '../../../test/support/property.ts';
 import { escapeXml, parseXml, XmlError } from './xml.ts';
 
 const parse = (text: string) => parseXml(Buffer.from(text));
