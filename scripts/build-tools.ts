@@ -1,5 +1,5 @@
 // Builds the programs that the tests run: those in Go, pinned by test/tools/go.mod, into <cache>/bin, and the double of EJBCA, in Java and
-// pinned by its pom.xml, into <cache>/ejbca-double.
+// pinned by its pom.xml, into <cache>/ejbca-double; and installs Serles from PyPI into a virtual environment of Python, <cache>/serles.
 //   node scripts/build-tools.ts [name…]
 // The cache folder is COUNTERSIGN_CACHE, by default ~/.cache/countersign; the Go command is GO, by default go, Maven's MVN, by default mvn. A tool whose
 // modules, own source, flags and Go version are those of the last build is left alone. kube-apiserver takes some minutes.
@@ -118,15 +118,45 @@ function buildEjbcaDouble(cache: string, isAskedFor: boolean): void {
   console.log(`${EJBCA_DOUBLE}: built`);
 }
 
+/** By name: what it needs beside Go, and how it is made. Left out where that is missing, unless it was asked for by name. */
+const OTHERS: Readonly<Record<string, (cache: string, isAskedFor: boolean) => void>> = {
+  [EJBCA_DOUBLE]: buildEjbcaDouble,
+  serles: installSerles,
+};
+
+const SERLES = ['serles-acme==1.3.0', 'zeep==4.3.3', 'lxml==6.1.3'];
+
+function installSerles(cache: string, isAskedFor: boolean): void {
+  const python = process.env['PYTHON'] ?? 'python3';
+  if (spawnSync(python, ['-c', 'import venv, ensurepip']).status !== 0) {
+    if (isAskedFor)
+      throw new Error('Python 3 with venv is needed and `python3 -c "import venv, ensurepip"` does not run');
+    console.log('serles: left out, there is no Python 3 with venv');
+    return;
+  }
+  const [target, wanted] = [join(cache, 'serles'), SERLES.join('\n')];
+  const stamp = join(target, '.inputs');
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) {
+    console.log('serles: up to date');
+    return;
+  }
+  execFileSync(python, ['-m', 'venv', '--clear', target], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const options = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...SERLES];
+  execFileSync(join(target, 'bin', 'python'), options, { stdio: ['ignore', 'ignore', 'inherit'] });
+  writeFileSync(stamp, wanted);
+  console.log('serles: installed');
+}
+
 function main(names: readonly string[]): void {
-  const known = [...Object.keys(TOOLS), EJBCA_DOUBLE];
+  const known = [...Object.keys(TOOLS), ...Object.keys(OTHERS)];
   const unknown = names.filter((name) => !known.includes(name));
   if (unknown.length > 0) throw new Error(`no tool ${unknown.join(', ')}; there are ${known.join(', ')}`);
   const cache = process.env['COUNTERSIGN_CACHE'] ?? join(homedir(), '.cache', 'countersign');
   const bin = join(cache, 'bin');
   mkdirSync(bin, { recursive: true });
-  if (names.length === 0 || names.includes(EJBCA_DOUBLE)) buildEjbcaDouble(cache, names.includes(EJBCA_DOUBLE));
-  if (names.every((name) => name === EJBCA_DOUBLE) && names.length > 0) return;
+  for (const [name, build] of Object.entries(OTHERS))
+    if (names.length === 0 || names.includes(name)) build(cache, names.includes(name));
+  if (names.length > 0 && names.every((name) => name in OTHERS)) return;
   let version: string;
   try {
     version = go('version');

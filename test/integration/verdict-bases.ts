@@ -55,6 +55,20 @@ const withWebhook = (more: object): Body => ({
   spec: { ...issuer.spec, backend: { webhook: { ...webhook, ...more } } },
 });
 
+const ejbca = {
+  url: 'https://ejbca.test/ejbcaws',
+  clientCertificateRef: { name: 'a' },
+  trustAnchors: PEM,
+  endEntityProfile: 'a',
+  certificateProfile: 'a',
+  caName: 'a',
+  email: 'a@a.test',
+};
+const withEjbca = (more: object): Body => ({
+  ...issuer,
+  spec: { ...issuer.spec, backend: { ejbca: { ...ejbca, ...more } } },
+});
+
 const policy: Body = {
   spec: {
     selector: {
@@ -128,6 +142,9 @@ const BASES: Readonly<Record<string, Base>> = {
   ClusterCAIssuer: {
     ...issuer,
     instead: [
+      ['spec.backend.ejbca.caBundleRef.', withEjbca({ caBundleRef: { kind: 'Secret', ...secretKey } })],
+      ['spec.backend.ejbca.caNameByKey.', withEjbca({ caNameByKey: { RSA: 'a', ECDSA: 'a', Ed25519: 'a' } })],
+      ['spec.backend.ejbca.', withEjbca({})],
       ['spec.backend.webhook.caBundleRef.', withWebhook({ caBundleRef: secretKey })],
       [
         'spec.backend.webhook.authentication.clientCertificateRef.',
