@@ -8,6 +8,9 @@ import { cacheFolder } from '../support/kubernetes-programs.ts';
 
 const PYTHON = join(dirname(cacheFolder()), 'serles', 'bin', 'python');
 
+/** Python's requests would let these win over the CA bundle it is given. */
+const { REQUESTS_CA_BUNDLE: _requests, CURL_CA_BUNDLE: _curl, ...OWN_TRUST } = process.env;
+
 /** Why it cannot be run, if it cannot. */
 export const serlesMissing = existsSync(PYTHON)
   ? undefined
@@ -45,8 +48,8 @@ export function serlesFor(peer: EjbcaPeer, folder: string): Serles {
   const run = async (what: string, given: object): Promise<unknown> => {
     const file = join(folder, `${what}.json`);
     writeFileSync(file, JSON.stringify(given));
-    const script = join(import.meta.dirname, 'serles.py');
-    const { stdout } = await promisify(execFile)(PYTHON, [script, what, file], { maxBuffer: 16 * 1024 * 1024 });
+    const script = join(import.meta.dirname, 'second-opinion.py');
+    const { stdout } = await promisify(execFile)(PYTHON, [script, what, file], { maxBuffer: 16 * 1024 * 1024, env: OWN_TRUST });
     return JSON.parse(stdout);
   };
   return {

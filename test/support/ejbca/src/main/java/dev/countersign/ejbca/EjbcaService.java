@@ -145,7 +145,7 @@ public class EjbcaService implements EjbcaWS {
     try {
       String text = data.replaceAll("-----[^-]+-----", "");
       PKCS10CertificationRequest csr = new PKCS10CertificationRequest(Base64.getMimeDecoder().decode(text));
-      if (csr.isSignatureValid(new JcaContentVerifierProviderBuilder().build(csr.getSubjectPublicKeyInfo()))) return csr;
+      if (csr.isSignatureValid(new JcaContentVerifierProviderBuilder().setProvider("BC").build(csr.getSubjectPublicKeyInfo()))) return csr;
     } catch (Exception e) {
       throw new Faults.Ejbca("BAD_REQUEST", "java.io.IOException: no PKCS#10 request: " + e.getMessage());
     }
@@ -164,6 +164,9 @@ public class EjbcaService implements EjbcaWS {
         throw new Faults.Ejbca("CERTIFICATE_WITH_THIS_SUBJECTDN_ALREADY_EXISTS_FOR_ANOTHER_USER",
             "User '" + user.username + "' is not allowed to use same subject DN as the user(s) 'other' is/are using.");
       Date[] validity = validity(user);
+      // The transaction would be rolled back.
+      if (!Set.of("CERTIFICATE", "PKCS7WITHCHAIN").contains(String.valueOf(responseType)))
+        throw new Faults.Ejbca("INTERNAL_ERROR", "Invalid responseType: " + responseType);
       // Between the edit of the end entity and its use another request may edit it too.
       registry.put(user);
       Thread.sleep(now.number("window", 5));
@@ -184,11 +187,9 @@ public class EjbcaService implements EjbcaWS {
       entity.status = GENERATED;
       if (now.is("slow")) Thread.sleep(now.number("ms", 1000));
       if (now.is("lose") && now.takes("lose")) RawFilter.close(request());
-      return switch (responseType == null ? "" : responseType) {
-        case "CERTIFICATE" -> new CertificateResponse(responseType, twice(signed.leaf().getEncoded()));
-        case "PKCS7WITHCHAIN" -> new CertificateResponse(responseType, twice(Issuance.pkcs7(ca, signed.all())));
-        default -> throw new Faults.Ejbca("INTERNAL_ERROR", "Invalid responseType: " + responseType);
-      };
+      byte[] data =
+          responseType.equals("CERTIFICATE") ? signed.leaf().getEncoded() : Issuance.pkcs7(ca, signed.all());
+      return new CertificateResponse(responseType, twice(data));
     } catch (Faults.Ejbca fault) {
       throw fault;
     } catch (Exception e) {

@@ -14,6 +14,7 @@ import java.nio.charset.StandardCharsets;
 import java.security.KeyFactory;
 import java.security.KeyStore;
 import java.security.PrivateKey;
+import java.security.Security;
 import java.security.cert.Certificate;
 import java.security.cert.CertificateFactory;
 import java.security.spec.PKCS8EncodedKeySpec;
@@ -27,6 +28,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.atomic.AtomicReference;
 import org.apache.cxf.BusFactory;
 import org.apache.cxf.transport.servlet.CXFNonSpringServlet;
+import org.bouncycastle.jce.provider.BouncyCastleProvider;
 import org.eclipse.jetty.server.HttpConfiguration;
 import org.eclipse.jetty.server.HttpConnectionFactory;
 import org.eclipse.jetty.server.SecureRequestCustomizer;
@@ -47,6 +49,8 @@ public final class Main {
   private Main() {}
 
   public static void main(String[] arguments) throws Exception {
+    // For keys and signatures that the JDK knows by other names.
+    Security.addProvider(new BouncyCastleProvider());
     Properties settings = new Properties();
     try (FileReader reader = new FileReader(arguments[0])) {
       settings.load(reader);

@@ -63,6 +63,11 @@ public final class RawFilter implements Filter {
       chain.doFilter(given, answer);
       return;
     }
+    // CXF takes SOAP 1.1 by any name; Metro, of older versions, does not.
+    if (!String.valueOf(request.getContentType()).startsWith("text/xml")) {
+      response.sendError(415);
+      return;
+    }
     byte[] body = request.getInputStream().readAllBytes();
     String text = new String(body, StandardCharsets.UTF_8);
     boolean isSigning = text.contains("certificateRequest");

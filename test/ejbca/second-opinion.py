@@ -1,6 +1,6 @@
 # Drives the EJBCA backend of serles-acme as it is installed, and canonicalises XML with lxml: a second opinion on the double and on our client.
-#   serles.py sign <file of JSON: config, csr, subject, names, email>     prints JSON: chain or error
-#   serles.py canonical <file of JSON: list of documents>                 prints JSON: one canonical form each
+#   second-opinion.py sign <file of JSON: config, csr, subject, names, email>     prints JSON: chain or error
+#   second-opinion.py canonical <file of JSON: list of documents>                 prints JSON: one canonical form of each SOAP body
 import json
 import re
 import sys
@@ -34,7 +34,9 @@ def main():
     if sys.argv[1] == "sign":
         result = sign(given)
     else:
-        result = [canonical(etree.fromstring(document.encode())) for document in given]
+        # zeep adds WS-Addressing headers where the WSDL names actions; EJBCA reads none.
+        body = "{http://schemas.xmlsoap.org/soap/envelope/}Body"
+        result = [canonical(etree.fromstring(document.encode()).find(body)) for document in given]
     print(json.dumps(result))
 
 
