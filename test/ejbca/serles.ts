@@ -49,7 +49,10 @@ export function serlesFor(peer: EjbcaPeer, folder: string): Serles {
     const file = join(folder, `${what}.json`);
     writeFileSync(file, JSON.stringify(given));
     const script = join(import.meta.dirname, 'second-opinion.py');
-    const { stdout } = await promisify(execFile)(PYTHON, [script, what, file], { maxBuffer: 16 * 1024 * 1024, env: OWN_TRUST });
+    const { stdout } = await promisify(execFile)(PYTHON, [script, what, file], {
+      maxBuffer: 16 * 1024 * 1024,
+      env: OWN_TRUST,
+    });
     return JSON.parse(stdout);
   };
   return {
