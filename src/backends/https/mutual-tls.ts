@@ -81,14 +81,20 @@ async function readMaterial(
   return { certificate, key, ca: caBundle === undefined ? bundle : Buffer.from(caBundle) };
 }
 
+const REASONS = {
+  Secret: ['SecretMissing', 'SecretKeyMissing'],
+  ConfigMap: ['ConfigMapMissing', 'ConfigMapKeyMissing'],
+} as const;
+
 async function readValue(
   { secrets, configMaps }: Pick<BackendDeps, 'secrets' | 'configMaps'>,
   { kind = 'Secret', name, key }: CaBundleRef,
 ): Promise<Buffer> {
   const object = kind === 'Secret' ? await secrets.read(name) : await configMaps?.read(name);
-  if (!object) throw new RemoteFault(`${kind}Missing`, `there is no ${kind} ${name}`);
+  const [missing, keyMissing] = REASONS[kind];
+  if (!object) throw new RemoteFault(missing, `there is no ${kind} ${name}`);
   const value = object[key];
-  if (value === undefined) throw new RemoteFault(`${kind}KeyMissing`, `${kind} ${name} has no key ${key}`);
+  if (value === undefined) throw new RemoteFault(keyMissing, `${kind} ${name} has no key ${key}`);
   return Buffer.from(value);
 }
 
