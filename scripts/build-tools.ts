@@ -1,9 +1,11 @@
-// Builds the Go programs that the tests run, pinned by test/tools/go.mod (Helm by one of its own, as it needs other versions of the
-// same modules), into <cache>/bin; and copies what they read of other modules into folders beside it.
+// Builds the programs that the tests run: those in Go, pinned by test/tools/go.mod (Helm by one of its own, as it needs other versions of
+// the same modules), into <cache>/bin, and the double of EJBCA, in Java and pinned by its pom.xml, into <cache>/ejbca-double; copies what
+// they read of other modules into folders beside it; and installs Serles from PyPI into a virtual environment of Python, <cache>/serles.
 //   node scripts/build-tools.ts [name…]
-// The cache folder is COUNTERSIGN_CACHE, by default ~/.cache/countersign; the Go command is GO, by default go. A tool whose
-// modules, own source, flags and Go version are those of the last build is left alone. kube-apiserver takes some minutes.
-import { execFileSync } from 'node:child_process';
+// The cache folder is COUNTERSIGN_CACHE, by default ~/.cache/countersign; the Go command is GO, by default go; Maven's MVN, by default mvn;
+// Python's PYTHON, by default python3. A tool whose modules, own source, flags and Go version are those of the last build is left alone.
+// kube-apiserver takes some minutes.
+import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -123,12 +125,78 @@ function copy(name: string, { module, sum, folder, files }: Files, cache: string
   console.log(`${name}: copied`);
 }
 
+const EJBCA_DOUBLE = 'ejbca-double';
+const EJBCA_SOURCE = resolve(import.meta.dirname, '../test/support/ejbca');
+
+/** Without Maven, and not asked for by name, it is left out: the tests that need it say so. */
+function buildEjbcaDouble(cache: string, isAskedFor: boolean): void {
+  const maven = process.env['MVN'] ?? 'mvn';
+  if (spawnSync(maven, ['-v']).status !== 0) {
+    if (isAskedFor) throw new Error('Maven and a JDK of Java 17 or newer are needed and `mvn -v` does not run');
+    console.log(`${EJBCA_DOUBLE}: left out, there is no Maven`);
+    return;
+  }
+  const target = join(cache, EJBCA_DOUBLE);
+  const hash = createHash('sha256');
+  for (const file of globSync('{pom.xml,src/**/*.java}', { cwd: EJBCA_SOURCE }).sort())
+    hash.update(`${file}\n`).update(readFileSync(join(EJBCA_SOURCE, file)));
+  const [stamp, wanted] = [join(target, '.inputs'), hash.digest('hex')];
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) {
+    console.log(`${EJBCA_DOUBLE}: up to date`);
+    return;
+  }
+  const fresh = `${target}.${process.pid}`;
+  try {
+    const options = ['-q', '-B', '-f', join(EJBCA_SOURCE, 'pom.xml'), `-DbuildDirectory=${fresh}`, 'package'];
+    execFileSync(maven, options, { stdio: ['ignore', 'inherit', 'inherit'] });
+    writeFileSync(join(fresh, '.inputs'), wanted);
+    rmSync(target, { recursive: true, force: true });
+    renameSync(fresh, target);
+  } finally {
+    rmSync(fresh, { recursive: true, force: true });
+  }
+  console.log(`${EJBCA_DOUBLE}: built`);
+}
+
+/** By name: what it needs beside Go, and how it is made. Left out where that is missing, unless it was asked for by name. */
+const OTHERS: Readonly<Record<string, (cache: string, isAskedFor: boolean) => void>> = {
+  [EJBCA_DOUBLE]: buildEjbcaDouble,
+  serles: installSerles,
+};
+
+const SERLES = ['serles-acme==1.3.0', 'zeep==4.3.3', 'lxml==6.1.3'];
+
+function installSerles(cache: string, isAskedFor: boolean): void {
+  const python = process.env['PYTHON'] ?? 'python3';
+  if (spawnSync(python, ['-c', 'import venv, ensurepip']).status !== 0) {
+    if (isAskedFor)
+      throw new Error('Python 3 with venv is needed and `python3 -c "import venv, ensurepip"` does not run');
+    console.log('serles: left out, there is no Python 3 with venv');
+    return;
+  }
+  const [target, wanted] = [join(cache, 'serles'), SERLES.join('\n')];
+  const stamp = join(target, '.inputs');
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) {
+    console.log('serles: up to date');
+    return;
+  }
+  execFileSync(python, ['-m', 'venv', '--clear', target], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const options = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...SERLES];
+  execFileSync(join(target, 'bin', 'python'), options, { stdio: ['ignore', 'ignore', 'inherit'] });
+  writeFileSync(stamp, wanted);
+  console.log('serles: installed');
+}
+
 function main(names: readonly string[]): void {
-  const known = [...Object.keys(TOOLS), ...Object.keys(FOLDERS)];
+  const known = [...Object.keys(TOOLS), ...Object.keys(FOLDERS), ...Object.keys(OTHERS)];
   const unknown = names.filter((name) => !known.includes(name));
   if (unknown.length > 0) throw new Error(`no tool ${unknown.join(', ')}; there are ${known.join(', ')}`);
-  const bin = join(process.env['COUNTERSIGN_CACHE'] ?? join(homedir(), '.cache', 'countersign'), 'bin');
+  const cache = process.env['COUNTERSIGN_CACHE'] ?? join(homedir(), '.cache', 'countersign');
+  const bin = join(cache, 'bin');
   mkdirSync(bin, { recursive: true });
+  for (const [name, build] of Object.entries(OTHERS))
+    if (names.length === 0 || names.includes(name)) build(cache, names.includes(name));
+  if (names.length > 0 && names.every((name) => name in OTHERS)) return;
   let version: string;
   try {
     version = go('', 'version');
@@ -139,7 +207,7 @@ function main(names: readonly string[]): void {
     if (names.includes(name) || (names.length === 0 && !tool.onlyNamed)) build(name, tool, bin, version);
   }
   for (const [name, files] of Object.entries(FOLDERS)) {
-    if (names.length === 0 || names.includes(name)) copy(name, files, join(bin, '..'));
+    if (names.length === 0 || names.includes(name)) copy(name, files, cache);
   }
 }
 

@@ -63,7 +63,7 @@ test('every mistake is told at once, each at its path', () => {
       distributionURL: https://x.example
       listen: {acme: 70000, peers: eight}
       logging: {level: verbose}
-      tenantBackends: [ca]
+      tenantBackends: [ejbca]
     `),
   ).toEqual({
     externalURL: 'unknown field, did you mean externalURLs?',

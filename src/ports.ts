@@ -210,7 +210,12 @@ export type RevocationOutcome = { kind: 'revoked' } | { kind: 'unsupported' } | 
 /** Reaches a CA. A throw is transient (Unavailable says when to come back): the caller backs off and asks again with the same id. */
 export interface Backend {
   /** What the CA takes from the model rather than from the CSR. Where false, CSR and model must agree. */
-  readonly controls: { subject: boolean; validity: boolean; extensions: boolean };
+  readonly controls: {
+    subject: boolean;
+    /** `length`: the CA decides when validity begins and ends, and the length approved is one that it must not exceed. */
+    validity: boolean | 'length';
+    extensions: boolean;
+  };
   /**
    * Whether signing is local and cheap: then any replica signs, and the record is created after. Else the record is created before, as
    * a reservation, and only the holder of the lease asks the CA.
@@ -249,8 +254,15 @@ export interface SecretReader {
 /** The addresses of a host, judged: each may be dialled. Rejects with Unavailable where one may not be, or none is known. */
 export type JudgedAddresses = (host: string, signal: AbortSignal) => Promise<readonly string[]>;
 
+/** ConfigMaps of one namespace as backends read them: live. Values by key. */
+export interface ConfigMapReader {
+  read(name: string): Promise<Readonly<Record<string, string>> | undefined>;
+}
+
 export interface BackendDeps {
   secrets: SecretReader;
+  /** Of the same namespace; absent where none may be read. */
+  configMaps?: ConfigMapReader;
   clock: Clock;
   random: Random;
   /** Where the CRL and issuer certificate of this issuer are served over plain HTTP; undefined where they are not. */

@@ -7,6 +7,7 @@ import type { Records } from '../issuance/records.ts';
 import type { Issue } from '../issuance/types.ts';
 import type {
   Audit,
+  Backends,
   Cache,
   Clock,
   Counter,
@@ -50,6 +51,7 @@ export interface AcmeServerDeps {
   secretsOf: (issuer: Issuer) => SecretReader;
   issue: Issue;
   judge: Judge;
+  backends: Backends;
   validators: Validators;
   resolverOf: (issuer: Issuer) => Resolver;
   checkCaa: CheckCaa;

@@ -7,8 +7,8 @@ import { baseIdentifier, isWildcard } from '../domain/identifier.ts';
 import { encodeOrder, MAX_SEALED, type Order, parseOrderIdentifiers, type Reuse } from '../domain/order.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Judge } from '../issuance/judge.ts';
-import { requireRecent } from '../issuance/model.ts';
-import type { Clock, Random } from '../ports.ts';
+import { requireHeeded, requireRecent } from '../issuance/model.ts';
+import type { Backends, Clock, Random } from '../ports.ts';
 import { termsNotAgreed } from './account.ts';
 import { type Authenticated, readPayload, readTime, type Reply } from './exchange.ts';
 import type { AcmeObjects } from './objects.ts';
@@ -28,6 +28,7 @@ const REUSE_MARGIN_MS = 3600_000;
 export interface NewOrderDeps {
   objects: AcmeObjects;
   judge: Judge;
+  backends: Backends;
   limits: RateLimits;
   view: OrderView;
   replacements: Replacements;
@@ -80,6 +81,7 @@ async function parseOrder(deps: NewOrderDeps, exchange: Authenticated): Promise<
   // Whole seconds, as the URL keeps them.
   const now = new Date(Math.floor(deps.clock.now().getTime() / 1000) * 1000);
   const validity = parseValidity(payload, now);
+  if (validity.notBefore ?? validity.notAfter) requireHeeded(deps.backends.of(exchange.issuer).controls, validity);
   const profile = parseProfile(exchange.issuer, payload.profile);
   const replaces = await deps.replacements.parse(exchange, payload.replaces, identifiers);
   const life = exchange.issuer.spec.acme?.orderDuration;

@@ -2,6 +2,7 @@
 import { parseDuration } from '../domain/duration.ts';
 import type { ClusterCAIssuer, Profile } from './ca-issuer.ts';
 import { durationOrderRule, keySizeRule, oneOfRule, positiveDurationRule } from './common-rules.ts';
+import { EJBCA_RULES } from './ejbca-backend.ts';
 import type { CAIssuer } from './issuer.ts';
 import type { FieldError } from './kind.ts';
 import { placeErrors, type PlaceRule, placeRule } from './rule.ts';
@@ -17,9 +18,8 @@ import {
   webRule,
 } from './text-rules.ts';
 
-/** Of the backends. Which of them a CAIssuer may have, the configuration of the operator says. */
-const BACKEND_RULES: readonly PlaceRule[] = [
-  oneOfRule('spec.backend', ['ca', 'webhook']),
+/** Which of the backends that its schema has a CAIssuer may have, the configuration of the operator says. */
+const WEBHOOK_RULES: readonly PlaceRule[] = [
   oneOfRule('spec.backend.webhook.authentication', ['clientCertificateRef', 'hmac']),
   placeRule<Record<string, unknown>>({
     at: 'spec.backend.webhook',
@@ -39,7 +39,7 @@ const BACKEND_RULES: readonly PlaceRule[] = [
 ];
 
 export const ISSUER_RULES: readonly PlaceRule[] = [
-  ...BACKEND_RULES,
+  ...WEBHOOK_RULES,
   placeRule<Profile[]>({
     at: 'spec.profiles',
     cel: 'self.filter(p, has(p.default) && p.default).size() <= 1',
@@ -69,7 +69,9 @@ export const ISSUER_RULES: readonly PlaceRule[] = [
 
 /** Beyond ISSUER_RULES, at places that a ClusterCAIssuer alone has. */
 export const CLUSTER_ISSUER_RULES: readonly PlaceRule[] = [
+  oneOfRule('spec.backend', ['ca', 'ejbca', 'webhook']),
   ...ISSUER_RULES,
+  ...EJBCA_RULES,
   nameserverRule('spec.acme.validation.nameservers[]'),
   labelsRule('spec.allowedNamespaces.matchLabels'),
 ];
@@ -79,6 +81,7 @@ const TENANT_LIMIT = '24h';
 
 /** Beyond ISSUER_RULES, of a CAIssuer alone. */
 export const TENANT_ISSUER_RULES: readonly PlaceRule[] = [
+  oneOfRule('spec.backend', ['ca', 'webhook']),
   ...ISSUER_RULES,
   ...['spec.acme.orderDuration', 'spec.acme.authorizationDuration'].map((at) =>
     placeRule<string>({

@@ -1,6 +1,7 @@
 // ClusterCAIssuer: a backend and how it is offered. One ACME directory each.
 import { type Static, Type } from 'typebox';
 import { CLUSTER_ISSUER_RULES, issuerRules } from './ca-issuer-rules.ts';
+import { EjbcaBackend } from './ejbca-backend.ts';
 import {
   Cidr,
   Closed,
@@ -162,7 +163,14 @@ const Acme = Closed(
 );
 
 const Spec = Closed({
-  backend: Closed({ ca: Type.Optional(CaBackend), webhook: Type.Optional(WebhookBackend) }, 'What signs. Exactly one.'),
+  backend: Closed(
+    {
+      ca: Type.Optional(CaBackend),
+      ejbca: Type.Optional(EjbcaBackend),
+      webhook: Type.Optional(WebhookBackend),
+    },
+    'What signs. Exactly one.',
+  ),
   deny: Type.Optional(
     Closed(
       {

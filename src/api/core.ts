@@ -10,6 +10,11 @@ export interface Secret extends KubeObject {
   immutable?: boolean;
 }
 
+export interface ConfigMap extends KubeObject {
+  /** Text by key. */
+  data?: Record<string, string>;
+}
+
 export type Namespace = KubeObject;
 
 export interface Event extends KubeObject {
@@ -58,6 +63,17 @@ export const SecretKind: Kind<Secret> = {
     { name: 'Age', jsonPath: '.metadata.creationTimestamp', type: 'date' },
   ],
   description: 'A Kubernetes Secret.',
+};
+
+export const ConfigMapKind: Kind<ConfigMap> = {
+  ...core,
+  kind: 'ConfigMap',
+  plural: 'configmaps',
+  singular: 'configmap',
+  shortNames: ['cm'],
+  namespaced: true,
+  columns: [{ name: 'Age', jsonPath: '.metadata.creationTimestamp', type: 'date' }],
+  description: 'A Kubernetes ConfigMap.',
 };
 
 export const NamespaceKind: Kind = {

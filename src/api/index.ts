@@ -3,7 +3,7 @@ import { AccountKind, AuthorizationKind } from './acme.ts';
 import { ClusterCAIssuerKind } from './ca-issuer.ts';
 import { CertificateClaimKind } from './certificate-claim.ts';
 import { CertificateRequestPolicyKind } from './certificate-request-policy.ts';
-import { EndpointSliceKind, EventKind, LeaseKind, NamespaceKind, SecretKind } from './core.ts';
+import { ConfigMapKind, EndpointSliceKind, EventKind, LeaseKind, NamespaceKind, SecretKind } from './core.ts';
 import { IssuedCertificateKind } from './issued-certificate.ts';
 import { CAIssuerKind } from './issuer.ts';
 import type { Kind } from './kind.ts';
@@ -23,6 +23,7 @@ export const OWN_KINDS: readonly Kind[] = [
 export const ALL_KINDS: readonly Kind[] = [
   ...OWN_KINDS,
   SecretKind,
+  ConfigMapKind,
   NamespaceKind,
   EventKind,
   LeaseKind,

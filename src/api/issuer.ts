@@ -5,11 +5,13 @@ import { type ClusterCAIssuer, ClusterCAIssuerKind, ClusterIssuerSpec, IssuerSta
 import { TENANT_ISSUER_RULES, tenantIssuerRules } from './ca-issuer-rules.ts';
 import { Closed, GROUP, type Kind, type KubeObject, VERSION } from './kind.ts';
 
-const { allowedNamespaces: _namespaces, recordGrace: _grace, acme, ...common } = ClusterIssuerSpec.properties;
+const { allowedNamespaces: _namespaces, recordGrace: _grace, backend, acme, ...common } = ClusterIssuerSpec.properties;
+const { ejbca: _ejbca, ...backends } = backend.properties;
 const { validation: _validation, finalizeTimeout: _timeout, ...offered } = acme.properties;
 
 const Schema = Closed({
   spec: Closed({
+    backend: Closed(backends, 'What signs. Exactly one.'),
     ...common,
     acme: Type.Optional(Closed(offered, 'How the issuer is offered over ACME.')),
   }),

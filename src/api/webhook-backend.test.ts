@@ -61,5 +61,7 @@ test('a certificate that cannot be read is refused', () => {
 });
 
 test('an issuer has exactly one backend', () => {
-  expect(faults({}, { ca: { secretRef: { name: 'ca' } } })).toEqual(['spec.backend: has exactly one of ca, webhook']);
+  expect(faults({}, { ca: { secretRef: { name: 'ca' } } })).toEqual([
+    'spec.backend: has exactly one of ca, ejbca, webhook',
+  ]);
 });

@@ -4,12 +4,14 @@ import type { Issuer } from '../api/issuer.ts';
 import { Unavailable } from '../domain/unavailable.ts';
 import type { Backend, BackendDeps, BackendFactory, Backends, JudgedAddresses } from '../ports.ts';
 import { caBackend } from './ca/index.ts';
+import { ejbcaBackend } from './ejbca/index.ts';
 import { webhookBackend } from './webhook/index.ts';
 
 type BackendSpec = NonNullable<CAIssuerSpec['backend']>;
 
 const FACTORIES: Readonly<Record<keyof BackendSpec, BackendFactory>> = {
   ca: caBackend,
+  ejbca: ejbcaBackend,
   webhook: webhookBackend,
 };
 
@@ -21,11 +23,13 @@ export interface TenantBackends {
   addressesOf: JudgedAddresses;
 }
 
-export interface BackendsDeps extends Omit<BackendDeps, 'urls' | 'secrets' | 'addressesOf'> {
+export interface BackendsDeps extends Omit<BackendDeps, 'urls' | 'secrets' | 'configMaps' | 'addressesOf'> {
   /** `ca` alone when absent. */
   tenants?: TenantBackends;
   /** Those of the issuer alone. */
   secretsOf: (issuer: Issuer) => BackendDeps['secrets'];
+  /** None when absent. */
+  configMapsOf?: (issuer: Issuer) => BackendDeps['configMaps'];
   /** Where the CRL and issuer certificate of the issuer are served over plain HTTP. */
   urls: (issuer: Issuer) => BackendDeps['urls'];
 }
@@ -37,14 +41,15 @@ const MAX_KEPT = 1024;
  * One backend per issuer and generation of its spec. `of` throws Error for a spec that names no backend this program has; a backend that a
  * CAIssuer may not have is never ready.
  */
-export function createBackends({ urls, secretsOf, tenants, ...deps }: BackendsDeps): Backends {
+export function createBackends({ urls, secretsOf, configMapsOf, tenants, ...deps }: BackendsDeps): Backends {
   const kept = new Map<string, { generation: number; backend: Backend }>();
   return {
     of(issuer) {
       const { uid, generation } = issuer.metadata;
       const known = kept.get(uid);
       if (known?.generation === generation) return known.backend;
-      const own = { ...deps, secrets: secretsOf(issuer), urls: urls(issuer) };
+      const configMaps = configMapsOf?.(issuer);
+      const own = { ...deps, secrets: secretsOf(issuer), urls: urls(issuer), ...(configMaps ? { configMaps } : {}) };
       const backend = backendOf(issuer, own, tenants);
       kept.delete(uid);
       kept.set(uid, { generation, backend });

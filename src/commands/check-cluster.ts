@@ -181,12 +181,15 @@ function referencesOf({ metadata, spec }: NewObject<Issuer>, operator: string): 
     .map(({ path, ref }) => ({ ...ref, by: `${by}: ${path}`, namespace: place }));
 }
 
-/** Members called `secretRef` or `…SecretRef`, wherever they stand. */
+/** A ConfigMap is looked for by the operator, which says so in the condition of the issuer. */
+const isConfigMap = (member: object) => 'kind' in member && member.kind === 'ConfigMap';
+
+/** Members called `secretRef`, `…SecretRef` and what else names a Secret, wherever they stand. */
 function secretRefs(value: unknown, path: string): { path: string; ref: { name: string; key?: string } }[] {
   if (Array.isArray(value)) return value.flatMap((item, i) => secretRefs(item, `${path}[${i}]`));
   if (typeof value !== 'object' || value === null) return [];
   return Object.entries(value).flatMap(([name, member]) =>
-    /^secretRef$|SecretRef$/.test(name)
+    /^secretRef$|SecretRef$|^clientCertificateRef$|^caBundleRef$/.test(name) && !isConfigMap(member)
       ? [{ path: `${path}.${name}`, ref: member as { name: string; key?: string } }]
       : secretRefs(member, `${path}.${name}`),
   );

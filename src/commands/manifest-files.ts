@@ -5,7 +5,7 @@ import { type Document, parseAllDocuments } from 'yaml';
 import { ClusterCAIssuerKind } from '../api/ca-issuer.ts';
 import { CertificateClaimKind } from '../api/certificate-claim.ts';
 import { CertificateRequestPolicyKind } from '../api/certificate-request-policy.ts';
-import { NamespaceKind, SecretKind } from '../api/core.ts';
+import { ConfigMapKind, NamespaceKind, SecretKind } from '../api/core.ts';
 import { OWN_KINDS } from '../api/index.ts';
 import { CAIssuerKind } from '../api/issuer.ts';
 import { apiVersion, type FieldError, type Kind, type KubeObject, type NewObject } from '../api/kind.ts';
@@ -16,6 +16,7 @@ import { validateObject } from '../api/validate.ts';
 export const MANIFEST_KINDS: readonly Kind[] = [
   NamespaceKind,
   SecretKind,
+  ConfigMapKind,
   ClusterCAIssuerKind,
   CAIssuerKind,
   CertificateRequestPolicyKind,

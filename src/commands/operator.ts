@@ -11,6 +11,7 @@ import { createUrls } from '../acme-server/urls.ts';
 import type { CertificateRecord } from '../api/issued-certificate.ts';
 import type { Issuer } from '../api/issuer.ts';
 import { type BackendName, type BackendsDeps, createBackends } from '../backends/index.ts';
+import { createConfigMapReader } from '../cluster/config-map-reader.ts';
 import { type ControllersDeps, createControllers } from '../controllers/index.ts';
 import { createForgedRecords, type ForgedRecords } from '../controllers/forged-records.ts';
 import { createDistributionApp } from '../distribution/app.ts';
@@ -201,8 +202,11 @@ function createServices(deps: OperatorDeps, caches: Caches, peers: Peers | undef
   const { cluster, clock, random, audit, metrics, namespace } = deps;
   const resolverOf = resolverByIssuer(deps.resolver);
   const secretsOf = createIssuerSecrets(deps);
+  const configMaps = createConfigMapReader(cluster, namespace);
   const backends = (deps.backends ?? createBackends)({
     secretsOf,
+    // Those of tenants are none of the operator's business.
+    configMapsOf: (issuer) => (issuer.metadata.namespace === undefined ? configMaps : undefined),
     clock,
     random,
     ...tenantsOf(deps),

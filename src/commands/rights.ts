@@ -2,6 +2,7 @@
 import { ACME_RIGHTS } from '../acme-server/objects.ts';
 import { REPLICA_RIGHTS } from '../acme-server/replicas.ts';
 import type { Right } from '../api/right.ts';
+import { CONFIG_MAP_RIGHTS } from '../cluster/config-map-reader.ts';
 import { OPERATOR_SECRET_RIGHTS, TENANT_SECRET_RIGHTS } from '../cluster/secret-reader.ts';
 import { CA_ISSUER_RIGHTS, TENANT_ISSUER_RIGHTS } from '../controllers/ca-issuer.ts';
 import { POLICY_RIGHTS } from '../controllers/certificate-request-policy.ts';
@@ -30,7 +31,7 @@ export const FEATURES: readonly Feature[] = [
   {
     name: 'issuers',
     does: 'Judges issuers and publishes their chains.',
-    rights: [...CA_ISSUER_RIGHTS, ...CHAIN_RIGHTS],
+    rights: [...CA_ISSUER_RIGHTS, ...CHAIN_RIGHTS, ...CONFIG_MAP_RIGHTS],
   },
   {
     name: 'tenant-issuers',

@@ -107,12 +107,14 @@ export function createCaIssuerReconciler(deps: CaIssuerDeps): Reconciler {
 }
 
 function secretsOf({ spec }: Issuer): string[] {
-  const { ca, webhook }: CAIssuerSpec['backend'] = spec.backend;
+  const { ca, ejbca, webhook }: CAIssuerSpec['backend'] = spec.backend;
   const { clientCertificateRef, hmac } = webhook?.authentication ?? {};
   const refs = [
     ca?.secretRef,
     ca?.passphraseSecretRef,
     ...(ca?.alternateChains ?? []),
+    ejbca?.clientCertificateRef,
+    ejbca?.caBundleRef,
     webhook?.caBundleRef,
     clientCertificateRef,
     hmac?.secretRef,

@@ -15,7 +15,7 @@ import type { RefuseKey } from './forbidden-keys.ts';
 import type { Judge } from './judge.ts';
 import { reportIssuance } from './lines.ts';
 import { judgedRequest, matchRequest, requireAgreement } from './match.ts';
-import { buildModel, wantedValidity } from './model.ts';
+import { buildModel, requireHeeded, wantedValidity } from './model.ts';
 import { buildRecord, buildReservation, problemOf } from './record.ts';
 import { type Records, recordName } from './records.ts';
 import type { IssuanceOutcome, IssuanceRequest, Issue, Requester } from './types.ts';
@@ -80,6 +80,7 @@ async function approve(
   const forbidden = deps.refuseKey(request.issuer.metadata.uid, csr);
   if (forbidden) throw forbidden;
   const now = deps.clock.now();
+  requireHeeded(backend.controls, request.wanted);
   const validity = wantedValidity(request, now);
   const facts = { csr, names, validity, now, controls: backend.controls };
   const draft = buildModel(request, { ...facts, notAfterLimit: undefined, maxDurationMs: undefined });

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { buildCsr } from '../../test/support/csr-builder.ts';
 import type { CAIssuerSpec, ClusterCAIssuer } from '../api/ca-issuer.ts';
 import { parseCsr } from '../domain/csr.ts';
-import { buildModel, wantedValidity } from './model.ts';
+import { buildModel, requireHeeded, wantedValidity } from './model.ts';
 import type { IssuanceRequest } from './types.ts';
 
 const DAY = 24 * 3600_000;
@@ -50,4 +50,15 @@ test('a start beyond the limit is refused, for a certificate in years is not wha
   expect(() => lastsDays({ policyDays: 30 }, 5 * 365)).toThrow(
     'malformed: notBefore is later than the longest lifetime',
   );
+});
+
+test.each([true, 'length', false] as const)('a requester names validity only where the CA heeds it: %s', (validity) => {
+  const controls = { subject: true, validity, extensions: true };
+  const now = new Date();
+  expect(() => requireHeeded(controls, {})).not.toThrow();
+  for (const wanted of [{ notBefore: now }, { notAfter: now }]) {
+    const asked = () => requireHeeded(controls, wanted);
+    if (validity === true) expect(asked).not.toThrow();
+    else expect(asked).toThrow('malformed: the CA of this issuer decides when validity begins and ends');
+  }
 });

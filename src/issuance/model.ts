@@ -45,6 +45,18 @@ export function requireRecent(notBefore: Date | undefined, now: Date): void {
     throw new Problem('malformed', 'notBefore lies more than an hour in the past');
 }
 
+/** Throws malformed for times that a requester names where the CA decides on its own. */
+export function requireHeeded(
+  { validity }: Backend['controls'],
+  { notBefore, notAfter }: { notBefore?: Date | undefined; notAfter?: Date | undefined },
+): void {
+  if (validity !== true && (notBefore || notAfter))
+    throw new Problem(
+      'malformed',
+      'the CA of this issuer decides when validity begins and ends: name no notBefore and notAfter',
+    );
+}
+
 /** Start and length as asked for or defaulted, before anything shortens them. Throws malformed for a start that cannot be. */
 export function wantedValidity(request: IssuanceRequest, now: Date): Validity {
   const { wanted, issuer } = request;

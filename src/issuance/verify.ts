@@ -82,8 +82,11 @@ function leafReasons(
   { controls, backdateMs }: { controls: Backend['controls']; backdateMs: number },
 ): string[] {
   const notBefore = new Date(model.notBefore.getTime() - backdateMs);
+  const length = model.notAfter.getTime() - model.notBefore.getTime();
+  const notAfter =
+    controls.validity === 'length' ? new Date(leaf.notBefore.getTime() + length + backdateMs) : model.notAfter;
   return verifyLeaf(leaf, model, {
-    ...(controls.validity ? { notBefore, notAfter: model.notAfter } : {}),
+    ...(controls.validity === false ? {} : { notBefore, notAfter }),
     exactUsages: controls.extensions,
   });
 }

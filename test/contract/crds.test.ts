@@ -128,7 +128,7 @@ const listsOf = (...members: string[]) =>
   fc.record(Object.fromEntries(members.map((member) => [member, fc.constant(['x'])])), { requiredKeys: [] });
 
 const word = fc.constantFrom('x');
-const backend = fc.record({ ca: word, webhook: word }, { requiredKeys: [] });
+const backend = fc.record({ ca: word, ejbca: word, webhook: word }, { requiredKeys: [] });
 const serial = fc.constantFrom('0a', '0b');
 const recordStatus = fc.oneof(
   fc.constant({ refusal: { detail: 'no' } }),
@@ -155,7 +155,15 @@ function valuesFor(at: string): fc.Arbitrary<unknown> {
   if (at === '') return fc.record({ status: recordStatus }, { requiredKeys: [] });
   if (at === 'spec.backend') return backend;
   if (at === 'spec.backend.webhook') return fc.record({ caBundle: word, caBundleRef: word }, { requiredKeys: [] });
-  if (at === 'spec.backend.webhook.timeout') return fc.constantFrom('1s', '10m', '11m', '1h', '0s', '90s');
+  if (at === 'spec.backend.ejbca')
+    return fc.record(
+      { caBundle: word, caBundleRef: word, caName: word, caNameByKey: word, email: word, notify: fc.boolean() },
+      { requiredKeys: [] },
+    );
+  if (at === 'spec.backend.ejbca.caNameByKey')
+    return fc.record({ RSA: word, ECDSA: word, Ed25519: word }, { requiredKeys: [] });
+  if (at === 'spec.backend.webhook.timeout' || at === 'spec.backend.ejbca.timeout')
+    return fc.constantFrom('1s', '10m', '11m', '1h', '0s', '90s');
   if (at === 'spec.backend.webhook.authentication')
     return fc.record({ clientCertificateRef: word, hmac: word }, { requiredKeys: [] });
   return duration;

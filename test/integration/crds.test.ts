@@ -39,6 +39,9 @@ const FIXED =
 const INEXPRESSIBLE: Record<string, { why: string; texts: readonly string[] }> = {
   ...issuerTexts('ClusterCAIssuer'),
   ...issuerTexts('CAIssuer'),
+  'ClusterCAIssuer spec.backend.ejbca.trustAnchors': { why: DER, texts: BAD_PEMS },
+  'ClusterCAIssuer spec.backend.ejbca.caBundle': { why: DER, texts: BAD_PEMS },
+  'ClusterCAIssuer spec.backend.ejbca.email': { why: IDNA, texts: BAD_MAILBOXES },
   'CertificateClaim spec.dnsNames': { why: IDNA, texts: BAD_A_LABELS },
   'CertificateClaim spec.emailAddresses': { why: IDNA, texts: BAD_MAILBOXES },
 };

@@ -55,6 +55,20 @@ const withWebhook = (more: object): Body => ({
   spec: { ...issuer.spec, backend: { webhook: { ...webhook, ...more } } },
 });
 
+const ejbca = {
+  url: 'https://ejbca.test/ejbcaws',
+  clientCertificateRef: { name: 'a' },
+  trustAnchors: PEM,
+  endEntityProfile: 'a',
+  certificateProfile: 'a',
+  caName: 'a',
+  email: 'a@a.test',
+};
+const withEjbca = (more: object): Body => ({
+  ...issuer,
+  spec: { ...issuer.spec, backend: { ejbca: { ...ejbca, ...more } } },
+});
+
 const policy: Body = {
   spec: {
     selector: {
@@ -124,21 +138,26 @@ const finished: Body = {
 };
 const refusal = { type: 'x', detail: 'x', status: 403, refusedAt: '2030-01-01T00:00:00Z' };
 
-const anyIssuer: Base = {
-  ...issuer,
-  instead: [
-    ['spec.backend.webhook.caBundleRef.', withWebhook({ caBundleRef: secretKey })],
-    [
-      'spec.backend.webhook.authentication.clientCertificateRef.',
-      withWebhook({ authentication: { clientCertificateRef: { name: 'a' } } }),
-    ],
-    ['spec.backend.webhook.', withWebhook({})],
+const webhooks: Base['instead'] = [
+  ['spec.backend.webhook.caBundleRef.', withWebhook({ caBundleRef: secretKey })],
+  [
+    'spec.backend.webhook.authentication.clientCertificateRef.',
+    withWebhook({ authentication: { clientCertificateRef: { name: 'a' } } }),
   ],
-};
+  ['spec.backend.webhook.', withWebhook({})],
+];
 
 const BASES: Readonly<Record<string, Base>> = {
-  ClusterCAIssuer: anyIssuer,
-  CAIssuer: anyIssuer,
+  ClusterCAIssuer: {
+    ...issuer,
+    instead: [
+      ...webhooks,
+      ['spec.backend.ejbca.caBundleRef.', withEjbca({ caBundleRef: { kind: 'Secret', ...secretKey } })],
+      ['spec.backend.ejbca.caNameByKey.', withEjbca({ caNameByKey: { RSA: 'a', ECDSA: 'a', Ed25519: 'a' } })],
+      ['spec.backend.ejbca.', withEjbca({})],
+    ],
+  },
+  CAIssuer: { ...issuer, instead: webhooks },
   CertificateRequestPolicy: policy,
   CertificateClaim: {
     spec: {

@@ -60,6 +60,20 @@ const webhook = (more: object, beside: object = {}): object => ({
   },
 });
 
+const ejbca = (more: object, beside: object = {}): object => ({
+  backend: {
+    ejbca: {
+      url: 'https://ejbca.test:8443/ejbca/ejbcaws/ejbcaws',
+      clientCertificateRef: { name: 'a' },
+      trustAnchors: PEM,
+      endEntityProfile: 'ACME',
+      certificateProfile: 'SERVER',
+      ...more,
+    },
+    ...beside,
+  },
+});
+
 const ISSUERS: ObjectCase[] = both(
   'ClusterCAIssuer',
   [
@@ -84,6 +98,16 @@ const ISSUERS: ObjectCase[] = both(
     { acme: { validation: { nameservers: ['10.0.0.53', '10.0.0.53:5353', '::1', '[::1]:53'] } } },
     { allowedNamespaces: { matchLabels: {} } },
     webhook({ caBundle: PEM + PEM, timeout: '10m', concurrency: 64 }),
+    ejbca({
+      caName: 'CA',
+      caBundle: PEM,
+      timeout: '10m',
+      concurrency: 64,
+      username: 'acme-{CN}-{O}',
+      password: '{random}',
+    }),
+    ejbca({ caNameByKey: { RSA: 'CA' }, caBundleRef: { kind: 'ConfigMap', ...secretKey }, username: '{hash}' }),
+    ejbca({ caName: 'CA', email: 'pki@example.test', notify: true, overrideValidity: true }),
     webhook({ caBundleRef: secretKey, authentication: { clientCertificateRef: { name: 'a' } } }),
     {
       allowedNamespaces: {
@@ -126,6 +150,18 @@ const ISSUERS: ObjectCase[] = both(
     { colour: 'red' },
     { backend: {} },
     webhook({}, { ca: { secretRef: { name: 'ca' } } }),
+    ejbca({ caName: 'CA' }, { ca: { secretRef: { name: 'ca' } } }),
+    ejbca({}),
+    ejbca({ caNameByKey: {} }),
+    ejbca({ caNameByKey: { DSA: 'CA' } }),
+    ejbca({ caName: 'CA', caBundle: PEM, caBundleRef: secretKey }),
+    ejbca({ caName: 'CA', caBundleRef: { kind: 'Pod', ...secretKey } }),
+    ejbca({ caName: 'CA', notify: true }),
+    ejbca({ caName: 'CA', email: 'nobody' }),
+    ...['{hash', '{cn}', '{SAN}', '{}', 'a}b'].map((username) => ejbca({ caName: 'CA', username })),
+    ejbca({ caName: 'CA', password: '{hash}' }),
+    ejbca({ caName: 'CA', url: 'http://ejbca.test/' }),
+    ejbca({ caName: 'CA', timeout: '11m' }),
     webhook({ caBundle: PEM, caBundleRef: secretKey }),
     webhook({ authentication: {} }),
     webhook({ authentication: { hmac, clientCertificateRef: { name: 'a' } } }),
@@ -318,7 +354,7 @@ const POLICIES: ObjectCase[] = both(
 const TENANT_ISSUERS: ObjectCase[] = both(
   'CAIssuer',
   [{}, webhook({})],
-  [{ backend: {} }, webhook({}, { ca: { secretRef: { name: 'ca' } } })],
+  [{ backend: {} }, webhook({}, { ca: { secretRef: { name: 'ca' } } }), ejbca({ caName: 'CA' })],
   (part) => ({
     spec: { ...ca({}), ...part },
   }),

@@ -5,6 +5,7 @@ import { CertificateClaimKind } from '../../src/api/certificate-claim.ts';
 import { CertificateRequestPolicyKind } from '../../src/api/certificate-request-policy.ts';
 import { CAIssuerKind } from '../../src/api/issuer.ts';
 import { CLAIM_CASES } from './claim-cases.ts';
+import { EJBCA_CASES, stopEjbca } from './ejbca-cases.ts';
 import { ABSENT, type FieldCase, indifferent, runCase, withValue } from './field-case.ts';
 import { ISSUER_CASES } from './issuer-cases.ts';
 import { stopLab } from './lab.ts';
@@ -12,10 +13,17 @@ import { leavesOf } from './leaves.ts';
 import { POLICY_CASES } from './policy-cases.ts';
 import { stopPeers, WEBHOOK_CASES } from './webhook-cases.ts';
 
-const CASES: readonly FieldCase[] = [...POLICY_CASES, ...ISSUER_CASES, ...WEBHOOK_CASES, ...CLAIM_CASES];
+const CASES: readonly FieldCase[] = [
+  ...POLICY_CASES,
+  ...ISSUER_CASES,
+  ...WEBHOOK_CASES,
+  ...EJBCA_CASES,
+  ...CLAIM_CASES,
+];
 
 afterAll(stopLab);
 afterAll(stopPeers);
+afterAll(stopEjbca);
 
 for (const kind of [ClusterCAIssuerKind, CAIssuerKind, CertificateRequestPolicyKind, CertificateClaimKind]) {
   const cases = CASES.filter((each) => each.kind === kind);

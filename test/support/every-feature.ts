@@ -3,7 +3,7 @@ import { AccountKind, AuthorizationKind } from '../../src/api/acme.ts';
 import { ClusterCAIssuerKind } from '../../src/api/ca-issuer.ts';
 import { CAIssuerKind, type Issuer } from '../../src/api/issuer.ts';
 import { CertificateClaimKind } from '../../src/api/certificate-claim.ts';
-import { EventKind, SecretKind } from '../../src/api/core.ts';
+import { ConfigMapKind, EventKind, SecretKind } from '../../src/api/core.ts';
 import { IssuedCertificateKind, isIssued, RecordAnnotation } from '../../src/api/issued-certificate.ts';
 import { parsePemCertificates } from '../../src/domain/chain.ts';
 import { createChainStore } from '../../src/issuance/chains.ts';
@@ -24,6 +24,7 @@ import { binding, EAB_KEYS } from '../conformance/external-account-keys.ts';
 import type { HarnessOptions } from '../operator/harness.ts';
 import { expectStatus, issue, newOrder, readyOrder, register, type Responders } from './acme-flow.ts';
 import type { AcmeWire } from './acme-wire.ts';
+import { buildCaCertificate, createKeyPair, pemOf, privateKeyPem } from './certificate-builder.ts';
 import { eventually } from './eventually.ts';
 import { startWebhookPeer } from './webhook-peer.ts';
 import { createJumpingClock, type JumpingClock } from './jumping-clock.ts';
@@ -66,6 +67,7 @@ export async function useEveryFeature(stage: Stage): Promise<void> {
   await claimForAWhile(stage);
   await offerOwnIssuer(stage);
   await signElsewhere(stage);
+  await trustByConfigMap(stage);
   await keepNewChain(stage);
   await lead(stage);
   await replicate(stage);
@@ -205,6 +207,30 @@ async function signElsewhere({ admin, namespace: operator, tenant: namespace }: 
   } finally {
     await peer.close();
   }
+}
+
+/** A CA elsewhere whose server certificate is trusted by what stands in a ConfigMap. Nobody listens there. */
+async function trustByConfigMap({ admin, namespace }: Stage): Promise<void> {
+  const keys = createKeyPair();
+  const ca = pemOf('CERTIFICATE', buildCaCertificate('Bundled CA', keys));
+  const pair = { 'tls.crt': ca, 'tls.key': privateKeyPem(keys) };
+  await admin.create(SecretKind, { metadata: { namespace, name: 'ejbca-client' }, type: 'Opaque', stringData: pair });
+  await admin.create(ConfigMapKind, { metadata: { namespace, name: 'ejbca-ca' }, data: { 'ca.crt': ca } });
+  const ejbca = {
+    url: 'https://127.0.0.1:1/ejbcaws',
+    clientCertificateRef: { name: 'ejbca-client' },
+    caBundleRef: { kind: 'ConfigMap' as const, name: 'ejbca-ca', key: 'ca.crt' },
+    trustAnchors: ca,
+    endEntityProfile: 'x',
+    certificateProfile: 'x',
+    caName: 'x',
+  };
+  await admin.create(ClusterCAIssuerKind, { metadata: { name: 'bundled' }, spec: { backend: { ejbca } } });
+  await eventually('the issuer is judged', async () => {
+    const { status } = (await admin.get(ClusterCAIssuerKind, { name: 'bundled' })) ?? {};
+    return status?.conditions?.some(({ reason }) => reason === 'Unreachable') || undefined;
+  });
+  await admin.delete(ClusterCAIssuerKind, { name: 'bundled' });
 }
 
 /** A replica that signs with a new CA before the issuer's status has its chain: here, by a look at the issuer from before any. */

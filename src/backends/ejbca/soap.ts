@@ -1,0 +1,111 @@
+// SOAP 1.1 as the EJBCA Web Service speaks it: document/literal wrapped, the wrapper in a namespace, its children in none, and an empty
+// SOAPAction, which every version takes. The contract is static: no WSDL is read.
+import { RemoteFault } from '../https/remote-fault.ts';
+import type { Answer } from '../https/exchange.ts';
+import { shownText } from '../../domain/remote-text.ts';
+import { childrenOf, childText, escapeXml, parseXml, type XmlElement, XmlError } from './xml.ts';
+
+export const SOAP = 'http://schemas.xmlsoap.org/soap/envelope/';
+export const SERVICE = 'http://ws.protocol.core.ejbca.org/';
+
+/** Named children in the order of the wire; undefined ones are left out. */
+export type Fields = readonly (readonly [name: string, value: SoapValue | undefined])[];
+export type SoapValue = string | number | boolean | { fields: Fields };
+
+/** A fault that the service declares, or a plain one. */
+export interface SoapFault {
+  /** Element in the detail, such as EjbcaException; '' where there is none. */
+  exception: string;
+  /** internalErrorCode, '' where there is none. */
+  code: string;
+  /** What EJBCA says, class names of Java before it cut off and kept in `className`. */
+  message: string;
+  className: string;
+}
+
+/** Headers beside which the length stands. */
+export const SOAP_HEADERS = { 'Content-Type': 'text/xml; charset=utf-8', SOAPAction: '""', Accept: 'text/xml' };
+
+export function renderEnvelope(operation: string, fields: Fields): Buffer {
+  const body = `<ws:${operation}>${renderFields(fields)}</ws:${operation}>`;
+  return Buffer.from(
+    `<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope xmlns:soapenv="${SOAP}" xmlns:ws="${SERVICE}"><soapenv:Body>${body}</soapenv:Body></soapenv:Envelope>`,
+  );
+}
+
+function renderFields(fields: Fields): string {
+  return fields
+    .map(([name, value]) => (value === undefined ? '' : `<${name}>${renderValue(value)}</${name}>`))
+    .join('');
+}
+
+function renderValue(value: SoapValue): string {
+  return typeof value === 'object' ? renderFields(value.fields) : escapeXml(String(value));
+}
+
+/**
+ * The `return` elements of an answer to the operation, or the fault. Throws RemoteFault for anything that is neither.
+ */
+export function readEnvelope(operation: string, answer: Answer): { returns: XmlElement[] } | { fault: SoapFault } {
+  const { status, contentType } = answer;
+  // Proxies and login pages answer in HTML.
+  if (contentType !== 'text/xml' || (status !== 200 && status !== 500)) throw notSoap(answer);
+  const body = bodyOf(answer);
+  if (body.namespace === SOAP && body.name === 'Fault') return { fault: readFault(body) };
+  if (status === 200 && body.namespace === SERVICE && body.name === `${operation}Response`)
+    return { returns: childrenOf(body, 'return').filter(({ isNil }) => !isNil) };
+  throw new RemoteFault('BadAnswer', `EJBCA answered something else than ${operation}Response`);
+}
+
+function bodyOf({ body: bytes }: Answer): XmlElement {
+  try {
+    const envelope = parseXml(bytes);
+    const bodies = envelope.children.filter(({ namespace, name }) => namespace === SOAP && name === 'Body');
+    const [inner, ...others] = bodies.flatMap(({ children }) => children);
+    const isEnvelope = envelope.namespace === SOAP && envelope.name === 'Envelope' && bodies.length === 1;
+    if (isEnvelope && inner && others.length === 0) return inner;
+  } catch (error) {
+    if (!(error instanceof XmlError)) throw error;
+    throw new RemoteFault('BadAnswer', `the answer of EJBCA is no XML that is taken: ${error.message}`);
+  }
+  throw new RemoteFault('BadAnswer', 'the answer of EJBCA is no SOAP 1.1 envelope');
+}
+
+function notSoap({ status, retryAfterMs }: Answer): RemoteFault {
+  const later = retryAfterMs === undefined ? {} : { retryAfterMs };
+  if (status === 401 || status === 403)
+    return new RemoteFault(
+      'Unauthorized',
+      `EJBCA answered with HTTP status ${status}: is the client certificate known there?`,
+      later,
+    );
+  if (status === 404)
+    return new RemoteFault('ServiceMissing', 'there is no EJBCA Web Service at the URL (HTTP status 404)', later);
+  return new RemoteFault('BadAnswer', `EJBCA answered with HTTP status ${status}, and not in SOAP`, later);
+}
+
+/** Faults are declared in the namespace of the service, their children in none; prefixes and the case of codes differ by server. */
+function readFault(fault: XmlElement): SoapFault {
+  const [detail] = childrenOf(fault, 'detail');
+  const exception = detail?.children.find(({ namespace }) => namespace === SERVICE);
+  const [errorCode] = exception ? childrenOf(exception, 'errorCode') : [];
+  const said = (exception && childText(exception, 'message')) ?? childText(fault, 'faultstring') ?? '';
+  return {
+    exception: exception?.name ?? '',
+    code: (errorCode && childText(errorCode, 'internalErrorCode'))?.trim() ?? '',
+    ...withoutClass(said),
+  };
+}
+
+const CLASS = /^\s*((?:[a-z][A-Za-z0-9_]*\.){2,}[A-Z][A-Za-z0-9_$]*)(?::\s*|\s*$)/;
+
+/** `org.ejbca.…Exception: text` is the text; there may be several in a row, the last of which is the cause. */
+function withoutClass(text: string): { message: string; className: string } {
+  let [rest, className] = [text, ''];
+  for (let found = CLASS.exec(rest); found; found = CLASS.exec(rest)) {
+    className = found[1]?.split('.').at(-1) ?? '';
+    rest = rest.slice(found[0].length);
+  }
+  // Of a stack trace nobody needs more than the first line.
+  return { message: shownText(rest.split(/\n\s*at /)[0] ?? ''), className };
+}

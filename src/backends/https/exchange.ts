@@ -1,0 +1,102 @@
+// One HTTPS request to a CA elsewhere, bound in time and size. Redirects are not followed and no Content-Encoding is decoded.
+import { type Agent, request, type RequestOptions } from 'node:https';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { Clock } from '../../ports.ts';
+import { RemoteFault } from './remote-fault.ts';
+
+export interface Answer {
+  status: number;
+  /** Media type without parameters, lower case; '' where there is none. */
+  contentType: string;
+  /** Of Retry-After, within reason. */
+  retryAfterMs: number | undefined;
+  body: Buffer;
+}
+
+export interface Call {
+  method: 'GET' | 'POST';
+  url: URL;
+  headers: Readonly<Record<string, string>>;
+  payload: Buffer;
+  agent: Agent;
+  /** Longest answer that is read. */
+  maxBytes: number;
+}
+
+/** Resolves with any complete answer, whatever its status. Throws RemoteFault otherwise, and the signal's reason once that aborts. */
+export type Exchange = (call: Call, signal: AbortSignal) => Promise<Answer>;
+
+const MIN_RETRY_MS = 1_000;
+const MAX_RETRY_MS = 3_600_000;
+
+export interface ExchangeDeps {
+  clock: Clock;
+  timeoutMs: number;
+  /** What messages call the CA. */
+  peer: string;
+}
+
+export function createExchange({ clock, timeoutMs, peer }: ExchangeDeps): Exchange {
+  return async ({ payload, maxBytes, headers, ...call }, signal) => {
+    signal.throwIfAborted();
+    const over = new AbortController();
+    clock.sleep(timeoutMs, over.signal).then(
+      () => over.abort(new RemoteFault('TimedOut', `${peer} did not answer in time`)),
+      () => undefined,
+    );
+    try {
+      const all = { 'Accept-Encoding': 'identity', 'User-Agent': 'countersign', ...headers };
+      const options = { ...call, headers: { ...all, 'Content-Length': String(payload.length) } };
+      const response = await send({ ...options, signal: AbortSignal.any([signal, over.signal]) }, payload);
+      return await readAnswer(response, { peer, maxBytes, now: clock.now() });
+    } catch (error) {
+      signal.throwIfAborted();
+      throw faultOf(over.signal.aborted ? over.signal.reason : error, peer);
+    } finally {
+      over.abort();
+    }
+  };
+}
+
+function send({ url, ...options }: RequestOptions & { url: URL }, payload: Buffer): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request(url, options, resolve);
+    outgoing.once('error', reject);
+    outgoing.end(payload);
+  });
+}
+
+async function readAnswer(
+  response: IncomingMessage,
+  { peer, maxBytes, now }: { peer: string; maxBytes: number; now: Date },
+): Promise<Answer> {
+  const { headers, statusCode: status = 0 } = response;
+  const encoding = headers['content-encoding'] ?? 'identity';
+  if (encoding.toLowerCase() !== 'identity') {
+    response.destroy();
+    throw new RemoteFault('BadAnswer', `the answer of ${peer} is encoded`);
+  }
+  const chunks: Buffer[] = [];
+  let length = Number(headers['content-length'] ?? 0) > maxBytes ? Infinity : 0;
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    // Leaving the loop destroys the response and its connection.
+    if (length > maxBytes) throw new RemoteFault('BadAnswer', `the answer of ${peer} is longer than ${maxBytes} bytes`);
+    chunks.push(chunk);
+  }
+  const contentType = (headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase() ?? '';
+  return { status, contentType, retryAfterMs: retryAfterOf(headers, now), body: Buffer.concat(chunks) };
+}
+
+/** RFC 9110 section 10.2.3: seconds or a date. */
+function retryAfterOf(headers: IncomingHttpHeaders, now: Date): number | undefined {
+  const text = headers['retry-after']?.trim() ?? '';
+  const ms = /^\d{1,9}$/.test(text) ? Number(text) * 1000 : Date.parse(text) - now.getTime();
+  return Number.isNaN(ms) ? undefined : Math.min(MAX_RETRY_MS, Math.max(MIN_RETRY_MS, ms));
+}
+
+function faultOf(error: unknown, peer: string): RemoteFault {
+  if (error instanceof RemoteFault) return error;
+  const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'no answer';
+  return new RemoteFault('Unreachable', `${peer} cannot be reached (${code})`, { cause: error });
+}
