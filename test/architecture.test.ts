@@ -19,7 +19,7 @@ const MAY: Record<string, { src: string[]; packages: string[] | 'any' }> = {
   'backends/ca': { src: ['backends/ca', 'ports.ts', 'domain', 'api'], packages: 'any' },
   'backends/https': { src: ['backends/https', 'ports.ts', 'domain', 'api'], packages: 'any' },
   'backends/ejbca': { src: ['backends/ejbca', 'backends/https', 'ports.ts', 'domain', 'api'], packages: 'any' },
-  'backends/webhook': { src: ['backends/webhook', 'ports.ts', 'domain', 'api'], packages: 'any' },
+  'backends/webhook': { src: ['backends/webhook', 'backends/https', 'ports.ts', 'domain', 'api'], packages: 'any' },
   'backends/index.ts': {
     src: ['backends/ca', 'backends/ejbca', 'backends/webhook', 'ports.ts', 'domain', 'api'],
     packages: 'any',

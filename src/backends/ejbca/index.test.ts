@@ -21,6 +21,7 @@ import type { EjbcaBackendSpec } from '../../api/ejbca-backend.ts';
 import { parseCertificate } from '../../domain/certificate.ts';
 import { parsePemCertificates } from '../../domain/chain.ts';
 import { OID } from '../../domain/oid.ts';
+import { Unavailable } from '../../domain/unavailable.ts';
 import { judgeAnswer } from '../../issuance/verify.ts';
 import type { Backend, BackendDeps, SigningRequest } from '../../ports.ts';
 import { createClock } from '../../runtime/clock.ts';
@@ -358,6 +359,24 @@ describeWithEjbca('the ejbca backend', () => {
     test('a server certificate of another CA ends it', async () => {
       const backend = makeBackend({ caBundle: peer.root });
       expect(await backend.check(none)).toMatchObject({ ready: false, reason: 'Unreachable' });
+    });
+
+    test('where addresses are judged, none is dialled that may not be', async () => {
+      const asked: string[] = [];
+      const checked = (judge: () => readonly string[]) => {
+        const addressesOf = async (host: string) => {
+          asked.push(host);
+          return judge();
+        };
+        return makeBackend({}, { addressesOf }).check(none);
+      };
+      expect(await checked(() => ['127.0.0.1'])).toMatchObject({ ready: true });
+      const forbidden = await checked(() => {
+        throw new Unavailable('it is forbidden');
+      });
+      const message = 'EJBCA cannot be reached: it is forbidden';
+      expect(forbidden).toMatchObject({ ready: false, reason: 'Unreachable', message });
+      expect(new Set(asked)).toEqual(new Set(['127.0.0.1']));
     });
 
     test('the CA bundle may stand in a ConfigMap or Secret', async () => {

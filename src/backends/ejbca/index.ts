@@ -24,11 +24,10 @@ export const ejbcaBackend: BackendFactory = {
 };
 
 function createEjbcaBackend(deps: BackendDeps, spec: EjbcaBackendSpec): Backend {
-  const { clock } = deps;
   const concurrency = spec.concurrency ?? DEFAULT_CONCURRENCY;
   const tls = createMutualTls(deps, spec, concurrency);
   const timeoutMs = spec.timeout === undefined ? DEFAULT_TIMEOUT_MS : parseDuration(spec.timeout);
-  const service = createEjbcaService({ url: new URL(spec.url), tls, clock, timeoutMs });
+  const service = createEjbcaService({ ...deps, url: new URL(spec.url), tls, timeoutMs });
   const anchors = parsePemCertificates(spec.trustAnchors);
   const authorities = createAuthorities(service, { names: caNames(spec), anchors });
   const enrolment = createEnrolment({ ...deps, service, spec, authorities });

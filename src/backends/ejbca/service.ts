@@ -2,7 +2,7 @@
 import { RemoteFault } from '../https/remote-fault.ts';
 import { createExchange } from '../https/exchange.ts';
 import type { MutualTls } from '../https/mutual-tls.ts';
-import type { Clock } from '../../ports.ts';
+import type { BackendDeps } from '../../ports.ts';
 import { decodeTwice } from './double-base64.ts';
 import { type Fields, readEnvelope, renderEnvelope, SOAP_HEADERS, type SoapFault } from './soap.ts';
 import { childText, type XmlElement } from './xml.ts';
@@ -54,10 +54,9 @@ export interface EjbcaService {
   getAvailableCAsInProfile(endEntityProfileID: string, signal: AbortSignal): Promise<NameAndID[]>;
 }
 
-export interface EjbcaServiceDeps {
+export interface EjbcaServiceDeps extends Pick<BackendDeps, 'clock' | 'addressesOf'> {
   url: URL;
   tls: MutualTls;
-  clock: Clock;
   timeoutMs: number;
 }
 
@@ -120,8 +119,8 @@ type SoapCall = (
   options: { signal: AbortSignal; maxBytes?: number },
 ) => Promise<XmlElement[]>;
 
-function createCall({ url, tls, clock, timeoutMs }: EjbcaServiceDeps): SoapCall {
-  const exchange = createExchange({ clock, timeoutMs, peer: 'EJBCA' });
+function createCall({ url, tls, ...deps }: EjbcaServiceDeps): SoapCall {
+  const exchange = createExchange({ ...deps, peer: 'EJBCA' });
   return async (operation, fields, { signal, maxBytes = MAX_ANSWER }) => {
     signal.throwIfAborted();
     const agent = await tls.agent();

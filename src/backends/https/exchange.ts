@@ -1,7 +1,9 @@
 // One HTTPS request to a CA elsewhere, bound in time and size. Redirects are not followed and no Content-Encoding is decoded.
 import { type Agent, request, type RequestOptions } from 'node:https';
+import { isIP, type LookupFunction } from 'node:net';
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
-import type { Clock } from '../../ports.ts';
+import { Unavailable } from '../../domain/unavailable.ts';
+import type { BackendDeps, JudgedAddresses } from '../../ports.ts';
 import { RemoteFault } from './remote-fault.ts';
 
 export interface Answer {
@@ -17,7 +19,8 @@ export interface Call {
   method: 'GET' | 'POST';
   url: URL;
   headers: Readonly<Record<string, string>>;
-  payload: Buffer;
+  /** Absent where nothing is sent. */
+  payload?: Buffer;
   agent: Agent;
   /** Longest answer that is read. */
   maxBytes: number;
@@ -29,14 +32,13 @@ export type Exchange = (call: Call, signal: AbortSignal) => Promise<Answer>;
 const MIN_RETRY_MS = 1_000;
 const MAX_RETRY_MS = 3_600_000;
 
-export interface ExchangeDeps {
-  clock: Clock;
+export interface ExchangeDeps extends Pick<BackendDeps, 'clock' | 'addressesOf'> {
   timeoutMs: number;
   /** What messages call the CA. */
   peer: string;
 }
 
-export function createExchange({ clock, timeoutMs, peer }: ExchangeDeps): Exchange {
+export function createExchange({ clock, timeoutMs, peer, addressesOf }: ExchangeDeps): Exchange {
   return async ({ payload, maxBytes, headers, ...call }, signal) => {
     signal.throwIfAborted();
     const over = new AbortController();
@@ -46,8 +48,10 @@ export function createExchange({ clock, timeoutMs, peer }: ExchangeDeps): Exchan
     );
     try {
       const all = { 'Accept-Encoding': 'identity', 'User-Agent': 'countersign', ...headers };
-      const options = { ...call, headers: { ...all, 'Content-Length': String(payload.length) } };
-      const response = await send({ ...options, signal: AbortSignal.any([signal, over.signal]) }, payload);
+      const length = payload && { 'Content-Length': String(payload.length) };
+      const both = AbortSignal.any([signal, over.signal]);
+      const pinned = addressesOf && { lookup: lookupOf(await judged(addressesOf, call.url, both)) };
+      const response = await send({ ...call, headers: { ...all, ...length }, signal: both, ...pinned }, payload);
       return await readAnswer(response, { peer, maxBytes, now: clock.now() });
     } catch (error) {
       signal.throwIfAborted();
@@ -58,7 +62,22 @@ export function createExchange({ clock, timeoutMs, peer }: ExchangeDeps): Exchan
   };
 }
 
-function send({ url, ...options }: RequestOptions & { url: URL }, payload: Buffer): Promise<IncomingMessage> {
+/** Addresses are judged even where nothing is to be looked up. */
+function judged(addressesOf: JudgedAddresses, { hostname }: URL, signal: AbortSignal): Promise<readonly string[]> {
+  return addressesOf(hostname.replace(/^\[|\]$/g, ''), signal);
+}
+
+/** Gives these addresses, whatever is asked. */
+function lookupOf(addresses: readonly string[]): LookupFunction {
+  const all = addresses.map((address) => ({ address, family: isIP(address) }));
+  return (_host, { all: wantsAll }, done) => {
+    const [first] = all;
+    if (wantsAll === true || !first) done(null, all);
+    else done(null, first.address, first.family);
+  };
+}
+
+function send({ url, ...options }: RequestOptions & { url: URL }, payload?: Buffer): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const outgoing = request(url, options, resolve);
     outgoing.once('error', reject);
@@ -92,11 +111,17 @@ async function readAnswer(
 function retryAfterOf(headers: IncomingHttpHeaders, now: Date): number | undefined {
   const text = headers['retry-after']?.trim() ?? '';
   const ms = /^\d{1,9}$/.test(text) ? Number(text) * 1000 : Date.parse(text) - now.getTime();
-  return Number.isNaN(ms) ? undefined : Math.min(MAX_RETRY_MS, Math.max(MIN_RETRY_MS, ms));
+  return Number.isNaN(ms) ? undefined : boundedRetry(ms);
+}
+
+export function boundedRetry(ms: number): number {
+  return Math.min(MAX_RETRY_MS, Math.max(MIN_RETRY_MS, ms));
 }
 
 function faultOf(error: unknown, peer: string): RemoteFault {
   if (error instanceof RemoteFault) return error;
+  if (error instanceof Unavailable)
+    return new RemoteFault('Unreachable', `${peer} cannot be reached: ${error.message}`);
   const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'no answer';
   return new RemoteFault('Unreachable', `${peer} cannot be reached (${code})`, { cause: error });
 }

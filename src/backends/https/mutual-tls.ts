@@ -1,5 +1,6 @@
-// The TLS of calls to a CA elsewhere: a client certificate of ours, and the certificates its own must chain to. Secrets and ConfigMaps are
-// read once and kept until somebody asks for a fresh look, as after a failed call: so new ones are taken up while the program runs.
+// The TLS of calls to a CA elsewhere: a client certificate of ours, where it wants one, and the certificates its own must chain to. Secrets
+// and ConfigMaps are read once and kept until somebody asks for a fresh look, as after a failed call: so new ones are taken up while the
+// program runs.
 import { Agent } from 'node:https';
 import { createSecureContext } from 'node:tls';
 import type { CaBundleRef } from '../../api/ejbca-backend.ts';
@@ -9,7 +10,7 @@ import { RemoteFault } from './remote-fault.ts';
 
 export interface MutualTlsSpec {
   /** Of a Secret with tls.crt and tls.key. */
-  clientCertificateRef: { name: string };
+  clientCertificateRef?: { name: string };
   /** PEM. */
   caBundle?: string;
   caBundleRef?: CaBundleRef;
@@ -23,8 +24,8 @@ export interface MutualTls {
 }
 
 interface Material {
-  certificate: Buffer;
-  key: Buffer;
+  certificate: Buffer | undefined;
+  key: Buffer | undefined;
   ca: Buffer | undefined;
 }
 
@@ -71,11 +72,11 @@ function retire(agent: Agent): void {
 
 async function readMaterial(
   deps: Pick<BackendDeps, 'secrets' | 'configMaps'>,
-  { clientCertificateRef: { name }, caBundle, caBundleRef }: MutualTlsSpec,
+  { clientCertificateRef: client, caBundle, caBundleRef }: MutualTlsSpec,
 ): Promise<Material> {
   const [certificate, key, bundle] = await Promise.all([
-    readValue(deps, { name, key: 'tls.crt' }),
-    readValue(deps, { name, key: 'tls.key' }),
+    client && readValue(deps, { name: client.name, key: 'tls.crt' }),
+    client && readValue(deps, { name: client.name, key: 'tls.key' }),
     caBundleRef && readValue(deps, caBundleRef),
   ]);
   return { certificate, key, ca: caBundle === undefined ? bundle : Buffer.from(caBundle) };
@@ -86,7 +87,8 @@ const REASONS = {
   ConfigMap: ['ConfigMapMissing', 'ConfigMapKeyMissing'],
 } as const;
 
-async function readValue(
+/** The bytes at a key of a Secret or ConfigMap. Throws RemoteFault where there are none. */
+export async function readValue(
   { secrets, configMaps }: Pick<BackendDeps, 'secrets' | 'configMaps'>,
   { kind = 'Secret', name, key }: CaBundleRef,
 ): Promise<Buffer> {
@@ -103,7 +105,8 @@ function digestOf({ certificate, key, ca }: Material): string {
 }
 
 function build({ certificate, key, ca }: Material, maxSockets: number): Agent {
-  const tls = { minVersion: 'TLSv1.2', cert: certificate, key, ...(ca ? { ca } : {}) } as const;
+  const client = certificate && key && { cert: certificate, key };
+  const tls = { minVersion: 'TLSv1.2', ...client, ...(ca ? { ca } : {}) } as const;
   try {
     createSecureContext(tls);
   } catch {

@@ -2,14 +2,12 @@
 import type { WebhookBackendSpec } from '../../api/webhook-backend.ts';
 import { parseCertificate } from '../../domain/certificate.ts';
 import { isRoot, linkChain, linkFault, parsePemCertificates } from '../../domain/chain.ts';
-import { parseDuration } from '../../domain/duration.ts';
 import type { Backend, BackendDeps, BackendFactory, BackendHealth } from '../../ports.ts';
-import { createCredentialStore } from './credentials.ts';
-import { type Answer, createHttpsCall } from './https-call.ts';
+import type { Answer } from '../https/exchange.ts';
+import { RemoteFault } from '../https/remote-fault.ts';
+import { createWebhookCall } from './call.ts';
 import { readHealth, readSigned, readSigning, refusal, renderRevocation, renderSigning, urlsOf } from './protocol.ts';
-import { WebhookFault } from './webhook-fault.ts';
 
-const DEFAULT_TIMEOUT_MS = 30_000;
 const DEFAULT_CONCURRENCY = 4;
 
 export const webhookBackend: BackendFactory = {
@@ -20,10 +18,8 @@ export const webhookBackend: BackendFactory = {
 };
 
 function createWebhookBackend(deps: BackendDeps, issuer: string, spec: WebhookBackendSpec): Backend {
-  const credentials = createCredentialStore(deps, spec);
-  const timeoutMs = spec.timeout === undefined ? DEFAULT_TIMEOUT_MS : parseDuration(spec.timeout);
-  const { clock, addressesOf } = deps;
-  const call = createHttpsCall({ credentials, clock, timeoutMs, ...(addressesOf ? { addressesOf } : {}) });
+  const concurrency = spec.concurrency ?? DEFAULT_CONCURRENCY;
+  const call = createWebhookCall(deps, spec, concurrency);
   const urls = urlsOf(spec);
   const anchors = parsePemCertificates(spec.trustAnchors);
 
@@ -31,28 +27,28 @@ function createWebhookBackend(deps: BackendDeps, issuer: string, spec: WebhookBa
     // The CSR travels, and a signer may well copy it; validity is told apart from it.
     controls: { subject: false, validity: true, extensions: false },
     local: false,
-    concurrency: spec.concurrency ?? DEFAULT_CONCURRENCY,
+    concurrency,
     trustAnchors: () => Promise.resolve(anchors),
     async sign(request, signal) {
       const polled =
         request.handle === undefined
           ? undefined
-          : await call({ method: 'GET', url: urls.poll(request.handle) }, signal);
+          : await call.send({ method: 'GET', url: urls.poll(request.handle) }, signal);
       // A signer that has forgotten is asked anew.
       const isKnown = polled && polled.status !== 404 && polled.status !== 410;
       const post = { method: 'POST', url: urls.base, body: renderSigning(issuer, request) } as const;
-      const outcome = readSigning(isKnown ? polled : await call(post, signal), urls);
+      const outcome = readSigning(isKnown ? polled : await call.send(post, signal), urls);
       return outcome.kind === 'issued' ? { ...outcome, chain: withAnchor(outcome.chain, anchors) } : outcome;
     },
     async search({ id }, _since, signal) {
-      const answer = await call({ method: 'GET', url: urls.request(id) }, signal);
+      const answer = await call.send({ method: 'GET', url: urls.request(id) }, signal);
       if (answer.status === 200) return readSigned(answer);
       if (answer.status === 202 || isAbsent(answer)) return [];
-      throw new WebhookFault('BadAnswer', `the webhook answered with HTTP status ${answer.status}`);
+      throw new RemoteFault('BadAnswer', `the webhook answered with HTTP status ${answer.status}`);
     },
     async revoke(id, certificate, entry, signal) {
       const body = renderRevocation(id, certificate, entry);
-      const answer = await call({ method: 'POST', url: urls.revocation(id), body }, signal);
+      const answer = await call.send({ method: 'POST', url: urls.revocation(id), body }, signal);
       if (answer.status >= 200 && answer.status < 300) return { kind: 'revoked' };
       return isAbsent(answer) ? { kind: 'unsupported' } : { kind: 'refused', problem: refusal(answer) };
     },
@@ -60,11 +56,11 @@ function createWebhookBackend(deps: BackendDeps, issuer: string, spec: WebhookBa
     notAfterLimit: () => Promise.resolve(undefined),
     async check(signal) {
       signal.throwIfAborted();
-      credentials.refresh();
+      call.refresh();
       try {
-        return health(await call({ method: 'GET', url: urls.base }, signal), anchors);
+        return health(await call.send({ method: 'GET', url: urls.base }, signal), anchors);
       } catch (error) {
-        if (signal.aborted || !(error instanceof WebhookFault)) throw error;
+        if (signal.aborted || !(error instanceof RemoteFault)) throw error;
         return { ready: false, reason: error.reason, message: error.message };
       }
     },
@@ -90,7 +86,7 @@ function isAbsent({ status }: Answer): boolean {
 
 function health(answer: Answer, anchors: readonly Buffer[]): BackendHealth {
   if (answer.status !== 200 && answer.status !== 204)
-    throw new WebhookFault(
+    throw new RemoteFault(
       answer.status === 401 || answer.status === 403 ? 'Unauthorized' : 'BadAnswer',
       `the webhook answered with HTTP status ${answer.status}`,
     );
@@ -100,6 +96,6 @@ function health(answer: Answer, anchors: readonly Buffer[]): BackendHealth {
   const chain = linkChain(first, [...others, ...anchors.map(parseCertificate)]);
   const isAnchored = chain.some(({ der }) => anchors.some((anchor) => anchor.equals(der)));
   if (!isAnchored)
-    throw new WebhookFault('BadAnswer', 'the webhook shows a chain that leads to none of the trust anchors');
+    throw new RemoteFault('BadAnswer', 'the webhook shows a chain that leads to none of the trust anchors');
   return { ...ready, ca: { certificate: first.der, chains: [chain.map(({ der }) => der)] } };
 }

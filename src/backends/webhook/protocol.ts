@@ -7,8 +7,8 @@ import { parseJson } from '../../domain/json.ts';
 import { Problem, type ProblemType, URN } from '../../domain/problem.ts';
 import { shownText } from '../../domain/remote-text.ts';
 import type { RevokedEntry, SigningOutcome, SigningRequest } from '../../ports.ts';
-import { type Answer, boundedRetry } from './https-call.ts';
-import { WebhookFault } from './webhook-fault.ts';
+import { type Answer, boundedRetry } from '../https/exchange.ts';
+import { RemoteFault } from '../https/remote-fault.ts';
 
 const VERSION = 'v1';
 const MAX_CERTIFICATES = 10;
@@ -47,18 +47,18 @@ export function urlsOf({ url }: WebhookBackendSpec) {
     base,
     request: (id: string) => below(id),
     revocation: (id: string) => below(id, 'revoke'),
-    /** Where a pending answer says to ask again; never another host. Throws WebhookFault. */
+    /** Where a pending answer says to ask again; never another host. Throws RemoteFault. */
     poll(text: unknown): URL {
       const found = typeof text === 'string' && text.length <= 2048 ? URL.parse(text, base.href) : null;
       if (found?.origin !== base.origin || found.username !== '' || found.password !== '')
-        throw new WebhookFault('BadAnswer', 'the webhook names a poll URL that is not its own');
+        throw new RemoteFault('BadAnswer', 'the webhook names a poll URL that is not its own');
       found.hash = '';
       return found;
     },
   };
 }
 
-/** What the answer to a signing request or a poll means. Throws WebhookFault for all that says nothing for good. */
+/** What the answer to a signing request or a poll means. Throws RemoteFault for all that says nothing for good. */
 export function readSigning(answer: Answer, urls: ReturnType<typeof urlsOf>): SigningOutcome {
   if (answer.status === 200 || answer.status === 201) {
     const chain = readChain(readJson(answer).certificate);
@@ -76,12 +76,12 @@ export function readSigning(answer: Answer, urls: ReturnType<typeof urlsOf>): Si
   return { kind: 'refused', problem: refusal(answer) };
 }
 
-/** The problem of a refusal for good. Throws WebhookFault for any other answer. */
+/** The problem of a refusal for good. Throws RemoteFault for any other answer. */
 export function refusal(answer: Answer): Problem {
   const { status, retryAfterMs } = answer;
   const isProblem = answer.contentType === 'application/problem+json';
   if (status < 400 || status > 499 || TRANSIENT.has(status) || !isProblem)
-    throw new WebhookFault(
+    throw new RemoteFault(
       status === 401 || status === 403 ? 'Unauthorized' : 'BadAnswer',
       `the webhook answered with HTTP status ${status}`,
       retryAfterMs === undefined ? {} : { retryAfterMs },
@@ -101,7 +101,7 @@ const TYPES: readonly ProblemType[] = ['badCSR', 'badPublicKey', 'caa', 'rejecte
 export function readSigned(answer: Answer): readonly (readonly Buffer[])[] {
   const { certificates } = readJson(answer);
   if (!Array.isArray(certificates) || certificates.length > MAX_SIGNED)
-    throw new WebhookFault('BadAnswer', `"certificates" is no list of at most ${MAX_SIGNED}`);
+    throw new RemoteFault('BadAnswer', `"certificates" is no list of at most ${MAX_SIGNED}`);
   return certificates.map(readChain);
 }
 
@@ -117,19 +117,19 @@ function readChain(pem: unknown): readonly Buffer[] {
     const chain = typeof pem === 'string' ? parsePemCertificates(pem) : [];
     if (chain.length > 0 && chain.length <= MAX_CERTIFICATES) return chain;
   } catch (error) {
-    throw new WebhookFault('BadAnswer', 'the webhook sent a broken PEM text', { cause: error });
+    throw new RemoteFault('BadAnswer', 'the webhook sent a broken PEM text', { cause: error });
   }
-  throw new WebhookFault('BadAnswer', `the webhook sent no PEM text of 1 to ${MAX_CERTIFICATES} certificates`);
+  throw new RemoteFault('BadAnswer', `the webhook sent no PEM text of 1 to ${MAX_CERTIFICATES} certificates`);
 }
 
 function readJson({ contentType, body }: Answer): Record<string, unknown> {
   if (contentType !== 'application/json' && contentType !== 'application/problem+json')
-    throw new WebhookFault('BadAnswer', 'the answer of the webhook is not JSON by its content type');
+    throw new RemoteFault('BadAnswer', 'the answer of the webhook is not JSON by its content type');
   try {
     const value = parseJson(body);
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
   } catch (error) {
-    throw new WebhookFault('BadAnswer', 'the answer of the webhook is not JSON', { cause: error });
+    throw new RemoteFault('BadAnswer', 'the answer of the webhook is not JSON', { cause: error });
   }
-  throw new WebhookFault('BadAnswer', 'the answer of the webhook is no JSON object');
+  throw new RemoteFault('BadAnswer', 'the answer of the webhook is no JSON object');
 }
