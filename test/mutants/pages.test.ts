@@ -50,7 +50,7 @@ test.each(PAGES)('links of %s lead somewhere', (page) => {
 test.each(PAGES)('files and folders that %s names exist', (page) => {
   const paths = spans(read(page)).filter((span) => /^[\w.-]+(\/[\w.-]+)*(\/|\/[\w.-]+\.\w+)$/.test(span));
   // What users make themselves.
-  const ours = paths.filter((path) => !/^(countersign-data|my-manifests)\//.test(path));
+  const ours = paths.filter((path) => !/^(countersign-data|dist|my-manifests)\//.test(path));
   expect(ours.filter((path) => ![path, join('src', path)].some((each) => existsSync(join(ROOT, each))))).toEqual([]);
 });
 
