@@ -1,5 +1,6 @@
 // That the mutants are still about this source and this suite. Whether the suite notices them is for `npm run mutants` to say.
 import { readdirSync, readFileSync } from 'node:fs';
+import { stripTypeScriptTypes } from 'node:module';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { applied, MUTANTS } from './mutants.ts';
@@ -18,10 +19,11 @@ function sectionsByLine(): Map<number, string> {
 }
 
 test.each(MUTANTS.map((mutant) => [`${mutant.file}: ${mutant.breaks}`, mutant] as const))(
-  'applies to %s',
+  'applies to %s, and leaves a program',
   (_, mutant) => {
     const source = readFileSync(join(ROOT, mutant.file), 'utf8');
     expect(applied(mutant, source)).not.toBe(source);
+    expect(() => stripTypeScriptTypes(applied(mutant, source))).not.toThrow();
   },
 );
 

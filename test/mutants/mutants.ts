@@ -152,8 +152,8 @@ export const MUTANTS: readonly Mutant[] = [
     line: 30,
     breaks: 'a request for the wrong url does not spend its nonce',
     file: server('authenticate'),
-    find: 'spendNonce(deps, jws.header.nonce);',
-    replace: "if (urls.includes(jws.header.url ?? '')) spendNonce(deps, jws.header.nonce);",
+    find: 'await spendNonce(deps, jws.header.nonce);',
+    replace: "if (urls.includes(jws.header.url ?? '')) await spendNonce(deps, jws.header.nonce);",
   },
   // C. Directory
   {
@@ -437,7 +437,7 @@ export const MUTANTS: readonly Mutant[] = [
     line: 76,
     breaks: 'CAA is not checked again before signing',
     file: server('finalize'),
-    find: 'await checkCaa(caa, exchange, { order, facts, signal });',
+    find: 'if (!facts.record) await checkCaa(caa, exchange, { order, facts, signal });',
     replace: '',
   },
   {
