@@ -7,6 +7,7 @@ import { parseProblem, Problem } from '../domain/problem.ts';
 import type { Clock } from '../ports.ts';
 import { unsigned } from './account.ts';
 import { type Authenticated, readPayload, type Reply } from './exchange.ts';
+import type { FirstLooks } from './first-looks.ts';
 import { doneWithin } from './hold.ts';
 import type { Keyring } from './keyring.ts';
 import type { AcmeObjects } from './objects.ts';
@@ -21,6 +22,7 @@ export interface AuthorizationDeps {
   objects: AcmeObjects;
   sealed: Sealed;
   runs: ValidationRuns;
+  firstLooks: Pick<FirstLooks, 'take'>;
   keyring: Keyring;
   clock: Clock;
 }
@@ -34,8 +36,11 @@ interface Shown {
 export function createAuthorizationHandlers(deps: AuthorizationDeps) {
   return {
     authorization: async (exchange: Authenticated): Promise<Reply> => {
-      const shown = await open(deps, exchange);
-      if (exchange.payload.length === 0) return renderAuthorization(deps, shown);
+      const ref = await deps.sealed.openAuthorization(exchange);
+      const isRead = exchange.payload.length === 0;
+      const look = isRead && deps.firstLooks.take(ref) ? deps.objects.knownAuthorization : deps.objects.authorization;
+      const shown = { exchange, ref, found: await look(ref) };
+      if (isRead) return renderAuthorization(deps, shown);
       if (readPayload(exchange).status !== 'deactivated') {
         throw new Problem(
           'malformed',
@@ -54,11 +59,6 @@ function tokenOf({ keyring }: AuthorizationDeps, { orderID, index, tokenKey }: A
   // The key outlives every order made with it, so whoever asks has one that is over.
   if (token === undefined) throw notFound();
   return token;
-}
-
-async function open(deps: AuthorizationDeps, exchange: Authenticated): Promise<Shown> {
-  const ref = await deps.sealed.openAuthorization(exchange);
-  return { exchange, ref, found: await deps.objects.authorization(ref) };
 }
 
 function offered({ exchange, ref }: Pick<Shown, 'exchange' | 'ref'>): ChallengeType[] {
@@ -139,7 +139,8 @@ async function challenge(deps: AuthorizationDeps, exchange: Authenticated): Prom
   const ref = await deps.sealed.openAuthorization(exchange);
   const type = exchange.params.type as ChallengeType;
   if (!offered({ exchange, ref }).includes(type)) throw notFound();
-  if (exchange.payload.length === 0) return challengeReply(deps, await open(deps, exchange), type);
+  if (exchange.payload.length === 0)
+    return challengeReply(deps, { exchange, ref, found: await deps.objects.authorization(ref) }, type);
   readPayload(exchange);
   // What only the cluster knows may be missed here: the validation is then for nothing, because the first outcome stands.
   const shown = { exchange, ref, found: deps.objects.knownAuthorization(ref) };

@@ -28,6 +28,7 @@ import { createConfirm, type LiveIssuer } from './confirm.ts';
 import { directory } from './directory.ts';
 import { createExternalAccountBindings } from './external-account-binding.ts';
 import { createFinalizations } from './finalize.ts';
+import { createFirstLooks } from './first-looks.ts';
 import { createKeyChangeHandler } from './key-change.ts';
 import type { Keyring } from './keyring.ts';
 import { createNewOrderHandler } from './new-order.ts';
@@ -123,7 +124,8 @@ function createHandlers(
   const view = createOrderView({ ...deps, finalizations, sealed });
   const accounts = createAccountHandlers({ ...deps, bindings: createExternalAccountBindings(deps), limits, sealed });
   const renewal = createRenewalInfo({ ...deps, limits });
-  const authorizations = createAuthorizationHandlers({ ...deps, sealed, runs });
+  const firstLooks = createFirstLooks(deps);
+  const authorizations = createAuthorizationHandlers({ ...deps, sealed, runs, firstLooks });
   const orders = createOrderHandlers({ view, sealed, finalizations });
   return {
     directory,
@@ -132,7 +134,7 @@ function createHandlers(
     account: accounts.readOrUpdate,
     orders: accounts.orders,
     keyChange: limited(limits, 'keyChange', createKeyChangeHandler(deps)),
-    newOrder: confirm(createNewOrderHandler({ ...deps, limits, view, replacements: renewal })),
+    newOrder: confirm(createNewOrderHandler({ ...deps, limits, view, replacements: renewal, firstLooks })),
     order: confirm(orders.read),
     finalize: limited(limits, 'finalize', limitedRefusals(limits, 'refusedFinalize', confirm(orders.finalize))),
     authorization: confirm(authorizations.authorization),

@@ -12,6 +12,7 @@ import type { Backends, Clock, Random } from '../ports.ts';
 import { termsNotAgreed } from './account.ts';
 import { type Authenticated, readPayload, readTime, type Reply } from './exchange.ts';
 import type { AcmeObjects } from './objects.ts';
+import type { FirstLooks } from './first-looks.ts';
 import type { Keyring } from './keyring.ts';
 import { factsOfNew, type OrderView } from './order.ts';
 import type { RateLimits } from './rate-limits.ts';
@@ -32,6 +33,7 @@ export interface NewOrderDeps {
   limits: RateLimits;
   view: OrderView;
   replacements: Replacements;
+  firstLooks: Pick<FirstLooks, 'made'>;
   keyring: Pick<Keyring, 'currentKey'>;
   clock: Clock;
   random: Random;
@@ -54,6 +56,7 @@ export function createNewOrderHandler(deps: NewOrderDeps) {
     });
     if (refusal) throw refusal;
     const made = withReuse(deps, exchange.issuer, order);
+    deps.firstLooks.made(made);
     const reply = deps.view.render(exchange, made, { facts: factsOfNew(made) });
     return { ...reply, status: 201 };
   };

@@ -32,7 +32,10 @@ export interface OrderFacts {
 }
 
 export interface OrderView {
+  /** With what only the cluster may know yet: what a refusal must rest on. */
   facts(order: Order): Promise<OrderFacts>;
+  /** As facts, but of the record what this process knows: enough for an order that is ready, because one request has one record. */
+  knownFacts(order: Order): Promise<OrderFacts>;
   /** 200 with the order object and its URL as Location. */
   render(exchange: Authenticated, order: Order, known: { facts: OrderFacts; sealed?: string | undefined }): Reply;
 }
@@ -46,8 +49,7 @@ export interface OrderViewDeps {
 }
 
 export function createOrderView(deps: OrderViewDeps): OrderView {
-  async function facts(order: Order): Promise<OrderFacts> {
-    const record = await deps.records.get(recordName('ACME', order.id));
+  async function factsWith(order: Order, record: CertificateRecord | undefined): Promise<OrderFacts> {
     const refs = order.identifiers.map((_, index) => authorizationRef(order, index));
     const found = await Promise.all(refs.map((ref) => deps.objects.authorization(ref)));
     const now = deps.clock.now();
@@ -83,8 +85,14 @@ export function createOrderView(deps: OrderViewDeps): OrderView {
     return { status: 200, headers: { Location: urls.order(sealed), ...waiting }, body };
   }
 
-  return { facts, render };
+  return {
+    facts: async (order) => factsWith(order, await deps.records.get(recordOf(order))),
+    knownFacts: (order) => factsWith(order, deps.records.known(recordOf(order))),
+    render,
+  };
 }
+
+const recordOf = ({ id }: Order): string => recordName('ACME', id);
 
 function shownStatus(exchange: Authenticated, status: OrderStatus): OrderStatus {
   return status === 'processing' && isCertManager(exchange) ? 'ready' : status;
@@ -129,10 +137,21 @@ export function createOrderHandlers(deps: { view: OrderView; sealed: Sealed; fin
 
   async function finalize(exchange: Authenticated): Promise<Reply> {
     const order = await deps.sealed.openOrder(exchange);
-    const facts = await deps.view.facts(order);
-    const record = await deps.finalizations.finalize(exchange, order, facts);
+    const known = await deps.view.knownFacts(order);
+    const { facts, record } = await finalized(exchange, order, known);
     const after: OrderFacts = record ? { ...facts, record, status: 'valid' } : { ...facts, status: 'processing' };
     return deps.view.render(exchange, order, { facts: after, sealed: exchange.params.sealed });
+  }
+
+  /** What another replica has on record is looked for before a refusal; otherwise the create of the record tells. */
+  async function finalized(exchange: Authenticated, order: Order, known: OrderFacts) {
+    try {
+      return { facts: known, record: await deps.finalizations.finalize(exchange, order, known) };
+    } catch (error) {
+      const facts = known.record ? known : await deps.view.facts(order);
+      if (facts.record === known.record) throw error;
+      return { facts, record: await deps.finalizations.finalize(exchange, order, facts) };
+    }
   }
 
   return { read, finalize };

@@ -105,7 +105,9 @@ export function createClaimIssuance(deps: ClaimIssuanceDeps): ClaimIssuance {
     const { claim, request, hash, issuer, stage } = attempt;
     const id = requestID(claim, revision);
     const known = keyAtHand(attempt, id);
-    const existing = await records.get(recordName('CertificateClaim', id));
+    const name = recordName('CertificateClaim', id);
+    // Where the CA is at hand, the create of the record tells of one that is not known here.
+    const existing = stage ? await records.get(name) : records.known(name);
     const refusal = existing && refusalByCa(existing);
     if (refusal) return { kind: 'refused', problem: problemOf(refusal), revision };
     if (existing && !(known && serves(existing, known, attempt))) {
@@ -119,6 +121,7 @@ export function createClaimIssuance(deps: ClaimIssuanceDeps): ClaimIssuance {
     const outcome = await issue(asked, signal).catch(spentWhereTaken);
     if (!outcome) return undefined;
     if (outcome.kind === 'pending') return { ...outcome, waitedMs: deps.clock.monotonic() - askedAt };
+    if (outcome.kind === 'refused' && !existing && !stage && (await records.get(name))) throw taken();
     if (outcome.kind === 'refused') return { ...outcome, revision: outcome.record && revision };
     return released(deps, attempt, { outcome, key, revision });
   }
@@ -148,10 +151,12 @@ async function released(
   const { outcome, key } = issued;
   if (serves(outcome.record, key, attempt)) return { kind: 'issued', ...issued };
   // Another process was faster by a moment and may be about to deliver: look again before anything is given up for lost.
-  if (!leafOf(outcome.record).spki.equals(spkiOf(key))) throw new ClusterError('Conflict', 'the revision was taken');
+  if (!leafOf(outcome.record).spki.equals(spkiOf(key))) throw taken();
   await supersede({ ...deps, log: attempt.log }, outcome.record, WITHDRAWN);
   throw new Error('the certificate issued is not what the claim asks for');
 }
+
+const taken = () => new ClusterError('Conflict', 'the revision was taken');
 
 export const requestID = ({ metadata }: CertificateClaim, revision: number) => `${metadata.uid}/${revision}`;
 

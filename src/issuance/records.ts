@@ -32,6 +32,8 @@ export const RECORD_RIGHTS: readonly Right[] = [
 ];
 
 export interface Records {
+  /** In any state; from the cache if it is there, else as `saw` has it. Undefined says nothing about the cluster. */
+  known(name: string): CertificateRecord | undefined;
   /** In any state; from the cache if it is there, else as `saw` has it, else live. */
   get(name: string): Promise<CertificateRecord | undefined>;
   /** The record once it has a certificate: from the cache if that shows one, else as `saw` has it, else live. */
@@ -139,6 +141,7 @@ export function createRecords(deps: RecordsDeps): Records {
   }
 
   return {
+    known: (name) => newest.get(name),
     get: async (name) => newest.get(name) ?? live(name),
     issued: async (name) => {
       const known = newest.get(name);

@@ -129,6 +129,61 @@ test('an order begun at one replica is validated and finalized at another that h
   }
 });
 
+test('an order that another replica finalized, unheard of here, has that certificate, and no other CSR gets one', async () => {
+  const a = await registered(0);
+  const b = await sameAt(a, 1);
+  const release = world.hold(1);
+  try {
+    const order = await readyOrder(a, world.responders, [names()]);
+    const csr = () => buildCsr({ names: csrNames(order.object.identifiers) }).der;
+    const own = csr();
+    const { certificate } = (await finalize(a, order, own)).json;
+    expect(certificate).toEqual(expect.any(String));
+    const again = await finalize(b, order, own);
+    expect([again.status, again.json.status, again.json.certificate]).toEqual([200, 'valid', certificate]);
+    const other = await finalize(b, order, csr());
+    expect([other.status, other.problem.type]).toEqual([403, 'urn:ietf:params:acme:error:orderNotReady']);
+    expect((await b.get(String(certificate))).text).toBe((await a.get(String(certificate))).text);
+  } finally {
+    release();
+  }
+});
+
+test('what another replica has on record is told where this one would refuse', async () => {
+  const a = await registered(0);
+  const b = await sameAt(a, 1);
+  const release = world.hold(1, IssuedCertificateKind);
+  const open = await world.cluster.get(CertificateRequestPolicyKind, { name: 'open' });
+  if (!open) throw new Error('there is no policy');
+  try {
+    const order = await readyOrder(a, world.responders, [names()]);
+    const untouched = await readyOrder(a, world.responders, [names()]);
+    const own = buildCsr({ names: csrNames(order.object.identifiers) }).der;
+    const { certificate } = (await finalize(a, order, own)).json;
+    await world.cluster.replace(CertificateRequestPolicyKind, {
+      ...open,
+      spec: { ...open.spec, allowed: { dnsNames: { values: ['nothing.example'] } } },
+    });
+    await eventually('the second replica has the policy', async () => ((await ordered(b)) === 403 ? true : undefined));
+    const refused = await finalize(b, untouched, buildCsr({ names: csrNames(untouched.object.identifiers) }).der);
+    expect([refused.status, refused.problem.type]).toEqual([403, 'urn:ietf:params:acme:error:rejectedIdentifier']);
+    const again = await finalize(b, order, own);
+    expect([again.status, again.json.certificate]).toEqual([200, certificate]);
+  } finally {
+    release();
+    const now = await world.cluster.get(CertificateRequestPolicyKind, { name: 'open' });
+    if (now) await world.cluster.replace(CertificateRequestPolicyKind, { ...now, spec: open.spec });
+  }
+  for (const acme of [a, b])
+    await eventually('all is open again', async () => ((await ordered(acme)) === 201 ? true : undefined));
+});
+
+/** Status of a new order for any name. */
+async function ordered(acme: AcmeWire): Promise<number> {
+  const payload = { identifiers: [{ type: 'dns', value: names() }] };
+  return (await acme.post(acme.directory.newOrder, payload)).status;
+}
+
 test('of fifty finalizes at once over both replicas there is one certificate', async () => {
   const a = await registered(0);
   const b = await sameAt(a, 1);

@@ -35,8 +35,8 @@ export interface Replicas {
   ca: string;
   /** A client that sends each request to the replica of that position, or to where `route` says then. */
   client(route: number | (() => number)): Promise<AcmeWire>;
-  /** Holds back what the watches of a replica would bring, until the result is called. */
-  hold(replica: number): () => void;
+  /** Holds back what the watches of a replica would bring, of one kind or of all, until the result is called. */
+  hold(replica: number, only?: AnyKind): () => void;
   stop(): Promise<void>;
 }
 
@@ -105,7 +105,7 @@ export async function startReplicas(count: number, issuer: Partial<CAIssuerSpec>
       running.defer(() => transport.close());
       return connect(transport, `${origins[0]}/acme/main/directory`);
     },
-    hold: (replica) => (gates[replica] as Gate).hold(),
+    hold: (replica, only) => (gates[replica] as Gate).hold(only),
     stop: async () => {
       for (const gate of gates) gate.open();
       await running.disposeAsync();
@@ -136,25 +136,27 @@ export function routed(transport: Transport, origins: readonly string[], route: 
 }
 
 interface Gate {
-  hold(): () => void;
+  hold(only?: AnyKind): () => void;
   open(): void;
-  /** Resolves while nothing is held. */
-  passed(): Promise<void>;
+  /** Resolves while nothing of the kind is held. */
+  passed(kind: AnyKind): Promise<void>;
 }
 
+type AnyKind = Parameters<Cluster['watch']>[0];
+
 function createGate(): Gate {
-  let held: PromiseWithResolvers<void> | undefined;
+  let held: { only: AnyKind | undefined; end: PromiseWithResolvers<void> } | undefined;
   const open = () => {
-    held?.resolve();
+    held?.end.resolve();
     held = undefined;
   };
   return {
-    hold: () => {
-      held = Promise.withResolvers<void>();
+    hold: (only) => {
+      held = { only, end: Promise.withResolvers<void>() };
       return open;
     },
     open,
-    passed: async () => held?.promise,
+    passed: async (kind) => (!held?.only || held.only.kind === kind.kind ? held?.end.promise : undefined),
   };
 }
 
@@ -162,7 +164,7 @@ function createGate(): Gate {
 function lagging(cluster: Cluster, gate: Gate): Cluster {
   const watch: Cluster['watch'] = async function* (kind, options) {
     for await (const event of cluster.watch(kind, options)) {
-      await gate.passed();
+      await gate.passed(kind);
       yield event;
     }
   };
