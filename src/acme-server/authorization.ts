@@ -38,8 +38,9 @@ export function createAuthorizationHandlers(deps: AuthorizationDeps) {
     authorization: async (exchange: Authenticated): Promise<Reply> => {
       const ref = await deps.sealed.openAuthorization(exchange);
       const isRead = exchange.payload.length === 0;
-      const look = isRead && deps.firstLooks.take(ref) ? deps.objects.knownAuthorization : deps.objects.authorization;
-      const shown = { exchange, ref, found: await look(ref) };
+      const isFirst = isRead && deps.firstLooks.take(ref);
+      const found = isFirst ? deps.objects.knownAuthorization(ref) : await deps.objects.authorization(ref);
+      const shown = { exchange, ref, found };
       if (isRead) return renderAuthorization(deps, shown);
       if (readPayload(exchange).status !== 'deactivated') {
         throw new Problem(

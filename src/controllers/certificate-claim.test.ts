@@ -246,7 +246,8 @@ test('a refusal is none where another process got the certificate a moment befor
   await world.pass(MINUTE, 10);
   await expectDelivered(world);
   const records = await recordsOf(world.store.cluster);
-  expect(records.map(({ spec }) => spec.revocation?.reason).sort()).toEqual([4, undefined]);
+  expect(records).toHaveLength(2);
+  expect(records.filter(({ spec }) => spec.revocation?.reason === 4)).toHaveLength(1);
   expect(world.engine.requests.map(({ id }) => id.split('/')[1])).toEqual(['1', '2']);
   await world.stop();
 });
