@@ -121,8 +121,10 @@ export function createClaimIssuance(deps: ClaimIssuanceDeps): ClaimIssuance {
     const outcome = await issue(asked, signal).catch(spentWhereTaken);
     if (!outcome) return undefined;
     if (outcome.kind === 'pending') return { ...outcome, waitedMs: deps.clock.monotonic() - askedAt };
-    if (outcome.kind === 'refused' && !existing && !stage && (await records.get(name))) throw taken();
-    if (outcome.kind === 'refused') return { ...outcome, revision: outcome.record && revision };
+    if (outcome.kind === 'refused') {
+      await requireFree(records, name);
+      return { ...outcome, revision: outcome.record && revision };
+    }
     return released(deps, attempt, { outcome, key, revision });
   }
 
@@ -135,6 +137,11 @@ export function createClaimIssuance(deps: ClaimIssuanceDeps): ClaimIssuance {
     },
     forget: (uid) => void atHand.delete(uid),
   };
+}
+
+/** A record that only the cluster knew of comes before a refusal that did without one. */
+async function requireFree(records: Records, name: string): Promise<void> {
+  if (!records.known(name) && (await records.get(name))) throw taken();
 }
 
 /** The name of a record is taken by one that is not ours. */
