@@ -3,6 +3,7 @@ import { afterAll, beforeAll, test } from 'vitest';
 import { routed } from '../operator/replicas.ts';
 import { type Responders } from './acme-flow.ts';
 import { type AcmeWire, connect, createTransport } from './acme-wire.ts';
+import type { ApiClient } from './api-client.ts';
 import { describeOnApiServer } from './api-server-suite.ts';
 import { type RunningProgram } from './child-process.ts';
 import type { ControlPlane, ControlPlaneOptions } from './control-plane.ts';
@@ -66,6 +67,26 @@ export function describeOnStage(
   );
 }
 
+/** The issuer `main`, which asks this name server, and a policy that allows names below `test`. */
+export async function installIssuer(api: ApiClient, nameserver: string): Promise<void> {
+  const apiVersion = 'countersign.dev/v1alpha1';
+  await api.expect('POST', `${GROUP}/clustercaissuers`, {
+    apiVersion,
+    kind: 'ClusterCAIssuer',
+    metadata: { name: 'main' },
+    spec: {
+      backend: { ca: { secretRef: { name: 'main-ca' }, selfSigned: { commonName: 'Test CA' } } },
+      acme: { validation: { nameservers: [nameserver] } },
+    },
+  });
+  await api.expect('POST', `${GROUP}/certificaterequestpolicies`, {
+    apiVersion,
+    kind: 'CertificateRequestPolicy',
+    metadata: { name: 'open' },
+    spec: { selector: {}, allowed: { dnsNames: { values: ['**.test'] } } },
+  });
+}
+
 async function startStage(plane: ControlPlane, count: number): Promise<Stage> {
   await using cleanup = new AsyncDisposableStack();
   const responders = await startResponders();
@@ -79,22 +100,7 @@ async function startStage(plane: ControlPlane, count: number): Promise<Stage> {
   }
   const kubeconfig = await install(plane);
   const { api } = plane;
-  const apiVersion = 'countersign.dev/v1alpha1';
-  await api.expect('POST', `${GROUP}/clustercaissuers`, {
-    apiVersion,
-    kind: 'ClusterCAIssuer',
-    metadata: { name: 'main' },
-    spec: {
-      backend: { ca: { secretRef: { name: 'main-ca' }, selfSigned: { commonName: 'Test CA' } } },
-      acme: { validation: { nameservers: [responders.dns.address] } },
-    },
-  });
-  await api.expect('POST', `${GROUP}/certificaterequestpolicies`, {
-    apiVersion,
-    kind: 'CertificateRequestPolicy',
-    metadata: { name: 'open' },
-    spec: { selector: {}, allowed: { dnsNames: { values: ['**.test'] } } },
-  });
+  await installIssuer(api, responders.dns.address);
   const addresses = hosts.map(({ gateway }) => gateway);
   // An EndpointSlice has no addresses of loopback; these are ours all the same.
   await api.expect('POST', `/apis/discovery.k8s.io/v1/namespaces/${NAMESPACE}/endpointslices`, {

@@ -10,7 +10,7 @@ import { type ControlPlane, startControlPlane } from '../../support/control-plan
 import { createSigningKey, type SigningKey } from '../../support/jws.ts';
 import { startNamespaceHost } from '../../support/namespaces.ts';
 import { install, NAMESPACE, startServe } from '../../support/serve.ts';
-import { GROUP, secretsOf } from '../../support/serving-stage.ts';
+import { installIssuer, secretsOf } from '../../support/serving-stage.ts';
 
 /** Account keys that the world answers challenges for. */
 export const ACCOUNTS = 48;
@@ -61,7 +61,7 @@ export async function startStage(): Promise<Stage> {
     keys.map(({ thumbprint }) => thumbprint),
   );
   cleanup.defer(() => world.stop());
-  await prepare(plane.api, `${world.address}:53`);
+  await installIssuer(plane.api, `${world.address}:53`);
   const ports = { acme: await freePort(), distribution: await freePort(), peers: await freePort() };
   const running = cleanup.move();
   return {
@@ -84,26 +84,6 @@ export async function startStage(): Promise<Stage> {
     },
     stop: () => running.disposeAsync(),
   };
-}
-
-/** An issuer that asks the world's name server, and a policy for names of the bench. */
-async function prepare(api: ApiClient, nameserver: string): Promise<void> {
-  const apiVersion = 'countersign.dev/v1alpha1';
-  await api.expect('POST', `${GROUP}/clustercaissuers`, {
-    apiVersion,
-    kind: 'ClusterCAIssuer',
-    metadata: { name: 'main' },
-    spec: {
-      backend: { ca: { secretRef: { name: 'main-ca' }, selfSigned: { commonName: 'Bench CA' } } },
-      acme: { validation: { nameservers: [nameserver] } },
-    },
-  });
-  await api.expect('POST', `${GROUP}/certificaterequestpolicies`, {
-    apiVersion,
-    kind: 'CertificateRequestPolicy',
-    metadata: { name: 'bench' },
-    spec: { selector: {}, allowed: { dnsNames: { values: ['**.bench.test'] } } },
-  });
 }
 
 /** PEM of what signed the certificate that the operator makes itself. */
