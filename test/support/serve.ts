@@ -23,6 +23,8 @@ export interface ServeOptions {
   /** Of this process among several. */
   name?: string;
   env?: Readonly<Record<string, string>>;
+  /** Path of the program; that of the sources when absent. */
+  main?: string;
 }
 
 /** Does not wait for it to be ready. */
@@ -32,8 +34,9 @@ export async function startServe({
   config,
   name = 'serve',
   env = {},
+  main = MAIN,
 }: ServeOptions): Promise<RunningProgram> {
   const file = join(plane.folder, `${name}.yaml`);
   await writeFile(file, stringify({ namespace: NAMESPACE, ...config }));
-  return startProgram(process.execPath, [MAIN, 'serve', '--config', file, '--kubeconfig', kubeconfig], { env });
+  return startProgram(process.execPath, [main, 'serve', '--config', file, '--kubeconfig', kubeconfig], { env });
 }

@@ -1,9 +1,10 @@
 // Where the scale bench runs: an etcd that syncs its log to a real disk, an API server, the operator's roles and an issuer, and the
 // outside world of ACME servers in a network namespace.
 import { execFileSync } from 'node:child_process';
-import { globSync, mkdirSync, readFileSync } from 'node:fs';
+import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { BUNDLE, bundle, ROOT } from '../../../scripts/image/bundle.ts';
 import { type ApiClient, createApiClient } from '../../support/api-client.ts';
 import { freePort, type RunningProgram } from '../../support/child-process.ts';
 import { type ControlPlane, startControlPlane } from '../../support/control-plane.ts';
@@ -54,6 +55,7 @@ export async function startStage(): Promise<Stage> {
   const token = await plane.serviceAccountToken(NAMESPACE, 'countersign', 4 * 3600);
   const operator = createApiClient(plane.url, plane.ca, { token });
   cleanup.defer(() => operator.close());
+  const shipped = await asShipped(plane.folder);
   const keys = Array.from({ length: ACCOUNTS }, () => createSigningKey('ES256'));
   const script = join(import.meta.dirname, 'world.ts');
   const world = await startNamespaceHost(
@@ -77,13 +79,21 @@ export async function startStage(): Promise<Stage> {
       const config = { externalURLs: [`https://127.0.0.1:${ports.acme}`], listen };
       return {
         since,
-        program: await startServe({ plane, kubeconfig, config }),
+        program: await startServe({ plane, kubeconfig, config, ...shipped }),
         directory: `https://127.0.0.1:${ports.acme}/acme/main/directory`,
         distribution: `http://127.0.0.1:${ports.distribution}`,
       };
     },
     stop: () => running.disposeAsync(),
   };
+}
+
+/** The program as the image has it: one file, and the environment. */
+async function asShipped(folder: string): Promise<{ main: string; env: Record<string, string> }> {
+  const main = join(folder, BUNDLE);
+  writeFileSync(main, (await bundle()).get(BUNDLE) ?? '');
+  const [, settings = ''] = /^ENV (.+)$/m.exec(readFileSync(join(ROOT, 'Dockerfile'), 'utf8')) ?? [];
+  return { main, env: Object.fromEntries(settings.split(' ').map((setting) => setting.split('='))) };
 }
 
 /** PEM of what signed the certificate that the operator makes itself. */
