@@ -798,6 +798,29 @@ test('of two claims that appear together the older gets the Secret', async () =>
   await world.stop();
 });
 
+test('claims for one Secret that appear while one of them is being served get no certificate beside its own', async () => {
+  const store = createFakeStore();
+  const engine = createFakeEngine({ ...store, namespace: OPERATOR_NAMESPACE });
+  const signed = Promise.withResolvers<void>();
+  const world = await aWorld(store, {}, () => ({
+    issue: async (request, signal) => {
+      await signed.promise;
+      return engine.issue(request, signal);
+    },
+  }));
+  await store.cluster.create(CertificateClaimKind, aClaim());
+  await settle();
+  // Of the same second: some of them come before the first by their uid.
+  for (let i = 0; i < 6; i++) await store.cluster.create(CertificateClaimKind, aClaim({}, `later-${i}`));
+  await settle();
+  signed.resolve();
+  await world.quiet();
+  await world.pass(MINUTE, 10);
+  expect(await recordsOf(store.cluster)).toHaveLength(1);
+  await expectDelivered(world);
+  await world.stop();
+});
+
 test('a claim made anew finds its certificate still good', async () => {
   const world = await withClaim();
   const before = await secretOf(world);

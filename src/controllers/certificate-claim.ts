@@ -26,6 +26,7 @@ import { type PasswordFault, readPassword } from './claim-outputs.ts';
 import { backOffObstacle, FAILED, isObserved, issuerObstacle, issuerOf, LONGEST_RETRY_MS } from './claim-obstacles.ts';
 import { conclude, type Result } from './claim-conclusion.ts';
 import { type ClaimRest, createClaimRest } from './claim-rest.ts';
+import { createClaimTurns, rivalsOf, secretIndex } from './claim-turns.ts';
 import { createRepairs, type Repairs } from './claim-repairs.ts';
 import { type ClaimRequest, keyParameters, parseClaimSpec, requestHash } from './claim-request.ts';
 import { judgeOwnership, type Marks, readKey, readReleased, tidySecret, writeSecret } from './claim-secret.ts';
@@ -47,7 +48,7 @@ export interface ClaimDeps extends ClaimIssuanceDeps {
 
 /** Indexes the cache of claims must have. */
 export const CLAIM_INDEXES = {
-  secret: ({ metadata, spec }: CertificateClaim) => [`${metadata.namespace}/${spec.secretName}`],
+  secret: secretIndex,
   password: ({ metadata, spec }: CertificateClaim) => {
     const { passwordSecretRef } = spec.keystores?.pkcs12 ?? {};
     return passwordSecretRef ? [`${metadata.namespace}/${passwordSecretRef.name}`] : [];
@@ -70,6 +71,7 @@ export function createClaimReconciler(deps: ClaimDeps): ClaimReconciler {
   const repairs = createRepairs(deps.clock);
   const nudged = new Set<string>();
   const rest = createClaimRest(deps);
+  const inTurn = createClaimTurns(deps);
 
   function settled(uid: string): void {
     issuance.forget(uid);
@@ -107,7 +109,7 @@ export function createClaimReconciler(deps: ClaimDeps): ClaimReconciler {
     if (obstacle) return { current, obstacle };
     if (good) return { current: good };
     nudged.delete(uid);
-    const result = await attempt({ ...deps, rest }, issuance, { situation, ...run });
+    const result = await inTurn(situation, () => attempt({ ...deps, rest }, issuance, { situation, ...run }));
     if ('fault' in verdict && !('obstacle' in result)) repairs.delivered(uid, situation.hash);
     return result;
   }
@@ -148,17 +150,13 @@ interface Situation {
 }
 
 async function look(deps: ClaimDeps, claim: CertificateClaim): Promise<Situation | Obstacle> {
-  const { namespace = '', uid } = claim.metadata;
+  const { namespace = '' } = claim.metadata;
   const request = parseOrObstacle(claim);
   if ('reason' in request) return request;
   const hash = requestHash(claim.spec, request);
-  const [key = ''] = CLAIM_INDEXES.secret(claim);
-  const rivals = deps.claims
-    .byIndex('secret', key)
-    .filter(({ metadata }) => metadata.uid !== uid && !metadata.deletionTimestamp);
   // Live, and so is the record below unless it is known already: what was written a moment ago must not be issued again.
   const secret = await deps.cluster.get(SecretKind, { namespace, name: claim.spec.secretName });
-  const ownership = judgeOwnership(claim, secret, rivals, deps.marks);
+  const ownership = judgeOwnership(claim, secret, rivalsOf(deps.claims, claim), deps.marks);
   if (ownership.kind === 'refused') return ownership;
   const issuer = deps.issuers.get(issuerOf(claim));
   const released = !secret || ownership.kind === 'free' ? 'there is no Secret of ours' : readReleased(secret);
