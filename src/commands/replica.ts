@@ -192,6 +192,7 @@ async function lead(
     rotateAfterMs: deps.config.rotateAfterMs,
     longestOrderMs: () => longestOrder(operator),
     macs: () => storedMacs(operator.caches),
+    secrets: operator.caches.secretCache,
   };
   await Promise.all([operator.lead(signal), rotateKeys(rotation, signal), tls.renew(signal)]);
 }

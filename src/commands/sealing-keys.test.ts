@@ -1,12 +1,13 @@
 import { expect, test } from 'vitest';
 import { keyIdOf } from '../acme-server/keyring.ts';
-import { SecretKind } from '../api/core.ts';
+import { type Secret, SecretKind } from '../api/core.ts';
 import { ClusterError } from '../domain/cluster-error.ts';
 import type { Cluster } from '../ports.ts';
+import { settle } from '../../test/fakes/clock.ts';
 import { createCapturingLog } from '../../test/fakes/log.ts';
 import { createFakeRandom } from '../../test/fakes/random.ts';
 import { createFakeStore } from '../../test/fakes/world.ts';
-import { loadKeyring, rotateOnce, SEALING_KEYS_SECRET } from './sealing-keys.ts';
+import { loadKeyring, rotateKeys, rotateOnce, SEALING_KEYS_SECRET } from './sealing-keys.ts';
 
 const NAMESPACE = 'pki';
 const HOUR = 3_600_000;
@@ -34,16 +35,8 @@ async function rotating(macs: string[] = []) {
   const { deps, ...rest } = world();
   const keyring = await loadKeyring(deps);
   const log = createCapturingLog();
-  const step = () =>
-    rotateOnce({
-      ...deps,
-      log,
-      keyring,
-      rotateAfterMs: 90 * DAY,
-      longestOrderMs: () => DAY,
-      macs: () => macs,
-    });
-  return { ...rest, deps, keyring, step };
+  const rotation = { ...deps, log, keyring, rotateAfterMs: 90 * DAY, longestOrderMs: () => DAY, macs: () => macs };
+  return { ...rest, deps, rotation, keyring, step: () => rotateOnce(rotation) };
 }
 
 test('of several that come first at once, all have the same key', async () => {
@@ -81,6 +74,49 @@ test('a rotation publishes a key, takes it up ten minutes later, and drops the o
   await clock.advance(DAY);
   await step();
   expect(await stored()).toEqual({ keys: ['key-2'], current: '2' });
+});
+
+test('keys that need nothing are read once a day, and when somebody writes them; a rotation runs its course', async () => {
+  const { deps, rotation, stored, clock } = await rotating();
+  let reads = 0;
+  const told = new Set<(secret: Secret) => void>();
+  const { cluster } = deps;
+  const counted: Pick<Cluster, 'get' | 'create' | 'replace'> = {
+    get: (kind, ref) => {
+      reads += 1;
+      return cluster.get(kind, ref);
+    },
+    create: (kind, object) => cluster.create(kind, object),
+    replace: (kind, object) => cluster.replace(kind, object),
+  };
+  const secrets = {
+    onChange: (listener: (secret: Secret, type: 'MODIFIED') => void) => {
+      const tell = (secret: Secret) => listener(secret, 'MODIFIED');
+      told.add(tell);
+      return () => void told.delete(tell);
+    },
+  };
+  const over = new AbortController();
+  const running = rotateKeys({ ...rotation, cluster: counted, secrets }, over.signal);
+  await settle();
+  reads = 0;
+  for (let hours = 0; hours < 10 * 24; hours++) await clock.advance(HOUR);
+  expect(reads).toBe(10);
+  const change = (name: string) => {
+    for (const tell of told) tell({ metadata: { ...at, name } } as Secret);
+    return settle();
+  };
+  await change('another');
+  expect(reads).toBe(10);
+  await change(SEALING_KEYS_SECRET);
+  expect(reads).toBe(11);
+  for (let hours = 0; hours < 80 * 24 + 1; hours++) await clock.advance(HOUR);
+  expect(await stored()).toEqual({ keys: ['key-1', 'key-2'], current: '2' });
+  for (let hours = 0; hours < 31 * 24; hours++) await clock.advance(HOUR);
+  expect(await stored()).toEqual({ keys: ['key-2'], current: '2' });
+  over.abort();
+  await running;
+  expect(told.size).toBe(0);
 });
 
 test('a key with which something stored is signed stays', async () => {

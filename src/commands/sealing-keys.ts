@@ -4,7 +4,7 @@ import { createKeyring, keyIdOf, type Keyring, type RootKey } from '../acme-serv
 import { type Secret, SecretKind } from '../api/core.ts';
 import type { Right } from '../api/right.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
-import type { Clock, Cluster, Log, Random } from '../ports.ts';
+import type { Cache, Clock, Cluster, Log, Random } from '../ports.ts';
 
 export const SEALING_KEYS_SECRET = 'countersign-sealing-keys';
 const TYPE = 'countersign.dev/sealing-keys';
@@ -140,32 +140,59 @@ export interface RotationDeps extends SealingKeysDeps {
   macs: () => Iterable<string>;
 }
 
-/** How often the keys are looked at. */
+export interface RotationLoopDeps extends RotationDeps {
+  /** Those of the operator's namespace at least; metadata is enough. */
+  secrets: Pick<Cache<Secret>, 'onChange'>;
+}
+
+/** After a step or a failure; else the keys are looked at when the next step is due, when somebody writes them, and once a day. */
 const LOOK_MS = 300_000;
 
 /** Turns the keys over until the signal aborts; for the lease holder. Never rejects. */
-export async function rotateKeys(deps: RotationDeps, signal: AbortSignal): Promise<void> {
+export async function rotateKeys(deps: RotationLoopDeps, signal: AbortSignal): Promise<void> {
+  let written = new AbortController();
+  const stop = deps.secrets.onChange(({ metadata: { namespace, name } }) => {
+    if (name === SEALING_KEYS_SECRET && namespace === deps.namespace) written.abort();
+  });
   while (!signal.aborted) {
-    try {
-      await rotateOnce(deps);
-    } catch (error) {
+    written = new AbortController();
+    const waitMs = await rotateOnce(deps).catch((error: unknown) => {
       // Somebody else wrote it, or the cluster cannot answer: there is time.
       deps.log.warn({ error, secret: SEALING_KEYS_SECRET }, 'sealing keys could not be looked after');
-    }
-    await deps.clock.sleep(LOOK_MS, signal).catch(() => undefined);
+      return LOOK_MS;
+    });
+    await deps.clock.sleep(waitMs, AbortSignal.any([signal, written.signal])).catch(() => undefined);
   }
+  stop();
 }
 
-/** At most one step of a rotation. Conflict where somebody else wrote the Secret meanwhile. */
-export async function rotateOnce(deps: RotationDeps): Promise<void> {
+/**
+ * At most one step of a rotation. Conflict where somebody else wrote the Secret meanwhile. Resolves with the milliseconds until there
+ * may be another step.
+ */
+export async function rotateOnce(deps: RotationDeps): Promise<number> {
   const secret = await read(deps);
-  if (!secret) return;
+  if (!secret) return LOOK_MS;
   const stored = storedOf(secret);
   const next = nextOf(deps, stored);
-  if (!next) return;
+  if (!next) return idleMs(deps, stored);
   await deps.cluster.replace(SecretKind, { ...secret, data: dataOf(next.stored) });
   deps.log.info({ key: next.key }, next.what);
   await deps.keyring.reload();
+  return LOOK_MS;
+}
+
+/** Until the next step is due where none is now; old keys that something is still signed with are looked at once a day. */
+function idleMs(deps: RotationDeps, { current, roots, times }: Stored): number {
+  const now = deps.clock.now().getTime();
+  const waiting = roots.flatMap(({ id }) =>
+    times[id]?.sealing === undefined ? [Date.parse(times[id]?.made ?? '')] : [],
+  );
+  const due = [
+    ...waiting.map((made) => made + PUBLISHED_MS),
+    Date.parse(times[current]?.sealing ?? '') + deps.rotateAfterMs,
+  ];
+  return Math.min(DAY_MS, ...due.map((at) => at - now).filter((ms) => ms > 0));
 }
 
 interface Step {
