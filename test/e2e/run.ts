@@ -1,13 +1,14 @@
 // Runs suites of test/e2e on a real cluster that it makes and ends:
 //   npm run e2e -- --cluster local|kind [--suite install,clients] [--keep]
+//   npm run e2e -- --use FOLDER [--suite install]
 //   npm run e2e -- --down FOLDER
 // --suite      those to run, in this order; all of them when absent
-// --keep       leaves the cluster and prints its kubeconfig; --down ends it
+// --keep       leaves the cluster and prints its kubeconfig and folder; --use runs suites on it again, --down ends it
 // --reporter, --outputFile.json are handed to vitest
 // The last line is `N passed, N failed`. What a cluster needs stands in docs/e2e.md.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import process from 'node:process';
@@ -33,6 +34,8 @@ interface Options {
   cluster: 'local' | 'kind';
   suites: readonly string[];
   keep: boolean;
+  /** Folder of a cluster that was kept. */
+  use: string | undefined;
   vitest: readonly string[];
   report: string | undefined;
 }
@@ -43,6 +46,7 @@ function options(): Options | { down: string } {
       cluster: { type: 'string', default: 'local' },
       suite: { type: 'string', multiple: true },
       keep: { type: 'boolean', default: false },
+      use: { type: 'string' },
       down: { type: 'string' },
       reporter: { type: 'string', multiple: true, default: ['default'] },
       'outputFile.json': { type: 'string' },
@@ -59,6 +63,7 @@ function options(): Options | { down: string } {
     cluster,
     suites,
     keep: values.keep,
+    use: values.use,
     vitest: [...reporters].map((name) => `--reporter=${name}`),
     report: values['outputFile.json'],
   };
@@ -84,28 +89,34 @@ async function main(): Promise<number> {
     await down(chosen.down);
     return 0;
   }
+  const abort = new AbortController();
+  const onSignal = () => {
+    if (abort.signal.aborted) process.exit(1);
+    log('ending');
+    abort.abort();
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
+  if (chosen.use !== undefined) return finish(await runSuites(sessionOf(chosen.use), chosen, abort.signal));
+  return onFreshCluster(chosen, abort.signal);
+}
+
+async function onFreshCluster(chosen: Options, signal: AbortSignal): Promise<number> {
   const missing = chosen.cluster === 'local' ? missingForLocal() : await missingForKind();
   if (missing !== undefined) throw new Error(missing);
   if (chosen.cluster === 'local') await endAbandoned();
   const folder = mkdtempSync(join(tmpdir(), PREFIX));
   if (!chosen.keep) writeFileSync(join(folder, OWNER), String(process.pid));
   const stop = chosen.cluster === 'local' ? stopLocal : stopKind;
-  const ended = new AbortController();
-  const onSignal = () => {
-    if (ended.signal.aborted) process.exit(1);
-    log('ending');
-    ended.abort();
-  };
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
   let kept = false;
   try {
     log(`making a ${chosen.cluster} cluster in ${folder}`);
     const session =
       chosen.cluster === 'local' ? await startLocal(folder, { outlives: chosen.keep, log }) : await startKind(folder);
     log('the cluster is ready');
-    ended.signal.throwIfAborted();
-    const counts = await runSuites(session, chosen, ended.signal);
-    kept = chosen.keep && !ended.signal.aborted;
+    writeSession(join(folder, SESSION_FILE), session);
+    signal.throwIfAborted();
+    const counts = await runSuites(session, chosen, signal);
+    kept = chosen.keep && !signal.aborted;
     if (kept) printKept(session);
     return finish(counts);
   } finally {
@@ -130,16 +141,18 @@ function printKept({ kubeconfig, folder }: Session): void {
   console.log(`\nexport KUBECONFIG=${kubeconfig}\nnpm run e2e -- --down ${folder}   # ends it\n`);
 }
 
+const sessionOf = (folder: string) => JSON.parse(readFileSync(join(folder, SESSION_FILE), 'utf8')) as Session;
+
 async function down(folder: string): Promise<void> {
   if (!basename(folder).startsWith(PREFIX)) throw new Error(`${folder} is not the folder of a cluster of ours`);
-  const { kind } = JSON.parse(readFileSync(join(folder, SESSION_FILE), 'utf8')) as Session;
+  const { kind } = sessionOf(folder);
   await (kind === 'local' ? stopLocal(folder) : stopKind(folder));
 }
 
 async function runSuites(session: Session, { suites, vitest, report }: Options, signal: AbortSignal): Promise<Counts> {
   const file = join(session.folder, SESSION_FILE);
-  writeSession(file, session);
-  mkdirSync(join(session.folder, 'scratch'));
+  mkdirSync(join(session.folder, 'scratch'), { recursive: true });
+  rmSync(join(session.folder, MEASURES), { force: true });
   const results = report ?? join(session.folder, 'results.json');
   const config = join(import.meta.dirname, 'vitest.config.ts');
   const program = join(import.meta.dirname, '../../node_modules/vitest/vitest.mjs');
