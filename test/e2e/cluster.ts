@@ -5,11 +5,12 @@
 //   test('…', async () => {
 //     const ns = await cluster.namespace('web');           // a fresh one, gone with the suite; labels as a second argument
 //     const image = await cluster.image('debian');         // built here and given to the nodes: 'debian' has certbot, nginx, openssl,
-//                                                          // curl; any program of scripts/build-tools.ts by its name; 'countersign'
+//                                                          // curl, conntrack; any program of scripts/build-tools.ts by its name; 'countersign'
 //     await cluster.apply(yamlOrObjects, ns);              // kubectl apply
 //     await cluster.waitFor('certificateclaim/a', 'condition=Ready', ns);          // kubectl wait
 //     const secret = await cluster.get<Secret>('secret', 'a-tls', ns);             // undefined where there is none
 //     await cluster.run('client', ns, { image, command: [...] });                  // a Pod to its end; resolves with its log
+//     await cluster.trust(ns);                             // the bundle of the ACME server as ConfigMap `trust`; certbotPod in certbot.ts
 //     await cluster.exec('pod/web', ns, ['cat', '/etc/hostname']);                 // standard output
 //     await cluster.logs('deployment/countersign', NAMESPACE);
 //     await cluster.kubectl('get', 'nodes');  await cluster.helm('list');          // anything else; they reject with what was said
@@ -75,6 +76,8 @@ export interface Cluster {
   /** A Pod that stays, once it is ready. */
   start(name: string, namespace: string, options: PodOptions): Promise<void>;
   namespace(prefix: string, labels?: Readonly<Record<string, string>>): Promise<string>;
+  /** Puts what clients of the ACME server must trust into the ConfigMap `trust`, as `ca.crt`. */
+  trust(namespace: string): Promise<void>;
   /** Builds it if need be, gives it to the nodes, and resolves with its reference. */
   image(name: string): Promise<string>;
   /** What the making of that image said. */
@@ -96,7 +99,7 @@ export interface Cluster {
 }
 
 /** Packages of the image `debian`. */
-const CLIENTS = ['certbot', 'curl', 'iproute2', 'nginx-light', 'openssl', 'procps'];
+const CLIENTS = ['certbot', 'conntrack', 'curl', 'iproute2', 'nginx-light', 'openssl', 'procps'];
 
 export function connectCluster(): Cluster {
   const session = readSession();
@@ -204,6 +207,15 @@ export function connectCluster(): Cluster {
     return name;
   }
 
+  async function trust(namespace: string): Promise<void> {
+    const serving = await get<{ data: Record<string, string> }>('secret', `${RELEASE}-serving-tls`, NAMESPACE);
+    const ca = Buffer.from(serving?.data['ca.crt'] ?? '', 'base64').toString();
+    await apply(
+      { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'trust' }, data: { 'ca.crt': ca } },
+      namespace,
+    );
+  }
+
   async function resolve(names: Readonly<Record<string, string>>): Promise<void> {
     const where = ['--namespace', 'kube-system'];
     const config = await get<{ data: Record<string, string> }>('configmap', 'coredns', 'kube-system');
@@ -251,6 +263,7 @@ export function connectCluster(): Cluster {
     run,
     start,
     namespace,
+    trust,
     image: async (name) => (await build(name)).reference,
     imageFacts: async (name) => (await build(name)).facts,
     installed,

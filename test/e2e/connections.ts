@@ -2,7 +2,7 @@
 import { BlockList, isIPv4 } from 'node:net';
 import type { Cluster } from './cluster.ts';
 
-/** One that was seen in a Pod. Addresses and ports are as the Pod sees them: a Service's, where it dialled one. */
+/** One of a Pod. Where it was seen in the Pod, address and port are a Service's if it dialled one; on the node those behind it. */
 export interface Connection {
   protocol: 'TCP' | 'UDP';
   /** `in`: the Pod listens at the port. `out`: the port is that of `peer`. */
@@ -82,6 +82,33 @@ export function connectionsOf(log: string): Connection[] {
           ? { protocol, direction: 'in', peer, port: local }
           : { protocol, direction: 'out', peer, port: remote },
     );
+  return [...new Map(found.map((each) => [JSON.stringify(each), each])).values()];
+}
+
+/** A Pod that prints all connections of its node as they begin; those between Pods that one bridge joins it may not see. */
+export function nodeWatch(name: string, image: string): object {
+  const container = {
+    name: 'main',
+    image,
+    command: ['conntrack', '--event', '--event-mask', 'NEW', '--buffer-size', '8388608'],
+    securityContext: { capabilities: { add: ['NET_ADMIN'] } },
+  };
+  const spec = { hostNetwork: true, terminationGracePeriodSeconds: 1, containers: [container] };
+  return { apiVersion: 'v1', kind: 'Pod', metadata: { name }, spec };
+}
+
+/** Those of the Pod at this address, of what the Pod of `nodeWatch` printed. */
+export function connectionsAt(address: string, log: string): Connection[] {
+  const ends = /^\s*\[NEW\] (tcp|udp) .*? src=(\S+) .*? src=(\S+) dst=\S+ sport=(\d+)/;
+  const found = log
+    .split('\n')
+    .map((line) => ends.exec(line))
+    .filter((match) => match !== null)
+    .flatMap(([, protocol = '', from = '', to = '', port = '']): Connection[] => {
+      const facts = { protocol: protocol === 'tcp' ? ('TCP' as const) : ('UDP' as const), port: Number(port) };
+      if (from === address) return [{ ...facts, direction: 'out', peer: to }];
+      return to === address ? [{ ...facts, direction: 'in', peer: from }] : [];
+    });
   return [...new Map(found.map((each) => [JSON.stringify(each), each])).values()];
 }
 

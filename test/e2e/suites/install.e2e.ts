@@ -7,7 +7,16 @@ import { ALERTS } from '../../../scripts/generate/alerts.ts';
 import { renderDashboard } from '../../../scripts/generate/dashboard.ts';
 import { eventually } from '../../support/eventually.ts';
 import { CHART, NAMESPACE, RELEASE } from '../../support/helm.ts';
-import { allowedBy, type Connection, connectionsOf, type Pod, surroundings, WATCH } from '../connections.ts';
+import {
+  allowedBy,
+  type Connection,
+  connectionsAt,
+  connectionsOf,
+  nodeWatch,
+  type Pod,
+  surroundings,
+  WATCH,
+} from '../connections.ts';
 import { connectCluster } from '../cluster.ts';
 import { CERTBOT, certbotPod } from '../certbot.ts';
 
@@ -139,21 +148,38 @@ test('what it is made of is measured', async () => {
       podRef: { name: string };
       containers: {
         memory?: { rssBytes?: number };
-        cpu?: { usageNanoCores?: number; usageCoreNanoSeconds?: number };
+        cpu?: { time: string; usageCoreNanoSeconds?: number };
       }[];
     }[];
   }
   const path = `/api/v1/nodes/${node.replace('node/', '')}/proxy/stats/summary`;
   const used = async () => {
     const { pods } = JSON.parse(await cluster.kubectl('get', '--raw', path)) as Summary;
-    const ours = pods.filter(({ podRef, containers }) => names.has(podRef.name) && containers[0]?.memory?.rssBytes);
+    const ours = pods.filter(
+      ({ podRef, containers }) => names.has(podRef.name) && containers[0]?.memory?.rssBytes && containers[0].cpu,
+    );
     return ours.length === names.size ? ours : undefined;
   };
-  for (const { podRef, containers } of await eventually('the kubelet has figures', used)) {
+  const before = new Map((await eventually('the kubelet has figures', used)).map((each) => [each.podRef.name, each]));
+  const later = await eventually('it has others', async () => {
+    const found = await used();
+    return found?.every(
+      ({ podRef, containers }) =>
+        Date.parse(containers[0]?.cpu?.time ?? '') -
+          Date.parse(before.get(podRef.name)?.containers[0]?.cpu?.time ?? '') >=
+        20_000,
+    )
+      ? found
+      : undefined;
+  });
+  for (const { podRef, containers } of later) {
     const [{ memory, cpu } = {}] = containers;
+    const [{ cpu: first } = {}] = before.get(podRef.name)?.containers ?? [];
+    const seconds = (Date.parse(cpu?.time ?? '') - Date.parse(first?.time ?? '')) / 1000;
+    const share = ((cpu?.usageCoreNanoSeconds ?? 0) - (first?.usageCoreNanoSeconds ?? 0)) / 1e9 / seconds;
     expect(memory?.rssBytes).toBeGreaterThan(10e6);
     cluster.measure(`idle, resident memory of ${podRef.name}`, `${((memory?.rssBytes ?? 0) / 1e6).toFixed(0)} MB`);
-    cluster.measure(`idle, CPU of ${podRef.name}`, `${((cpu?.usageNanoCores ?? 0) / 1e6).toFixed(1)} m`);
+    cluster.measure(`idle, CPU of ${podRef.name} over ${seconds.toFixed(0)} s`, `${(share * 1000).toFixed(1)} m`);
   }
 });
 
@@ -190,6 +216,8 @@ test('connections that were seen are those that the NetworkPolicies let pass, an
   // The image of clients knows no user but root, whom the standard refuses.
   writeFileSync(watcher, JSON.stringify({ securityContext: { runAsUser: 65532, runAsGroup: 65532 } }));
   const image = await cluster.image('debian');
+  await cluster.apply(nodeWatch('node-watch', image), tenant);
+  await cluster.waitFor('pod/node-watch', 'condition=Ready', tenant);
   const pods = await replicas();
   for (const { metadata } of pods) {
     const args = [
@@ -211,8 +239,7 @@ test('connections that were seen are those that the NetworkPolicies let pass, an
 
   // A certificate by ACME, a claim, a request of each replica to the other, CRLs from outside.
   const ns = tenant;
-  const ca = decoded((await cluster.get<SecretObject>('secret', 'countersign-serving-tls', NAMESPACE))?.data['ca.crt']);
-  await cluster.kubectl('create', 'configmap', 'trust', '--namespace', ns, `--from-literal=ca.crt=${ca}`);
+  await cluster.trust(ns);
   await cluster.kubectl('create', 'configmap', 'crossing', '--namespace', ns, `--from-literal=crossing.py=${CROSSING}`);
   await cluster.apply(certbotPod(image, { issuer: 'install', service: 'watched', namespace: ns }), ns);
   await cluster.apply(claim('second'), ns);
@@ -234,6 +261,9 @@ test('connections that were seen are those that the NetworkPolicies let pass, an
   const seen: { pod: Pod; connection: Connection }[] = [];
   for (const [i, log] of (await watched()).entries())
     for (const connection of connectionsOf(log)) seen.push({ pod: pods[i] as Pod, connection });
+  const onNode = await cluster.logs('pod/node-watch', ns);
+  for (const pod of pods)
+    for (const connection of connectionsAt(pod.status.podIP ?? '', onNode)) seen.push({ pod, connection });
   const shown = ({ direction, protocol, peer, port }: Connection) => `${direction} ${protocol} ${peer} ${port}`;
   const dropped = seen.filter(({ pod, connection }) => allowedBy(pod, connection, around) === undefined);
   expect(dropped.map(({ connection }) => shown(connection))).toEqual([]);
@@ -288,7 +318,7 @@ test('uninstalling keeps the kinds, and all that is of them; installing anew goe
     cluster.kubectl('get', kinds.join(','), '--all-namespaces', '--output=jsonpath={.items[*].metadata.uid}');
   const kept = await uids('clustercaissuers', 'certificaterequestpolicies', 'certificateclaims');
   await cluster.helm('uninstall', RELEASE, ...HERE, '--wait');
-  expect(await replicas()).toEqual([]);
+  await eventually('the replicas are gone', async () => ((await replicas()).length === 0 ? true : undefined));
   const kinds = await cluster.kubectl(
     'get',
     'crd',
