@@ -49,6 +49,8 @@ export interface PodOptions {
   labels?: Readonly<Record<string, string>>;
   /** What is mounted, by path: a ConfigMap or a Secret. */
   mounts?: Readonly<Record<string, { configMap: string } | { secret: string }>>;
+  /** The Pod is ready once something listens there. */
+  port?: number;
   /** Further members of the Pod's spec. */
   spec?: object;
 }
@@ -275,7 +277,7 @@ export function connectCluster(): Cluster {
   };
 }
 
-function podOf(name: string, { image, command, env = {}, labels = {}, mounts = {}, spec = {} }: PodOptions): object {
+function podOf(name: string, { image, command, env = {}, labels = {}, mounts = {}, port, spec = {} }: PodOptions): object {
   const paths = Object.entries(mounts);
   return {
     apiVersion: 'v1',
@@ -289,6 +291,7 @@ function podOf(name: string, { image, command, env = {}, labels = {}, mounts = {
           image,
           command,
           env: Object.entries(env).map(([name, value]) => ({ name, value })),
+          ...(port === undefined ? {} : { readinessProbe: { tcpSocket: { port }, periodSeconds: 1 } }),
           volumeMounts: paths.map(([mountPath], i) => ({ name: `volume-${i}`, mountPath, readOnly: true })),
         },
       ],

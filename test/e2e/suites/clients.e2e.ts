@@ -167,6 +167,7 @@ test('the Secret of a claim is served by nginx, and a renewal reaches its client
       'cp /tls/tls.crt /tmp/last; nginx -c /nginx/claim.conf & while sleep 1; do cmp -s /tls/tls.crt /tmp/last || { cp /tls/tls.crt /tmp/last; nginx -c /nginx/claim.conf -s reload; }; done',
     ],
     mounts: { '/tls': { secret: 'web-tls' }, '/nginx': { configMap: 'nginx' } },
+    port: 443,
   });
   expect(await ask('ask-web', `https://${name}/`, 'web-root')).toContain('hello');
 
