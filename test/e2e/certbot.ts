@@ -13,13 +13,16 @@ export interface CertbotOptions {
   service: string;
   namespace: string;
   /** A shell command after that; `true` when absent. */
-  then?: string;
+  afterwards?: string;
 }
 
 export const directoryOf = (issuer: string): string => `https://${RELEASE}.${NAMESPACE}.svc/acme/${issuer}/directory`;
 
 /** In the namespace there is a ConfigMap `trust` with the bundle as `ca.crt`. The Pod is `certbot-<service>`. */
-export function certbotPod(image: string, { issuer, service, namespace, then = 'true' }: CertbotOptions): object[] {
+export function certbotPod(
+  image: string,
+  { issuer, service, namespace, afterwards = 'true' }: CertbotOptions,
+): object[] {
   const name = `${service}.${namespace}.svc.cluster.local`;
   const folders = ['config', 'work', 'logs'].map((folder) => `--${folder}-dir ${CERTBOT.folder}/${folder}`).join(' ');
   const certbot = [
@@ -49,7 +52,7 @@ export function certbotPod(image: string, { issuer, service, namespace, then = '
           {
             name: 'main',
             image,
-            command: ['sh', '-c', `${certbot} || { cat ${CERTBOT.folder}/logs/*; exit 1; }; ${then}`],
+            command: ['sh', '-c', `${certbot} || { cat ${CERTBOT.folder}/logs/*; exit 1; }; ${afterwards}`],
             env: [{ name: 'REQUESTS_CA_BUNDLE', value: '/trust/ca.crt' }],
             volumeMounts: [{ name: 'trust', mountPath: '/trust', readOnly: true }],
           },

@@ -277,7 +277,10 @@ export function connectCluster(): Cluster {
   };
 }
 
-function podOf(name: string, { image, command, env = {}, labels = {}, mounts = {}, port, spec = {} }: PodOptions): object {
+function podOf(
+  name: string,
+  { image, command, env = {}, labels = {}, mounts = {}, port, spec = {} }: PodOptions,
+): object {
   const paths = Object.entries(mounts);
   return {
     apiVersion: 'v1',

@@ -9,6 +9,8 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -86,7 +88,7 @@ export async function productImage(): Promise<Image> {
     ...globSync('crds/*', { cwd: ROOT }),
   ].sort()) {
     const path = join(ROOT, file);
-    if (!/\.test\.ts$/.test(file) && existsSync(path) && /\.\w+$|Dockerfile$/.test(file))
+    if (!file.endsWith('.test.ts') && existsSync(path) && /\.\w+$|Dockerfile$/.test(file))
       hash.update(`${file}\n`).update(readFileSync(path));
   }
   return made('countersign', hash.digest('hex'), async (target, reference) => {
@@ -108,6 +110,14 @@ async function finish(container: string, reference: string, target: string): Pro
   await buildah('rmi', reference);
 }
 
+const DAY = 86_400_000;
+
+/** Of yesterday and before: younger ones may be in use by another checkout. */
+function removeOld(): void {
+  const files = globSync(join(FOLDER, '*-????????????.{tar,json}'));
+  for (const file of files.filter((each) => Date.now() - statSync(each).mtimeMs > DAY)) rmSync(file, { force: true });
+}
+
 /** `make` writes the archive and gives the facts. */
 async function made(
   name: string,
@@ -123,10 +133,12 @@ async function made(
     try {
       writeFileSync(facts, JSON.stringify(await make(fresh, reference)));
       renameSync(fresh, archive);
-      for (const old of globSync(join(FOLDER, `${name}-????????????.*`))) if (!old.includes(tag)) rmSync(old);
+      removeOld();
     } finally {
       rmSync(fresh, { force: true });
     }
   }
+  const now = new Date();
+  for (const file of [archive, facts]) utimesSync(file, now, now);
   return { reference, archive, facts: JSON.parse(readFileSync(facts, 'utf8')) as string[] };
 }

@@ -75,7 +75,7 @@ async function ask(name: string, url: string, root: string): Promise<string> {
 
 test('a Pod with certbot gets its certificate with the directory and the bundle alone, and serves with it', async () => {
   const serve = 'exec nginx -c /nginx/certbot.conf';
-  const [, pod] = certbotPod(image, { issuer: 'clients', service: 'acme', namespace: ns, then: serve }) as [
+  const [, pod] = certbotPod(image, { issuer: 'clients', service: 'acme', namespace: ns, afterwards: serve }) as [
     object,
     {
       spec: { containers: { volumeMounts: object[]; readinessProbe?: object }[]; volumes: object[] };
