@@ -67,7 +67,7 @@ test.each([
   ['docs/claims.md', ['CertificateClaim', 'Secret', 'CertificateClaim']],
   ['docs/install.md', []],
 ])('the examples of %s are accepted', (page, more) => {
-  const objects = [...read(page).matchAll(/^```yaml\n(apiVersion:.*?)^```$/gms)].flatMap(([, yaml = '']) =>
+  const objects = [...read(page).matchAll(/^```yaml[^\n]*\n(apiVersion:.*?)^```$/gms)].flatMap(([, yaml = '']) =>
     parseAllDocuments(yaml).map((document) => document.toJS() as KubeObject),
   );
   const first = ['ClusterCAIssuer', 'CertificateRequestPolicy', 'CertificateClaim'];
