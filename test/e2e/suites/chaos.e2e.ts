@@ -140,5 +140,21 @@ test('no certificate was issued twice or without a record', async () => {
   const stripped = (serial: string) => serial.replace(/^0+/, '');
   const known = new Set([...serials].map((serial) => stripped(serial ?? '')));
   expect(issued.filter((serial) => !known.has(stripped(serial)))).toEqual([]);
-  console.log(`chaos: ${issued.length} issued, ${(await load.failed()).length} orders interrupted`);
+});
+
+test('orders that failed lost their connection or met a replica that was not ready, and were never refused', async () => {
+  const reasons = new Map<string, number>();
+  for (const failure of await load.failed()) {
+    const reason =
+      /ConnectionRefused|ConnectionReset|RemoteDisconnected|No route|timed out|urn:[\w:]+/.exec(failure)?.[0] ??
+      failure;
+    reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+  }
+  console.log(
+    `chaos: ${(await load.issued()).length} certificates, orders interrupted: ${JSON.stringify([...reasons])}`,
+  );
+  const refused = (await load.failed()).filter((failure) =>
+    /urn:ietf:params:acme:error:(?!serverInternal|badNonce)/.test(failure),
+  );
+  expect(refused).toEqual([]);
 });
