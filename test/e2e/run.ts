@@ -87,6 +87,7 @@ async function main(): Promise<number> {
   const chosen = options();
   if ('down' in chosen) {
     await down(chosen.down);
+    last = undefined;
     return 0;
   }
   const abort = new AbortController();
@@ -130,7 +131,8 @@ interface Counts {
   failed: number;
 }
 
-let last = '0 passed, 1 failed';
+/** Nothing for what is no run of suites. */
+let last: string | undefined = '0 passed, 1 failed';
 
 function finish({ passed, failed }: Counts): number {
   last = `${passed} passed, ${failed} failed`;
@@ -197,4 +199,4 @@ try {
   console.error(`e2e: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
   process.exitCode = 1;
 }
-console.log(last);
+if (last !== undefined) console.log(last);

@@ -11,8 +11,9 @@ import {
   rmdirSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import process from 'node:process';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { eventually } from '../../support/eventually.ts';
 import { cacheFolder } from '../../support/kubernetes-programs.ts';
@@ -88,7 +89,7 @@ export async function stopMachine(folder: string): Promise<void> {
     const settings = JSON.parse(readFileSync(saved, 'utf8')) as Record<string, string>;
     for (const [file, value] of Object.entries(settings)) writeFileSync(file, value);
   }
-  for (const container of containers) removeControlGroups(container.split('/').at(-1) ?? '');
+  await removeControlGroups(containers.map((path) => basename(path)));
 }
 
 /** The process whose end ends the machine of this folder; undefined where it does not run. */
@@ -157,14 +158,21 @@ function startDaemon(log: string, args: readonly string[]): Daemon {
   };
 }
 
-/** Those that are left empty when a container is not ended by its runtime. */
-function removeControlGroups(container: string): void {
+/** Those that are left empty when a container is not ended by its runtime. The kernel lets go of them a moment after their processes. */
+async function removeControlGroups(containers: readonly string[]): Promise<void> {
   const roots = ['/sys/fs/cgroup', ...readdirSync('/sys/fs/cgroup').map((name) => `/sys/fs/cgroup/${name}`)];
-  for (const root of roots) {
-    try {
-      rmdirSync(join(root, 'k8s.io', container));
-    } catch {
-      // Not there, or in another hierarchy.
-    }
+  let groups = roots
+    .flatMap((root) => containers.map((container) => join(root, 'k8s.io', container)))
+    .filter(existsSync);
+  for (let attempt = 0; attempt < 50 && groups.length > 0; attempt++) {
+    groups = groups.filter((group) => {
+      try {
+        rmdirSync(group);
+        return false;
+      } catch {
+        return existsSync(group);
+      }
+    });
+    if (groups.length > 0) await sleep(100);
   }
 }
