@@ -9,9 +9,10 @@ export const CERTBOT = {
 
 export interface CertbotOptions {
   issuer: string;
-  /** Its name is what the certificate is for: `<service>.<namespace>.svc.cluster.local`. */
   service: string;
   namespace: string;
+  /** What the certificate is for; the Service's own `<service>.<namespace>.svc.cluster.local` when absent. */
+  name?: string;
   /** A shell command after that; `true` when absent. */
   afterwards?: string;
 }

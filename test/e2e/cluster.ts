@@ -5,7 +5,8 @@
 //   test('…', async () => {
 //     const ns = await cluster.namespace('web');           // a fresh one, gone with the suite; labels as a second argument
 //     const image = await cluster.image('debian');         // built here and given to the nodes: 'debian' has certbot, nginx, openssl,
-//                                                          // curl, conntrack; any program of scripts/build-tools.ts by its name; 'countersign'
+//                                                          // curl, conntrack; any program of scripts/build-tools.ts by its name; 'countersign';
+//                                                          // with packages as a second argument a Debian with these
 //     await cluster.apply(yamlOrObjects, ns);              // kubectl apply
 //     await cluster.waitFor('certificateclaim/a', 'condition=Ready', ns);          // kubectl wait
 //     const secret = await cluster.get<Secret>('secret', 'a-tls', ns);             // undefined where there is none
@@ -80,8 +81,8 @@ export interface Cluster {
   namespace(prefix: string, labels?: Readonly<Record<string, string>>): Promise<string>;
   /** Puts what clients of the ACME server must trust into the ConfigMap `trust`, as `ca.crt`. */
   trust(namespace: string): Promise<void>;
-  /** Builds it if need be, gives it to the nodes, and resolves with its reference. */
-  image(name: string): Promise<string>;
+  /** Builds it if need be, gives it to the nodes, and resolves with its reference. With `packages` it is a Debian with these. */
+  image(name: string, packages?: readonly string[]): Promise<string>;
   /** What the making of that image said. */
   imageFacts(name: string): Promise<readonly string[]>;
   /**
@@ -151,14 +152,17 @@ export function connectCluster(): Cluster {
 
   const logs: Cluster['logs'] = (what, namespace, ...args) => kubectl('logs', what, '--namespace', namespace, ...args);
 
-  function build(name: string): Promise<Image> {
+  function build(
+    name: string,
+    packages: readonly string[] | undefined = name === 'debian' ? CLIENTS : undefined,
+  ): Promise<Image> {
     const known = loaded.get(name);
     if (known) return known;
     const building = (async () => {
       const image = await (name === 'countersign'
         ? productImage()
-        : name === 'debian'
-          ? debianImage('debian', CLIENTS)
+        : packages
+          ? debianImage(name, packages)
           : programImage(name));
       const [program = '', ...args] = session.load;
       await succeed(program, [...args, image.archive]);
@@ -266,7 +270,7 @@ export function connectCluster(): Cluster {
     start,
     namespace,
     trust,
-    image: async (name) => (await build(name)).reference,
+    image: async (name, packages) => (await build(name, packages)).reference,
     imageFacts: async (name) => (await build(name)).facts,
     installed,
     imageValues,

@@ -15,6 +15,8 @@ const PAGES = [
   'SECURITY.md',
   'charts/countersign/README.md',
   'docs/claims.md',
+  'docs/e2e.md',
+  'docs/first-steps.md',
   'docs/install.md',
   'docs/rfc8555.md',
   'docs/runbooks.md',

@@ -42,7 +42,7 @@ beforeAll(async () => {
         selector: { issuerRef: { name: 'clients' } },
         allowed: {
           dnsNames: {
-            values: [`*.${ns}.svc.cluster.local`, `*.${ns}.svc`],
+            values: [`*.${ns}.svc.cluster.local`, `*.${ns}.svc`, '**.clients.example'],
             except: [`closed.${ns}.svc.cluster.local`],
           },
         },
@@ -124,6 +124,23 @@ test('a Pod with certbot gets its certificate with the directory and the bundle 
   await expect(ask('ask-acme-wrong-root', `https://acme.${ns}.svc.cluster.local/`, 'trust')).rejects.toThrow(
     'SSL certificate problem',
   );
+});
+
+test('a name that is not of the cluster is validated where its DNS says', async () => {
+  const name = `${ns}.clients.example`;
+  const [service, pod] = certbotPod(image, { issuer: 'clients', service: 'outside', namespace: ns, name }) as [
+    object,
+    object,
+  ];
+  await cluster.apply(service, ns);
+  const made = await cluster.get<{ spec: { clusterIP: string } }>('service', 'outside', ns);
+  await cluster.resolve({ [name]: made?.spec.clusterIP ?? '' });
+  await cluster.apply(pod, ns);
+  await cluster.waitFor('pod/certbot-outside', CERTBOT.ended, ns);
+  const { items } = JSON.parse(
+    await cluster.kubectl('get', 'issuedcertificates', '--namespace', 'countersign-system', '--output', 'json'),
+  ) as { items: { spec: { names: string[] } }[] };
+  expect(items.map(({ spec }) => spec.names)).toContainEqual([`dns:${name}`]);
 });
 
 test('certbot is told the policy and the name when it is refused', async () => {
