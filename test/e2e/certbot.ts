@@ -20,11 +20,8 @@ export interface CertbotOptions {
 export const directoryOf = (issuer: string): string => `https://${RELEASE}.${NAMESPACE}.svc/acme/${issuer}/directory`;
 
 /** In the namespace there is a ConfigMap `trust` with the bundle as `ca.crt`. The Pod is `certbot-<service>`. */
-export function certbotPod(
-  image: string,
-  { issuer, service, namespace, afterwards = 'true' }: CertbotOptions,
-): object[] {
-  const name = `${service}.${namespace}.svc.cluster.local`;
+export function certbotPod(image: string, { issuer, service, namespace, ...options }: CertbotOptions): object[] {
+  const { name = `${service}.${namespace}.svc.cluster.local`, afterwards = 'true' } = options;
   const folders = ['config', 'work', 'logs'].map((folder) => `--${folder}-dir ${CERTBOT.folder}/${folder}`).join(' ');
   const certbot = [
     `certbot certonly --standalone --non-interactive --agree-tos --register-unsafely-without-email ${folders}`,
