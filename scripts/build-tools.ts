@@ -1,5 +1,5 @@
-// Builds the programs that the tests run: those in Go, pinned by test/tools/go.mod (Helm by one of its own, as it needs other versions of
-// the same modules), into <cache>/bin, and the double of EJBCA, in Java and pinned by its pom.xml, into <cache>/ejbca-double; copies what
+// Builds the programs that the tests run: those in Go, pinned by test/tools/go.mod (Helm and CoreDNS by ones of their own, as they need
+// other versions of the same modules), into <cache>/bin, and the double of EJBCA, in Java and pinned by its pom.xml, into <cache>/ejbca-double; copies what
 // they read of other modules into folders beside it; and installs Serles from PyPI into a virtual environment of Python, <cache>/serles.
 //   node scripts/build-tools.ts [name…]
 // The cache folder is COUNTERSIGN_CACHE, by default ~/.cache/countersign; the Go command is GO, by default go; Maven's MVN, by default mvn;
@@ -28,14 +28,25 @@ interface Tool {
 const TOOLS: Readonly<Record<string, Tool>> = {
   pebble: { package: 'github.com/letsencrypt/pebble/v2/cmd/pebble' },
   xcryptoacme: { package: './cmd/xcryptoacme' },
+  pause: { package: './cmd/pause', flags: () => stripped() },
   lego: { package: 'github.com/go-acme/lego/v4/cmd/lego' },
   zlint: { package: 'github.com/zmap/zlint/v3/cmd/zlint' },
   caddy: { package: 'github.com/caddyserver/caddy/v2/cmd/caddy' },
   helm: { package: 'helm.sh/helm/v4/cmd/helm', module: 'helm', flags: () => stripped() },
   etcd: { package: 'go.etcd.io/etcd/server/v3', flags: () => stripped() },
-  'kube-apiserver': { package: 'k8s.io/kubernetes/cmd/kube-apiserver', flags: () => stripped(...kubernetesVersion()) },
+  'kube-apiserver': kubernetes('kube-apiserver'),
+  'kube-controller-manager': kubernetes('kube-controller-manager'),
+  'kube-scheduler': kubernetes('kube-scheduler'),
+  kubelet: kubernetes('kubelet'),
+  'kube-proxy': kubernetes('kube-proxy'),
+  kubectl: kubernetes('kubectl'),
+  coredns: { package: 'github.com/coredns/coredns', module: 'coredns', flags: () => stripped() },
   'step-ca': { package: 'github.com/smallstep/certificates/cmd/step-ca', onlyNamed: true },
 };
+
+function kubernetes(program: string): Tool {
+  return { package: `k8s.io/kubernetes/cmd/${program}`, flags: () => stripped(...kubernetesVersion()) };
+}
 
 interface Files {
   module: string;

@@ -537,6 +537,39 @@ test('a Secret that is damaged again and again is made right ever more rarely, a
   await world.stop();
 });
 
+test('a namespace that is being deleted loses its Secret before its claim, and no other is made', async () => {
+  const store = createFakeStore();
+  const cluster = observeCluster(store.cluster);
+  // The store here marks all that is in a namespace at once; Kubernetes goes through it kind by kind.
+  cluster.watch = async function* (kind, options) {
+    for await (const event of store.cluster.watch(kind, options)) {
+      const isGoing = 'object' in event && event.object.metadata.labels?.['going'] === 'yes';
+      if (isGoing && kind.kind === 'Namespace') {
+        const metadata = { ...event.object.metadata, deletionTimestamp: '2026-01-01T00:00:00Z' };
+        yield { ...event, object: { ...event.object, metadata } };
+      } else yield event;
+    }
+  };
+  const world = await aWorld({ ...store, cluster });
+  await store.cluster.create(NamespaceKind, { metadata: { name: 'shop' } });
+  await store.cluster.create(CertificateClaimKind, { ...aClaim(), metadata: { namespace: 'shop', name: 'web' } });
+  await world.quiet();
+  const before = await recordsOf(store.cluster);
+  expect(before).toHaveLength(1);
+  const namespace = await store.cluster.get(NamespaceKind, { name: 'shop' });
+  if (!namespace) throw new Error('there is no namespace');
+  await store.cluster.replace(NamespaceKind, {
+    ...namespace,
+    metadata: { ...namespace.metadata, labels: { going: 'yes' } },
+  });
+  await world.quiet();
+  await store.cluster.delete(SecretKind, { namespace: 'shop', name: 'web-tls' });
+  await world.pass(MINUTE, 4);
+  expect(await recordsOf(store.cluster)).toEqual(before);
+  expect(await store.cluster.get(SecretKind, { namespace: 'shop', name: 'web-tls' })).toBeUndefined();
+  await world.stop();
+});
+
 test('what is damaged once in a while is made right at once', async () => {
   const world = await withClaim();
   for (let day = 1; day <= 5; day++) {

@@ -83,7 +83,7 @@ export function createClaimReconciler(deps: ClaimDeps): ClaimReconciler {
     if (!claim) return undefined;
     const { uid } = claim.metadata;
     if (claim.metadata.deletionTimestamp !== undefined) return releaseClaim(deps, claim, { signal, log });
-    if (rest.isSuperseded(claim)) return undefined;
+    if (isLeaving(deps, claim) || rest.isSuperseded(claim)) return undefined;
     // What it wrote comes back as a change of the claim.
     if (await keepFinalizer(deps.cluster, claim)) return undefined;
     const left = nudged.has(uid) ? undefined : rest.left(claim);
@@ -121,6 +121,11 @@ export function createClaimReconciler(deps: ClaimDeps): ClaimReconciler {
   }
 
   return { reconcile, nudge: (uid) => void nudged.add(uid), disturb: (uid) => rest.end(uid), forget };
+}
+
+/** Its namespace is being deleted: the Secret may go before the claim, and nothing may be created there. */
+function isLeaving({ namespaces }: ClaimDeps, { metadata: { namespace = '' } }: CertificateClaim): boolean {
+  return namespaces.get({ name: namespace })?.metadata.deletionTimestamp !== undefined;
 }
 
 /** The spec cannot be asked for: nothing helps but another. */

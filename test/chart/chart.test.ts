@@ -125,6 +125,7 @@ describeWithHelm('chart', () => {
     'networkPolicy.distributionFrom': { value: [{ namespaceSelector: {} }] },
     'networkPolicy.egress.enabled': { value: false },
     'networkPolicy.egress.apiServerPorts': { value: [16443] },
+    'networkPolicy.egress.validationPorts': { value: [80, 8080] },
     'networkPolicy.egress.extra': { value: [{ ports: [{ port: 1 }] }] },
     'metricsService.enabled': { value: false },
     'metricsService.port': { value: 1 },

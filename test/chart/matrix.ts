@@ -80,7 +80,11 @@ export const MATRIX: Readonly<Record<string, Values>> = {
     networkPolicy: {
       acmeFrom: PEERS,
       distributionFrom: PEERS,
-      egress: { apiServerPorts: [16443], extra: [{ ports: [{ protocol: 'TCP', port: 9443 }] }] },
+      egress: {
+        apiServerPorts: [16443],
+        validationPorts: [80, 443, 8080],
+        extra: [{ ports: [{ protocol: 'TCP', port: 9443 }] }],
+      },
     },
     metricsService: { port: 9090, annotations: { metrics: 'here' } },
     serviceMonitor: { enabled: true, labels: { release: 'prometheus' }, endpoint: { honorLabels: true } },

@@ -15,6 +15,8 @@ const PAGES = [
   'SECURITY.md',
   'charts/countersign/README.md',
   'docs/claims.md',
+  'docs/e2e.md',
+  'docs/first-steps.md',
   'docs/install.md',
   'docs/rfc8555.md',
   'docs/runbooks.md',
@@ -67,7 +69,7 @@ test.each([
   ['docs/claims.md', ['CertificateClaim', 'Secret', 'CertificateClaim']],
   ['docs/install.md', []],
 ])('the examples of %s are accepted', (page, more) => {
-  const objects = [...read(page).matchAll(/^```yaml\n(apiVersion:.*?)^```$/gms)].flatMap(([, yaml = '']) =>
+  const objects = [...read(page).matchAll(/^```yaml[^\n]*\n(apiVersion:.*?)^```$/gms)].flatMap(([, yaml = '']) =>
     parseAllDocuments(yaml).map((document) => document.toJS() as KubeObject),
   );
   const first = ['ClusterCAIssuer', 'CertificateRequestPolicy', 'CertificateClaim'];

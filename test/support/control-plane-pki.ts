@@ -24,6 +24,10 @@ export interface ControlPlanePki {
   admin: Credentials;
   /** The keys that sign and verify tokens of ServiceAccounts, PEM. */
   serviceAccounts: { privateKey: string; publicKey: string };
+  /** Of a further user. */
+  user: (name: string, group?: string) => Credentials;
+  /** Of a further server, at its address. */
+  host: (name: string, address: string) => Credentials;
 }
 
 const CA = 'test control plane';
@@ -54,6 +58,14 @@ export function createControlPlanePki(addresses: readonly string[]): ControlPlan
     });
     return { cert: pemOf('CERTIFICATE', der), key: privateKeyPem(keys) };
   };
+  const user = (name: string, group?: string): Credentials =>
+    issue(
+      distinguishedName([
+        ...(group === undefined ? [] : [[ORGANIZATION, group] as const]),
+        [COMMON_NAME, name] as const,
+      ]),
+      CLIENT_AUTH,
+    );
   const hosts = ['localhost', 'kubernetes', 'kubernetes.default', 'kubernetes.default.svc'];
   return {
     ca: pemOf('CERTIFICATE', buildCaCertificate(CA, caKeys)),
@@ -61,16 +73,13 @@ export function createControlPlanePki(addresses: readonly string[]): ControlPlan
       ...hosts.map(generalName.dns),
       ...new Set(['127.0.0.1', ...addresses]).values().map(generalName.ip),
     ]),
-    admin: issue(
-      distinguishedName([
-        [ORGANIZATION, 'system:masters'],
-        [COMMON_NAME, 'admin'],
-      ]),
-      CLIENT_AUTH,
-    ),
+    admin: user('admin', 'system:masters'),
     serviceAccounts: {
       privateKey: privateKeyPem(tokens),
       publicKey: tokens.publicKey.export({ type: 'spki', format: 'pem' }) as string,
     },
+    user,
+    host: (name, address) =>
+      issue(distinguishedName([[COMMON_NAME, name]]), SERVER_AUTH, [generalName.dns(name), generalName.ip(address)]),
   };
 }
