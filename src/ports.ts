@@ -178,6 +178,12 @@ export interface SigningRequest {
   requester?: SigningRequester;
   /** As of the last `pending`, where that is still known. */
   handle?: string;
+  /**
+   * Puts a handle on record before the backend goes on, so that it outlives this process; with it the key authorizations that every
+   * replica answers at /.well-known/acme-challenge/<token> from then on, none when absent. Throws where nobody waits for the request any
+   * longer. Absent where nothing is kept.
+   */
+  keep?(handle: string, keyAuthorizations?: readonly string[]): Promise<void>;
 }
 
 export type SigningOutcome =
@@ -259,7 +265,17 @@ export interface ConfigMapReader {
   read(name: string): Promise<Readonly<Record<string, string>> | undefined>;
 }
 
+/** With what a backend proves to its CA that it controls names. */
+export interface ProofTools {
+  /** How the CA will look, asked before the CA is. */
+  validators: Pick<Validators, 'http-01' | 'dns-01'>;
+  /** Asks these servers, or the system's. */
+  resolver: (nameservers?: readonly string[]) => Resolver;
+}
+
 export interface BackendDeps {
+  /** Needed by backends whose CA validates names. */
+  proof?: ProofTools;
   secrets: SecretReader;
   /** Of the same namespace; absent where none may be read. */
   configMaps?: ConfigMapReader;

@@ -24,7 +24,7 @@ import { createChainStore, createChainsInUse } from '../issuance/chains.ts';
 import { createIssue } from '../issuance/engine.ts';
 import { createRefuseKey } from '../issuance/forbidden-keys.ts';
 import { createJudge } from '../issuance/judge.ts';
-import { createNewestRecords, createRecords } from '../issuance/records.ts';
+import { createNewestRecords, createRecords, keyAuthorizationIn } from '../issuance/records.ts';
 import { sealRecords } from '../issuance/sealed-records.ts';
 import { createAwaitRecord } from '../issuance/waiting.ts';
 import type { Audit, Backends, Clock, Cluster, Log, Random, Resolver, SecretReader, Validators } from '../ports.ts';
@@ -103,6 +103,7 @@ export function createOperator(given: OperatorDeps) {
   const distribution = createDistributionApp({
     issuers: caches.issuers,
     crls,
+    keyAuthorization: keyAuthorizationIn(caches.issued),
     ready: () => Object.values(caches).every((cache) => cache.hasSynced()) && (deps.ready?.() ?? true),
     metrics: () => deps.metrics.render(),
     log: deps.log,
@@ -209,6 +210,7 @@ function createServices(deps: OperatorDeps, caches: Caches, peers: Peers | undef
     configMapsOf: (issuer) => (issuer.metadata.namespace === undefined ? configMaps : undefined),
     clock,
     random,
+    proof: { validators: deps.validators, resolver: deps.resolver },
     ...tenantsOf(deps),
     urls: ({ metadata }) => ({
       crl: `${deps.distributionURL}${issuerPath(metadata)}/crl/${metadata.name}.crl`,

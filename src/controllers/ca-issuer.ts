@@ -107,9 +107,14 @@ export function createCaIssuerReconciler(deps: CaIssuerDeps): Reconciler {
 }
 
 function secretsOf({ spec }: Issuer): string[] {
-  const { ca, ejbca, webhook }: CAIssuerSpec['backend'] = spec.backend;
+  const { acme, ca, ejbca, webhook }: CAIssuerSpec['backend'] = spec.backend;
   const { clientCertificateRef, hmac } = webhook?.authentication ?? {};
+  const { keySecretRef, previousKeySecretRef, externalAccountBinding } = acme?.account ?? {};
   const refs = [
+    acme?.caBundleRef,
+    keySecretRef,
+    previousKeySecretRef,
+    externalAccountBinding?.secretRef,
     ca?.secretRef,
     ca?.passphraseSecretRef,
     ...(ca?.alternateChains ?? []),

@@ -8,6 +8,8 @@ import type { Crls } from './crl.ts';
 export interface DistributionDeps {
   issuers: Cache<Issuer>;
   crls: Crls;
+  /** What a CA elsewhere may fetch to validate a name that is being issued there (RFC 8555 section 8.3). */
+  keyAuthorization: (token: string) => string | undefined;
   /** Whether caches are synced and TLS is loaded. */
   ready: () => boolean;
   /** Prometheus text. */
@@ -50,6 +52,12 @@ export function createDistributionApp(deps: DistributionDeps): FastifyInstance {
         : reply.code(404).send('no such issuer\n');
     });
   }
+  app.get<{ Params: { token: string } }>('/.well-known/acme-challenge/:token', (request, reply) => {
+    const found = deps.keyAuthorization(request.params.token);
+    return found === undefined
+      ? reply.code(404).send('no such challenge\n')
+      : reply.type('application/octet-stream').header('Cache-Control', 'no-store').send(found);
+  });
   for (const path of ['/healthz', '/livez']) app.get(path, (_request, reply) => reply.send('ok\n'));
   app.get('/readyz', (_request, reply) =>
     reply.code(deps.ready() ? 200 : 503).send(deps.ready() ? 'ok\n' : 'starting\n'),

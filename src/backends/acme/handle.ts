@@ -1,0 +1,46 @@
+// What is kept on the record of a request under way: where its order is, and how far it has come. Written by us, yet read with care: it
+// comes back from a store.
+import { RemoteFault } from '../https/remote-fault.ts';
+
+export interface Progress {
+  /** Directory of the server that has the order. */
+  server: string;
+  /** URL of the order; undefined where it has yet to be made. */
+  order?: string;
+  /** Index of the challenge type that is tried, in the order of preference. */
+  attempt: number;
+  /** When the answers to the challenges were laid out, in seconds; undefined where they have yet to be. */
+  presentedAt?: number;
+  /** Why the type before failed. */
+  failure?: string;
+}
+
+export function renderHandle(progress: Progress): string {
+  return JSON.stringify(progress);
+}
+
+/** Undefined for a handle of some other backend, which the issuer may have had before. */
+export function parseHandle(text: string | undefined): Progress | undefined {
+  if (text === undefined) return undefined;
+  try {
+    const { server, order, attempt, presentedAt, failure } = JSON.parse(text) as Partial<Progress>;
+    if (typeof server !== 'string' || typeof attempt !== 'number') return undefined;
+    return {
+      server,
+      attempt,
+      ...(typeof order === 'string' ? { order } : {}),
+      ...(typeof presentedAt === 'number' ? { presentedAt } : {}),
+      ...(typeof failure === 'string' ? { failure } : {}),
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+/** The URL of the order, which is one of its server. */
+export function orderUrl({ server, order }: Progress): URL | undefined {
+  if (order === undefined) return undefined;
+  const url = URL.parse(order);
+  if (url?.origin === URL.parse(server)?.origin && url) return url;
+  throw new RemoteFault('BadAnswer', 'the order on record is at no server of ours');
+}
