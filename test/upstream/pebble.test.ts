@@ -61,7 +61,7 @@ describeWithPebble('pebble upstream', () => {
     expect(pebble.orders()).toBe(1);
   });
 
-  test.each(['5', '90'])('%s %% of nonces refused', async (percent) => {
+  test.each(['5', '90'])('nonces refused, in percent: %s', async (percent) => {
     const pebble = await start({ env: { PEBBLE_WFE_NONCEREJECT: percent } });
     const client = clientOf(pebble);
     const requests = Array.from({ length: 4 }, () => named(freshName()));
@@ -72,7 +72,7 @@ describeWithPebble('pebble upstream', () => {
   test.each([
     ['0', 3],
     ['100', 0],
-  ])('%s %% of authorizations reused', async (percent, asked) => {
+  ])('authorizations reused, in percent: %s', async (percent, asked) => {
     const pebble = await start({ env: { PEBBLE_AUTHZREUSE: percent } });
     const client = clientOf(pebble, { preCheck: { enabled: false } });
     const name = freshName();
