@@ -121,10 +121,29 @@ export interface Resolver {
   addresses(name: string, signal: AbortSignal): Promise<DnsAnswer<string>>;
   /** Character-strings of a record joined; CNAMEs followed. */
   txt(name: string, signal: AbortSignal): Promise<DnsAnswer<string>>;
+  /** The name that the aliases of this one lead to, be there records or not; itself where it has none. */
+  canonical(name: string, signal: AbortSignal): Promise<DnsAnswer<string>>;
   /** The records at exactly this name; climbing is the caller's (RFC 8659 section 3). */
   caa(name: string, signal: AbortSignal): Promise<DnsAnswer<CaaRecord>>;
   /** Names an address points to, lower case. */
   pointers(address: string, signal: AbortSignal): Promise<DnsAnswer<string>>;
+}
+
+/** A TXT record at a name server that takes dynamic updates (RFC 2136), signed (TSIG, RFC 8945). */
+export interface DnsUpdate {
+  /** `address`, `address:port` or `[address]:port`. */
+  nameserver: string;
+  key: { name: string; algorithm: 'hmac-sha256' | 'hmac-sha384' | 'hmac-sha512'; secret: Buffer };
+  /** A-labels without trailing dot. The zone is the innermost one that the server has above it. */
+  name: string;
+  /** At most 255 characters. */
+  text: string;
+}
+
+/** Writes to the DNS. Throws Unavailable where the server did not do it, or cannot be believed; doing either twice does no harm. */
+export interface DnsUpdater {
+  add(update: DnsUpdate, signal: AbortSignal): Promise<void>;
+  remove(update: DnsUpdate, signal: AbortSignal): Promise<void>;
 }
 
 export interface ValidationTarget {
@@ -271,6 +290,7 @@ export interface ProofTools {
   validators: Pick<Validators, 'http-01' | 'dns-01'>;
   /** Asks these servers, or the system's. */
   resolver: (nameservers?: readonly string[]) => Resolver;
+  dnsUpdater: DnsUpdater;
 }
 
 export interface BackendDeps {

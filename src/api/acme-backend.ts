@@ -1,10 +1,18 @@
 // The `acme` backend in the spec of an issuer.
 import { type Static, Type } from 'typebox';
 import { parseDuration } from '../domain/duration.ts';
+import { oneOfRule } from './common-rules.ts';
 import { CaBundleRef } from './ejbca-backend.ts';
 import { Closed, Duration, List, SecretKeyRef, SecretRef, Text } from './kind.ts';
 import { type PlaceRule, placeRule } from './rule.ts';
-import { certificatesRule, mailboxRule, webhookRule, webRule } from './text-rules.ts';
+import {
+  certificatesRule,
+  dnsNameRule,
+  mailboxRule,
+  nameserverRule,
+  webhookRule,
+  webRule,
+} from './text-rules.ts';
 
 const Account = Closed(
   {
@@ -44,11 +52,45 @@ const Server = Closed(serverMembers);
 /** One ACME server, and who we are there. */
 export type AcmeServerSpec = Static<typeof Server>;
 
+const Rfc2136 = Closed(
+  {
+    nameserver: Text('Name server that takes updates: address, address:port or [address]:port.', 64),
+    tsig: Closed(
+      {
+        keyName: Text('Name of the key.', 253),
+        algorithm: Type.Optional(
+          Type.Enum(['hmac-sha256', 'hmac-sha384', 'hmac-sha512'], {
+            description: 'Algorithm of the key; hmac-sha256 when absent.',
+          }),
+        ),
+        secretRef: SecretKeyRef,
+      },
+      'Key that signs the updates (TSIG); base64 text in a Secret, as name servers write it.',
+    ),
+  },
+  'Dynamic updates, RFC 2136, over TCP.',
+);
+export type Rfc2136Spec = Static<typeof Rfc2136>;
+
+const Dns01 = Closed(
+  { rfc2136: Type.Optional(Rfc2136) },
+  'How answers to dns-01 get into the DNS. Exactly one. A CNAME at _acme-challenge.<name> is followed.',
+);
+export type Dns01Spec = Static<typeof Dns01>;
+
 export const AcmeBackend = Closed(
   {
     ...serverMembers,
     trustAnchors: Text('CA certificates, PEM. Every certificate of the CA must chain to one of them.', 65_536),
     profile: Type.Optional(Text('Profile of the CA that orders name.', 64)),
+    challenges: Type.Optional(
+      List(
+        Type.Enum(['http-01', 'dns-01'], { description: 'An ACME challenge type.' }),
+        'Challenge types, the preferred one first: where one fails, the next is tried. When absent, http-01, and after it dns-01 where that is set up.',
+        2,
+      ),
+    ),
+    dns01: Type.Optional(Dns01),
     preCheck: Type.Optional(
       Closed(
         {
@@ -56,7 +98,7 @@ export const AcmeBackend = Closed(
             Type.Boolean({ description: 'False has the CA look without a look of our own. True when absent.' }),
           ),
           timeout: Type.Optional(
-            Duration('How long to look before the challenge counts as failed, at most 1h; 2m when absent.'),
+            Duration('How long a type of challenge has until its answers are laid out and seen, at most 1h; 2m when absent.'),
           ),
         },
         'A look at our own answer to a challenge, as the CA would look, before it is told to.',
@@ -67,7 +109,7 @@ export const AcmeBackend = Closed(
       Type.Integer({ minimum: 1, maximum: 64, description: 'Requests under way at a time; 8 when absent.' }),
     ),
   },
-  'Have requests signed by an ACME CA elsewhere (docs/backends/acme.md). Its Secrets are in the namespace of the operator, those of a CAIssuer in its own.',
+  'Have requests signed by an ACME CA elsewhere (docs/backends/acme.md). Its Secrets are in the namespace of the operator.',
 );
 export type AcmeBackendSpec = Static<typeof AcmeBackend>;
 
@@ -96,6 +138,19 @@ function serverRules(at: string): readonly PlaceRule[] {
     webRule(`${at}.account.termsOfService`),
   ];
 }
+
+/** At places that a ClusterCAIssuer alone has. */
+export const ACME_CLUSTER_RULES: readonly PlaceRule[] = [
+  placeRule<AcmeBackendSpec>({
+    at: AT,
+    cel: "!has(self.challenges) || has(self.dns01) || !('dns-01' in self.challenges)",
+    message: 'dns-01 among the challenges needs dns01',
+    holds: (self) => self.dns01 !== undefined || !self.challenges?.includes('dns-01'),
+  }),
+  oneOfRule(`${AT}.dns01`, ['rfc2136']),
+  nameserverRule(`${AT}.dns01.rfc2136.nameserver`),
+  dnsNameRule(`${AT}.dns01.rfc2136.tsig.keyName`),
+];
 
 export const ACME_RULES: readonly PlaceRule[] = [
   ...serverRules(AT),

@@ -1,6 +1,6 @@
 // Rules across the fields of a ClusterCAIssuer and of a CAIssuer, and of texts that the schema cannot read.
 import { parseDuration } from '../domain/duration.ts';
-import { ACME_RULES } from './acme-backend.ts';
+import { ACME_CLUSTER_RULES, ACME_RULES } from './acme-backend.ts';
 import type { ClusterCAIssuer, Profile } from './ca-issuer.ts';
 import { durationOrderRule, keySizeRule, oneOfRule, positiveDurationRule } from './common-rules.ts';
 import { EJBCA_RULES } from './ejbca-backend.ts';
@@ -74,6 +74,7 @@ export const CLUSTER_ISSUER_RULES: readonly PlaceRule[] = [
   oneOfRule('spec.backend', ['acme', 'ca', 'ejbca', 'webhook']),
   ...ISSUER_RULES,
   ...EJBCA_RULES,
+  ...ACME_CLUSTER_RULES,
   nameserverRule('spec.acme.validation.nameservers[]'),
   labelsRule('spec.allowedNamespaces.matchLabels'),
 ];

@@ -32,6 +32,7 @@ import type { Controller } from '../runtime/controller.ts';
 import { createEventRecorder } from '../runtime/event-recorder.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { checkCaa } from '../validators/caa-check.ts';
+import { createDnsUpdater } from '../validators/dns-update.ts';
 import { createJudgedAddresses } from '../validators/judged-addresses.ts';
 import { type Caches, createCaches } from './caches.ts';
 import { createIssuerSecrets } from './issuer-secrets.ts';
@@ -210,7 +211,11 @@ function createServices(deps: OperatorDeps, caches: Caches, peers: Peers | undef
     configMapsOf: (issuer) => (issuer.metadata.namespace === undefined ? configMaps : undefined),
     clock,
     random,
-    proof: { validators: deps.validators, resolver: deps.resolver },
+    proof: {
+      validators: deps.validators,
+      resolver: deps.resolver,
+      dnsUpdater: createDnsUpdater({ clock, random }),
+    },
     ...tenantsOf(deps),
     urls: ({ metadata }) => ({
       crl: `${deps.distributionURL}${issuerPath(metadata)}/crl/${metadata.name}.crl`,

@@ -115,6 +115,7 @@ function secretsOf({ spec }: Issuer): string[] {
     keySecretRef,
     previousKeySecretRef,
     externalAccountBinding?.secretRef,
+    acme?.dns01?.rfc2136?.tsig.secretRef,
     ca?.secretRef,
     ca?.passphraseSecretRef,
     ...(ca?.alternateChains ?? []),

@@ -10,6 +10,7 @@ import type { Backend, BackendDeps, SigningOutcome, SigningRequest } from '../..
 import { createClock } from '../../src/runtime/clock.ts';
 import { createRandom } from '../../src/runtime/random.ts';
 import { createValidators } from '../../src/validators/index.ts';
+import { createDnsUpdater } from '../../src/validators/dns-update.ts';
 import { createResolver } from '../../src/validators/resolver.ts';
 import { anIssuer, createMemorySecrets, type MemorySecrets } from '../contract/authorities.ts';
 import { type DnsServer, startDnsServer } from '../support/dns-server.ts';
@@ -82,7 +83,7 @@ export function createClient(
     http01Port: httpPort,
     tlsAlpn01Port: 1,
   });
-  const proof = { validators, resolver };
+  const proof = { validators, resolver, dnsUpdater: createDnsUpdater({ clock, random }) };
   const made = anIssuer({ acme: spec });
   const backend = acmeBackend.create(
     { secrets, clock, random, urls: undefined, proof, ...deps },

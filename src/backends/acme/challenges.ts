@@ -1,8 +1,9 @@
 // The authorizations of an order brought to be valid: answers laid out, looked at by ourselves, and only then by the CA.
 import { keyAuthorization } from '../../domain/challenge.ts';
 import type { Clock } from '../../ports.ts';
+import { RemoteFault } from '../https/remote-fault.ts';
 import { faultOf, withDetail } from './meaning.ts';
-import type { Authorization, Challenge, Order } from './messages.ts';
+import { type Authorization, bad, type Challenge, identifierText, type Order } from './messages.ts';
 import type { Progress } from './handle.ts';
 import { type AcmeServer, ServerProblem } from './server.ts';
 import type { Solvers, Task } from './solver.ts';
@@ -41,8 +42,10 @@ export interface ChallengesDeps {
   solvers: Solvers;
   /** By preference. */
   preference: readonly ChallengeName[];
-  /** Undefined where the CA is asked without a look of our own. */
-  lookForMs: number | undefined;
+  /** Whether we look before the CA does. */
+  looks: boolean;
+  /** How long a type of challenge has, before the CA looks. */
+  patienceMs: number;
   clock: Clock;
 }
 
@@ -68,8 +71,14 @@ export function createChallenges(deps: ChallengesDeps): Challenges {
   };
 }
 
-const authorizationsOf = ({ server, order, signal }: Run): Promise<Authorization[]> =>
-  Promise.all(order.authorizations.map((url) => server.authorization(url, signal)));
+async function authorizationsOf({ server, order, signal }: Run): Promise<Authorization[]> {
+  const authorizations = await Promise.all(order.authorizations.map((url) => server.authorization(url, signal)));
+  for (const { identifier, wildcard } of authorizations) {
+    const value = wildcard ? `*.${identifier.value}` : identifier.value;
+    if (!order.names.includes(identifierText({ ...identifier, value }))) throw bad('wants a name proved that is not in the order');
+  }
+  return authorizations;
+}
 
 async function advance(deps: ChallengesDeps, told: Set<string>, run: Run): Promise<Advance> {
   const authorizations = await authorizationsOf(run);
@@ -79,13 +88,12 @@ async function advance(deps: ChallengesDeps, told: Set<string>, run: Run): Promi
   if (pending.length === 0) return { kind: 'settled' };
   const picks = await pick(deps, run, pending);
   if (typeof picks === 'string') return { kind: 'failed', detail: picks, orderLost: false };
-  const presentedAt = run.progress.presentedAt ?? (await present(deps, run, picks));
   const untold = picks.filter(({ challenge }) => challenge.status === 'pending' && !told.has(challenge.url.href));
-  const missing = untold.length > 0 ? await look(deps, run, untold) : undefined;
-  if (missing !== undefined) {
-    const waitedMs = deps.clock.now().getTime() - presentedAt * 1000;
-    if (waitedMs < (deps.lookForMs ?? 0)) return { kind: 'wait', ms: LOOK_AGAIN_MS };
-    return { kind: 'failed', detail: missing, orderLost: false };
+  const obstacle = (await present(deps, run, picks)) ?? (await look(deps, run, untold));
+  if (obstacle !== undefined) {
+    const waitedMs = deps.clock.now().getTime() - run.progress.since * 1000;
+    if (waitedMs < deps.patienceMs) return { kind: 'wait', ms: LOOK_AGAIN_MS };
+    return { kind: 'failed', detail: obstacle, orderLost: false };
   }
   for (const { challenge } of untold) await trigger(run, challenge, told);
   return { kind: 'wait', ms: Math.max(0, ...pending.map(({ retryAfterMs }) => retryAfterMs ?? 0)) || POLL_MS };
@@ -123,23 +131,37 @@ async function pick(
   return picks;
 }
 
-/** When, in seconds. */
-async function present({ solvers, clock }: ChallengesDeps, run: Run, picks: readonly Pick[]): Promise<number> {
-  for (const { type, task } of picks) await solvers[type]?.present(task, run.signal);
-  const presentedAt = Math.floor(clock.now().getTime() / 1000);
+/** Once an order and type; what keeps us from it. */
+async function present(
+  { solvers, clock }: ChallengesDeps,
+  run: Run,
+  picks: readonly Pick[],
+): Promise<string | undefined> {
+  if (run.progress.presented) return undefined;
+  for (const { type, task } of picks)
+    try {
+      await solvers[type]?.present(task, run.signal);
+    } catch (error) {
+      if (!(error instanceof RemoteFault)) throw error;
+      return `the answer to ${type} could not be laid out: ${error.message}`;
+    }
   const answers = picks.filter(({ type }) => type === 'http-01').map(({ task }) => task.keyAuthorization);
-  await run.save({ ...run.progress, presentedAt }, answers);
-  return presentedAt;
+  await run.save({ ...run.progress, since: secondsOf(clock), presented: true }, answers);
+  return undefined;
+}
+
+/** As progress has it. */
+export function secondsOf(clock: Clock): number {
+  return Math.floor(clock.now().getTime() / 1000);
 }
 
 /** What the CA would not find. */
 async function look(
-  { solvers, lookForMs }: ChallengesDeps,
+  { solvers, looks }: ChallengesDeps,
   { signal }: Run,
   picks: readonly Pick[],
 ): Promise<string | undefined> {
-  if (lookForMs === undefined) return undefined;
-  for (const { type, task } of picks) {
+  for (const { type, task } of looks ? picks : []) {
     const missing = await solvers[type]?.missing(task, signal);
     if (missing !== undefined) return `before the CA was to look by ${type}: ${missing}`;
   }
@@ -163,17 +185,20 @@ async function trigger({ server, signal }: Run, challenge: Challenge, told: Set<
 const MAX_TOLD = 4096;
 
 async function withdraw({ solvers }: ChallengesDeps, run: Run): Promise<void> {
-  if (run.progress.presentedAt === undefined) return;
+  // Some of it may have been, even where not all was.
+  if (!solvers['dns-01']) return;
   await quietly(run.signal, async () => {
     const thumbprint = await run.server.thumbprint(run.signal);
     for (const { identifier, challenges } of await authorizationsOf(run))
       for (const { type, token } of challenges) {
-        const solver = type === 'dns-01' ? solvers['dns-01'] : undefined;
+        const solver = isChallengeName(type) ? solvers[type] : undefined;
         const task = { identifier, token, keyAuthorization: keyAuthorization(token, thumbprint) };
         await solver?.withdraw(task, run.signal);
       }
   });
 }
+
+const isChallengeName = (type: string): type is ChallengeName => type === 'http-01' || type === 'dns-01';
 
 function deactivate(run: Run): Promise<void> {
   return quietly(run.signal, async () => {

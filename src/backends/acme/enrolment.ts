@@ -6,7 +6,7 @@ import { Problem } from '../../domain/problem.ts';
 import { shownText } from '../../domain/remote-text.ts';
 import type { Clock, SigningOutcome, SigningRequest } from '../../ports.ts';
 import { bad, identifierText, type Order } from './messages.ts';
-import type { Challenges, Run } from './challenges.ts';
+import { type Challenges, type Run, secondsOf } from './challenges.ts';
 import { orderUrl, parseHandle, type Progress, renderHandle } from './handle.ts';
 import { faultOf, limitOf, refusalOf, withDetail } from './meaning.ts';
 import type { RateLimits } from './rate-limits.ts';
@@ -102,12 +102,13 @@ async function open(deps: EnrolmentDeps, wanted: Wanted, signal: AbortSignal): P
   const { server, limits, profile } = deps;
   const { request, identifiers, after = { attempt: 0 } } = wanted;
   const names = namesOf(identifiers);
+  const begun = { server: server.directoryURL.href, since: secondsOf(deps.clock), ...after };
   const limit = limits.of(server.directoryURL, names);
-  if (limit) return limited(deps, limit, { server: server.directoryURL.href, ...after });
+  if (limit) return limited(deps, limit, begun);
   try {
     const order = await server.newOrder({ identifiers, ...(profile === undefined ? {} : { profile }) }, signal);
     if (order.names.join(' ') !== names.join(' ')) throw bad('made an order for other names');
-    const progress = { server: server.directoryURL.href, order: order.url.href, ...after };
+    const progress = { ...begun, order: order.url.href };
     const run = runOf({ request, server, progress, signal }, order);
     await kept(deps, run);
     return run;
@@ -116,7 +117,7 @@ async function open(deps: EnrolmentDeps, wanted: Wanted, signal: AbortSignal): P
     if (error.problem.type !== 'rateLimited') return { kind: 'refused', problem: refusalOf(error) };
     const met = { ms: limitOf(error), detail: error.problem.detail };
     limits.met(server.directoryURL, names, met);
-    return limited(deps, met, { server: server.directoryURL.href, ...after });
+    return limited(deps, met, begun);
   }
 }
 
@@ -195,11 +196,11 @@ async function authorize(deps: EnrolmentDeps, run: Run, request: SigningRequest)
     const order = await server.order(run.order.url, signal);
     return order.status === 'pending' ? pending(run, order.retryAfterMs ?? POLL_MS) : { ...run, order };
   }
-  const { presentedAt: _over, ...rest } = progress;
+  const { presented: _over, ...rest } = progress;
   if (advance.orderLost || !challenges.hasNext(progress)) return fail(deps, run, { request, detail: advance.detail });
   // The CA has not looked: the next type is tried in the same order.
   await challenges.withdraw(run);
-  const next = { ...rest, attempt: progress.attempt + 1, failure: advance.detail };
+  const next = { ...rest, since: secondsOf(deps.clock), attempt: progress.attempt + 1, failure: shownText(advance.detail) };
   await run.save(next);
   return run;
 }

@@ -9,8 +9,10 @@ export interface Progress {
   order?: string;
   /** Index of the challenge type that is tried, in the order of preference. */
   attempt: number;
-  /** When the answers to the challenges were laid out, in seconds; undefined where they have yet to be. */
-  presentedAt?: number;
+  /** When that began, or its answers were laid out, in seconds. */
+  since: number;
+  /** Whether they are. */
+  presented?: true;
   /** Why the type before failed. */
   failure?: string;
 }
@@ -23,13 +25,14 @@ export function renderHandle(progress: Progress): string {
 export function parseHandle(text: string | undefined): Progress | undefined {
   if (text === undefined) return undefined;
   try {
-    const { server, order, attempt, presentedAt, failure } = JSON.parse(text) as Partial<Progress>;
-    if (typeof server !== 'string' || typeof attempt !== 'number') return undefined;
+    const { server, order, attempt, since, presented, failure } = JSON.parse(text) as Partial<Progress>;
+    if (typeof server !== 'string' || typeof attempt !== 'number' || typeof since !== 'number') return undefined;
     return {
       server,
       attempt,
+      since,
       ...(typeof order === 'string' ? { order } : {}),
-      ...(typeof presentedAt === 'number' ? { presentedAt } : {}),
+      ...(presented === true ? { presented } : {}),
       ...(typeof failure === 'string' ? { failure } : {}),
     };
   } catch {

@@ -9,6 +9,7 @@ import {
 import { aSigningRequest } from '../../../test/contract/models.ts';
 import { createFakeRandom } from '../../../test/fakes/random.ts';
 import { type AcmeDouble, startAcmeDouble } from '../../../test/support/acme-double.ts';
+import { stubResolver } from '../../../test/support/validation.ts';
 import { RAW } from '../../../test/support/webhook-signer-words.ts';
 import type { AcmeBackendSpec } from '../../api/acme-backend.ts';
 import { parsePemCertificates } from '../../domain/chain.ts';
@@ -34,9 +35,8 @@ const SEEING: ProofTools = {
     'http-01': { validate: () => Promise.resolve({ valid: true, addresses: [] }) },
     'dns-01': { validate: () => Promise.resolve({ valid: true, addresses: [] }) },
   },
-  resolver: () => {
-    throw new Error('nothing is looked up here');
-  },
+  resolver: () => stubResolver({}),
+  dnsUpdater: { add: () => Promise.reject(new Error('no')), remove: () => Promise.reject(new Error('no')) },
 };
 
 interface Made {
@@ -64,7 +64,7 @@ function make(more: Partial<AcmeBackendSpec> = {}, deps: Partial<BackendDeps> = 
   const acme = specOf(more);
   const all = { secrets, clock: createClock(), random: createFakeRandom(), urls: undefined, ...deps };
   const own = acmeBackend.create(
-    { proof: { ...SEEING, resolver: () => ({}) as never }, ...all },
+    { proof: SEEING, ...all },
     anIssuer({ acme }),
     { acme },
   );

@@ -6,6 +6,7 @@ import { RemoteFault } from '../https/remote-fault.ts';
 import type { Issuer } from '../../api/issuer.ts';
 import type { Backend, BackendDeps, BackendFactory, ProofTools, RevocationOutcome } from '../../ports.ts';
 import { createChallenges } from './challenges.ts';
+import { createDns01Solver } from './dns-01.ts';
 import { createEnrolment } from './enrolment.ts';
 import { createHttp01Solver } from './http-01.ts';
 import { refusalOf } from './meaning.ts';
@@ -14,7 +15,7 @@ import { type AcmeServer, createAcmeServer, ServerProblem } from './server.ts';
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 const DEFAULT_CONCURRENCY = 8;
-const DEFAULT_LOOK_MS = 120_000;
+const DEFAULT_PATIENCE_MS = 120_000;
 
 export const acmeBackend: BackendFactory = {
   create(deps, issuer, { acme }) {
@@ -26,15 +27,19 @@ export const acmeBackend: BackendFactory = {
 
 function createAcmeBackend(deps: BackendDeps & { proof: ProofTools }, issuer: Issuer, spec: AcmeBackendSpec): Backend {
   const concurrency = spec.concurrency ?? DEFAULT_CONCURRENCY;
-  const timeoutMs = spec.timeout === undefined ? DEFAULT_TIMEOUT_MS : parseDuration(spec.timeout);
+  const timeoutMs = durationOf(spec.timeout, DEFAULT_TIMEOUT_MS);
   const server = createAcmeServer(deps, spec, { timeoutMs, concurrency });
   const anchors = parsePemCertificates(spec.trustAnchors);
   const enrol = createEnrolment({
     server,
     challenges: createChallenges({
-      solvers: { 'http-01': createHttp01Solver(deps.proof) },
-      preference: ['http-01'],
-      lookForMs: lookForMs(spec),
+      solvers: {
+        'http-01': createHttp01Solver(deps.proof),
+        ...(spec.dns01 ? { 'dns-01': createDns01Solver(deps, spec.dns01) } : {}),
+      },
+      preference: spec.challenges ?? (spec.dns01 ? ['http-01', 'dns-01'] : ['http-01']),
+      looks: spec.preCheck?.enabled !== false,
+      patienceMs: durationOf(spec.preCheck?.timeout, DEFAULT_PATIENCE_MS),
       clock: deps.clock,
     }),
     limits: createRateLimits(deps.clock),
@@ -66,9 +71,8 @@ function createAcmeBackend(deps: BackendDeps & { proof: ProofTools }, issuer: Is
   };
 }
 
-function lookForMs({ preCheck }: AcmeBackendSpec): number | undefined {
-  if (preCheck?.enabled === false) return undefined;
-  return preCheck?.timeout === undefined ? DEFAULT_LOOK_MS : parseDuration(preCheck.timeout);
+function durationOf(text: string | undefined, otherwise: number): number {
+  return text === undefined ? otherwise : parseDuration(text);
 }
 
 async function revoke(
