@@ -195,6 +195,8 @@ export interface SigningRequest {
   csr: Buffer;
   model: CertificateModel;
   requester?: SigningRequester;
+  /** The certificate that this one is to replace (ARI): hex, as records are labelled. */
+  replaces?: { authorityKeyID: string; serial: string };
   /** As of the last `pending`, where that is still known. */
   handle?: string;
   /**

@@ -1,8 +1,9 @@
 // The `acme` backend in the spec of an issuer.
 import { type Static, Type } from 'typebox';
 import { parseDuration } from '../domain/duration.ts';
-import { oneOfRule } from './common-rules.ts';
+import { oneOfRule, positiveDurationRule } from './common-rules.ts';
 import { CaBundleRef } from './ejbca-backend.ts';
+import { SharedKey } from './webhook-backend.ts';
 import { Closed, Duration, List, SecretKeyRef, SecretRef, Text } from './kind.ts';
 import { type PlaceRule, placeRule } from './rule.ts';
 import {
@@ -46,6 +47,7 @@ const serverMembers = {
   ),
   caBundleRef: Type.Optional(CaBundleRef),
   account: Account,
+  profile: Type.Optional(Text('Profile of the CA that orders name.', 64)),
 };
 
 const Server = Closed(serverMembers);
@@ -72,17 +74,46 @@ const Rfc2136 = Closed(
 );
 export type Rfc2136Spec = Static<typeof Rfc2136>;
 
+const SERVICE_CA = 'CA certificates that its server certificate must chain to, PEM; those that Node.js trusts when absent.';
+
+const AcmeDns = Closed(
+  {
+    url: Text('https URL of the API.', 2048),
+    caBundle: Type.Optional(Text(SERVICE_CA, 65_536)),
+    accountsSecretRef: SecretKeyRef,
+  },
+  'A server of acme-dns. The Secret holds accounts as JSON, as lego and cert-manager keep them; the one whose fulldomain _acme-challenge.<name> leads to is used.',
+);
+export type AcmeDnsSpec = Static<typeof AcmeDns>;
+
+const DnsWebhook = Closed(
+  {
+    url: Text('https URL; /present and /cleanup below it are posted to.', 2048),
+    caBundle: Type.Optional(Text(SERVICE_CA, 65_536)),
+    hmac: SharedKey,
+  },
+  'An HTTPS service of your own that writes TXT records (docs/backends/acme.md).',
+);
+export type DnsWebhookSpec = Static<typeof DnsWebhook>;
+
 const Dns01 = Closed(
-  { rfc2136: Type.Optional(Rfc2136) },
+  { rfc2136: Type.Optional(Rfc2136), acmeDNS: Type.Optional(AcmeDns), webhook: Type.Optional(DnsWebhook) },
   'How answers to dns-01 get into the DNS. Exactly one. A CNAME at _acme-challenge.<name> is followed.',
 );
 export type Dns01Spec = Static<typeof Dns01>;
+
+const Backup = Closed(
+  {
+    ...serverMembers,
+    after: Type.Optional(Duration('How long the first server must have been away; 1m when absent.')),
+  },
+  'Another ACME server, on another host, that new orders go to while the first is away. Its CA certificates are among the trustAnchors.',
+);
 
 export const AcmeBackend = Closed(
   {
     ...serverMembers,
     trustAnchors: Text('CA certificates, PEM. Every certificate of the CA must chain to one of them.', 65_536),
-    profile: Type.Optional(Text('Profile of the CA that orders name.', 64)),
     challenges: Type.Optional(
       List(
         Type.Enum(['http-01', 'dns-01'], { description: 'An ACME challenge type.' }),
@@ -104,6 +135,7 @@ export const AcmeBackend = Closed(
         'A look at our own answer to a challenge, as the CA would look, before it is told to.',
       ),
     ),
+    backup: Type.Optional(Backup),
     timeout: Type.Optional(Duration('Longest time for one answer, at most 10m; 30s when absent.')),
     concurrency: Type.Optional(
       Type.Integer({ minimum: 1, maximum: 64, description: 'Requests under way at a time; 8 when absent.' }),
@@ -123,6 +155,8 @@ function durationRule(at: string, limit: string): PlaceRule {
     holds: (self) => parseDuration(self) > 0 && parseDuration(self) <= parseDuration(limit),
   });
 }
+
+const hostOf = (url: string) => URL.parse(url)?.hostname;
 
 function serverRules(at: string): readonly PlaceRule[] {
   return [
@@ -147,13 +181,25 @@ export const ACME_CLUSTER_RULES: readonly PlaceRule[] = [
     message: 'dns-01 among the challenges needs dns01',
     holds: (self) => self.dns01 !== undefined || !self.challenges?.includes('dns-01'),
   }),
-  oneOfRule(`${AT}.dns01`, ['rfc2136']),
+  oneOfRule(`${AT}.dns01`, ['acmeDNS', 'rfc2136', 'webhook']),
+  ...['acmeDNS', 'webhook'].flatMap((service) => [
+    webhookRule(`${AT}.dns01.${service}.url`),
+    certificatesRule(`${AT}.dns01.${service}.caBundle`),
+  ]),
   nameserverRule(`${AT}.dns01.rfc2136.nameserver`),
   dnsNameRule(`${AT}.dns01.rfc2136.tsig.keyName`),
 ];
 
 export const ACME_RULES: readonly PlaceRule[] = [
   ...serverRules(AT),
+  ...serverRules(`${AT}.backup`),
+  positiveDurationRule(`${AT}.backup.after`),
+  placeRule<AcmeBackendSpec>({
+    at: AT,
+    cel: '!has(self.backup) || url(self.directory).getHostname() != url(self.backup.directory).getHostname()',
+    message: 'the backup must be on another host',
+    holds: ({ directory, backup }) => backup === undefined || hostOf(directory) !== hostOf(backup.directory),
+  }),
   certificatesRule(`${AT}.trustAnchors`),
   durationRule(`${AT}.timeout`, '10m'),
   durationRule(`${AT}.preCheck.timeout`, '1h'),

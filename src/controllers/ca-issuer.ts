@@ -1,5 +1,6 @@
 // ClusterCAIssuer and CAIssuer: whether its backend answers and its CA certificate is good, where its ACME directory is, and the chains of its
 // certificates. Writes the status when that changes, and an Event when people should know.
+import type { AcmeServerSpec } from '../api/acme-backend.ts';
 import { type CAIssuerSpec, type CAIssuerStatus, ClusterCAIssuerKind } from '../api/ca-issuer.ts';
 import { CAIssuerKind, type Issuer, issuerKind } from '../api/issuer.ts';
 import type { Condition, KubeObject } from '../api/kind.ts';
@@ -109,13 +110,11 @@ export function createCaIssuerReconciler(deps: CaIssuerDeps): Reconciler {
 function secretsOf({ spec }: Issuer): string[] {
   const { acme, ca, ejbca, webhook }: CAIssuerSpec['backend'] = spec.backend;
   const { clientCertificateRef, hmac } = webhook?.authentication ?? {};
-  const { keySecretRef, previousKeySecretRef, externalAccountBinding } = acme?.account ?? {};
   const refs = [
-    acme?.caBundleRef,
-    keySecretRef,
-    previousKeySecretRef,
-    externalAccountBinding?.secretRef,
+    ...(acme ? [...acmeServerRefs(acme), ...(acme.backup ? acmeServerRefs(acme.backup) : [])] : []),
     acme?.dns01?.rfc2136?.tsig.secretRef,
+    acme?.dns01?.acmeDNS?.accountsSecretRef,
+    acme?.dns01?.webhook?.hmac.secretRef,
     ca?.secretRef,
     ca?.passphraseSecretRef,
     ...(ca?.alternateChains ?? []),
@@ -126,6 +125,11 @@ function secretsOf({ spec }: Issuer): string[] {
     hmac?.secretRef,
   ];
   return refs.flatMap((ref) => (ref ? [ref.name] : []));
+}
+
+function acmeServerRefs({ caBundleRef, account }: AcmeServerSpec) {
+  const { keySecretRef, previousKeySecretRef, externalAccountBinding } = account;
+  return [caBundleRef, keySecretRef, previousKeySecretRef, externalAccountBinding?.secretRef];
 }
 
 async function check(

@@ -5,6 +5,7 @@ import {
   IssuedCertificateKind,
   isReserved,
   RecordAnnotation,
+  RecordLabel,
 } from '../api/issued-certificate.ts';
 import type { Issuer } from '../api/issuer.ts';
 import { parseCertificate } from '../domain/certificate.ts';
@@ -100,7 +101,8 @@ async function attempt(deps: FulfilmentDeps, given: CertificateRecord, context: 
   const keep: NonNullable<SigningRequest['keep']> = async (next, answers) => {
     kept = await keepProgress(deps, kept, { handle: next, answers });
   };
-  const asked: SigningRequest = { ...request, ...(handle === undefined ? {} : { handle }), keep };
+  const replaces = await replacedBy(deps, record);
+  const asked: SigningRequest = { ...request, ...(replaces ? { replaces } : {}), ...(handle === undefined ? {} : { handle }), keep };
   const outcome = await context.ask(() => backend.sign(asked, context.signal));
   if (outcome.kind === 'pending') return outcome;
   if (outcome.kind === 'refused') return refuse(deps, kept, outcome.problem);
@@ -108,6 +110,17 @@ async function attempt(deps: FulfilmentDeps, given: CertificateRecord, context: 
   return 'reasons' in verified
     ? reject(deps, kept, { ...verified, certificate: outcome.chain[0], desk: context })
     : finish(deps, kept, { verified, desk: context });
+}
+
+async function replacedBy(
+  { records }: FulfilmentDeps,
+  { spec: { replaces } }: CertificateRecord,
+): Promise<SigningRequest['replaces']> {
+  const labels = replaces === undefined ? undefined : (await records.get(replaces))?.metadata.labels;
+  const { [RecordLabel.authorityKeyID]: authorityKeyID, [RecordLabel.serial]: serial } = labels ?? {};
+  return authorityKeyID === undefined || authorityKeyID === 'none' || serial === undefined
+    ? undefined
+    : { authorityKeyID, serial };
 }
 
 /** The record as it is then. Throws where it is finished or gone. */

@@ -4,6 +4,7 @@ import { dnsChallengeValue } from '../../domain/challenge.ts';
 import { Unavailable } from '../../domain/unavailable.ts';
 import { RemoteFault } from '../https/remote-fault.ts';
 import type { BackendDeps, DnsAnswer, ProofTools } from '../../ports.ts';
+import { createAcmeDns, createDnsWebhook } from './dns-services.ts';
 import { createRfc2136 } from './rfc-2136.ts';
 import type { Solver, Task } from './solver.ts';
 
@@ -51,8 +52,10 @@ export function createDns01Solver(deps: SolverDeps, spec: Dns01Spec): Solver {
   };
 }
 
-function keeperOf(deps: SolverDeps, { rfc2136 }: Dns01Spec): RecordKeeper {
+function keeperOf(deps: SolverDeps, { rfc2136, acmeDNS, webhook }: Dns01Spec): RecordKeeper {
   if (rfc2136) return createRfc2136(deps, rfc2136);
+  if (acmeDNS) return createAcmeDns(deps, acmeDNS);
+  if (webhook) return createDnsWebhook(deps, webhook);
   throw new Error('dns01 names no way into the DNS');
 }
 

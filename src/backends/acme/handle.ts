@@ -13,6 +13,8 @@ export interface Progress {
   since: number;
   /** Whether they are. */
   presented?: true;
+  /** Whether the server may have signed. */
+  finalizing?: true;
   /** Why the type before failed. */
   failure?: string;
 }
@@ -25,7 +27,7 @@ export function renderHandle(progress: Progress): string {
 export function parseHandle(text: string | undefined): Progress | undefined {
   if (text === undefined) return undefined;
   try {
-    const { server, order, attempt, since, presented, failure } = JSON.parse(text) as Partial<Progress>;
+    const { server, order, attempt, since, presented, finalizing, failure } = JSON.parse(text) as Partial<Progress>;
     if (typeof server !== 'string' || typeof attempt !== 'number' || typeof since !== 'number') return undefined;
     return {
       server,
@@ -33,6 +35,7 @@ export function parseHandle(text: string | undefined): Progress | undefined {
       since,
       ...(typeof order === 'string' ? { order } : {}),
       ...(presented === true ? { presented } : {}),
+      ...(finalizing === true ? { finalizing } : {}),
       ...(typeof failure === 'string' ? { failure } : {}),
     };
   } catch {

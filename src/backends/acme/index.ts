@@ -4,17 +4,24 @@ import { parsePemCertificates } from '../../domain/chain.ts';
 import { parseDuration } from '../../domain/duration.ts';
 import { RemoteFault } from '../https/remote-fault.ts';
 import type { Issuer } from '../../api/issuer.ts';
-import type { Backend, BackendDeps, BackendFactory, ProofTools, RevocationOutcome } from '../../ports.ts';
+import type {
+  Backend,
+  BackendDeps,
+  BackendFactory,
+  BackendHealth, ProofTools, RevocationOutcome } from '../../ports.ts';
 import { createChallenges } from './challenges.ts';
 import { createDns01Solver } from './dns-01.ts';
 import { createEnrolment } from './enrolment.ts';
 import { createHttp01Solver } from './http-01.ts';
 import { refusalOf } from './meaning.ts';
+import type { Upstream } from './opening.ts';
+import { createOutage } from './outage.ts';
 import { createRateLimits } from './rate-limits.ts';
 import { type AcmeServer, createAcmeServer, ServerProblem } from './server.ts';
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 const DEFAULT_CONCURRENCY = 8;
+const DEFAULT_OUTAGE_MS = 60_000;
 const DEFAULT_PATIENCE_MS = 120_000;
 
 export const acmeBackend: BackendFactory = {
@@ -28,10 +35,14 @@ export const acmeBackend: BackendFactory = {
 function createAcmeBackend(deps: BackendDeps & { proof: ProofTools }, issuer: Issuer, spec: AcmeBackendSpec): Backend {
   const concurrency = spec.concurrency ?? DEFAULT_CONCURRENCY;
   const timeoutMs = durationOf(spec.timeout, DEFAULT_TIMEOUT_MS);
-  const server = createAcmeServer(deps, spec, { timeoutMs, concurrency });
+  const upstreams = [spec, ...(spec.backup ? [spec.backup] : [])].map((each) => ({
+    server: createAcmeServer(deps, each, { timeoutMs, concurrency }),
+    outage: createOutage(deps.clock, durationOf(spec.backup?.after, DEFAULT_OUTAGE_MS)),
+    profile: each.profile,
+  }));
   const anchors = parsePemCertificates(spec.trustAnchors);
   const enrol = createEnrolment({
-    server,
+    upstreams,
     challenges: createChallenges({
       solvers: {
         'http-01': createHttp01Solver(deps.proof),
@@ -44,7 +55,6 @@ function createAcmeBackend(deps: BackendDeps & { proof: ProofTools }, issuer: Is
     }),
     limits: createRateLimits(deps.clock),
     clock: deps.clock,
-    profile: spec.profile,
     preferredRoots: issuer.spec.chain?.preferred ?? [],
   });
 
@@ -55,19 +65,10 @@ function createAcmeBackend(deps: BackendDeps & { proof: ProofTools }, issuer: Is
     concurrency,
     trustAnchors: () => Promise.resolve(anchors),
     sign: enrol,
-    revoke: (_id, certificate, { reason }, signal) => revoke(server, { certificate, reason }, signal),
+    revoke: (_id, certificate, { reason }, signal) => revoke(upstreams, { certificate, reason }, signal),
     limits: () => Promise.resolve(undefined),
     notAfterLimit: () => Promise.resolve(undefined),
-    async check(signal) {
-      signal.throwIfAborted();
-      try {
-        await server.check(signal);
-        return { ready: true, reason: 'Ready', message: 'the ACME server answers, and has our account' };
-      } catch (error) {
-        if (signal.aborted || !(error instanceof RemoteFault)) throw error;
-        return { ready: false, reason: error.reason, message: error.message };
-      }
-    },
+    check: (signal) => check(upstreams, signal),
   };
 }
 
@@ -75,7 +76,52 @@ function durationOf(text: string | undefined, otherwise: number): number {
   return text === undefined ? otherwise : parseDuration(text);
 }
 
+/** The backup counts where the first is away: then the issuer signs all the same. */
+async function check([first, backup]: readonly Upstream[], signal: AbortSignal): Promise<BackendHealth> {
+  signal.throwIfAborted();
+  const fault = await faultAt(first, signal);
+  if (!backup) return fault ? { ready: false, ...fault } : READY;
+  const other = await faultAt(backup, signal);
+  if (!fault)
+    return other ? { ...READY, message: `${READY.message}; the backup cannot be used: ${other.message}` } : READY;
+  if (other) return { ready: false, ...fault };
+  return { ready: true, reason: 'OnBackup', message: `the backup answers; ${fault.message}` };
+}
+
+const READY: BackendHealth = {
+  ready: true,
+  reason: 'Ready',
+  message: 'the ACME server answers, and has our account',
+};
+
+async function faultAt(
+  upstream: Upstream | undefined,
+  signal: AbortSignal,
+): Promise<Pick<BackendHealth, 'reason' | 'message'> | undefined> {
+  try {
+    await upstream?.outage.watch(() => upstream.server.check(signal));
+    return undefined;
+  } catch (error) {
+    if (signal.aborted || !(error instanceof RemoteFault)) throw error;
+    return { reason: error.reason, message: error.message };
+  }
+}
+
+/** At the server that signed it, which is the one that knows it. */
 async function revoke(
+  upstreams: readonly Upstream[],
+  certificate: Parameters<typeof revokeAt>[1],
+  signal: AbortSignal,
+): Promise<RevocationOutcome> {
+  let outcome: RevocationOutcome = { kind: 'unsupported' };
+  for (const { server } of upstreams) {
+    outcome = await revokeAt(server, certificate, signal);
+    if (outcome.kind === 'revoked') break;
+  }
+  return outcome;
+}
+
+async function revokeAt(
   server: AcmeServer,
   { certificate, reason }: { certificate: Buffer; reason: number },
   signal: AbortSignal,

@@ -12,6 +12,7 @@ export interface Directory {
   newOrder: URL;
   revokeCert: URL | undefined;
   keyChange: URL | undefined;
+  renewalInfo: URL | undefined;
   termsOfService: string | undefined;
   externalAccountRequired: boolean;
   /** Names of the profiles it offers. */
@@ -89,6 +90,7 @@ export function readDirectory(directory: URL, answer: Answer): Directory {
     newOrder: ownUrl(directory, found.newOrder, 'newOrder'),
     revokeCert: may('revokeCert'),
     keyChange: may('keyChange'),
+    renewalInfo: may('renewalInfo'),
     termsOfService: typeof meta.termsOfService === 'string' ? meta.termsOfService.slice(0, MAX_URL) : undefined,
     externalAccountRequired: meta.externalAccountRequired === true,
     profiles: isObject(meta.profiles) ? Object.keys(meta.profiles).slice(0, MAX_PROFILES) : [],

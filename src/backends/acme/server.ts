@@ -3,13 +3,15 @@ import type { AcmeServerSpec } from '../../api/acme-backend.ts';
 import { parsePemCertificates } from '../../domain/chain.ts';
 import { RemoteFault } from '../https/remote-fault.ts';
 import type { Answer } from '../https/exchange.ts';
-import type { BackendDeps } from '../../ports.ts';
+import type { Identifier } from '../../domain/identifier.ts';
+import type { BackendDeps, SigningRequest } from '../../ports.ts';
 import { type Account, createAccount } from './account.ts';
 import { type Connection, createConnection, type Post, statusFault } from './connection.ts';
 import {
   type Authorization,
   bad,
   type Challenge,
+  type Directory,
   type Order,
   ownUrl,
   problemOf,
@@ -34,8 +36,10 @@ export class ServerProblem extends Error {
 }
 
 export interface NewOrder {
-  identifiers: readonly { type: string; value: string }[];
-  profile?: string;
+  identifiers: readonly Identifier[];
+  profile: string | undefined;
+  /** The certificate that this one is to replace, perhaps one of another CA. */
+  replaces: SigningRequest['replaces'];
 }
 
 /** Every method throws ServerProblem for a problem, RemoteFault for no usable answer, and the signal's reason once that aborts. */
@@ -80,12 +84,9 @@ export function createAcmeServer(
   return {
     directoryURL,
     thumbprint: async (signal) => (await account.signer(signal)).key.thumbprint,
-    async newOrder({ identifiers, profile }, signal) {
-      const { newOrder: url, profiles } = await connection.directory(signal);
-      if (profile !== undefined && !profiles.includes(profile))
-        throw new RemoteFault('ProfileUnknown', `the ACME server offers no profile ${profile}`);
-      const payload = { identifiers, ...(profile === undefined ? {} : { profile }) };
-      const answer = await post({ url, payload }, signal);
+    async newOrder(wanted, signal) {
+      const directory = await connection.directory(signal);
+      const answer = await order(post, directory, { wanted, signal });
       return readOrder(directoryURL, ownUrl(directoryURL, answer.headers.location, 'the order'), answer);
     },
     order: (url, signal) => readOrderAt({ url }, signal),
@@ -114,6 +115,34 @@ export function createAcmeServer(
       await account.signer(signal);
     },
   };
+}
+
+type PostOf = ReturnType<typeof createPost>;
+
+/** Without `replaces` where that is not to the server's taste: it is a favour, and the certificate may be another CA's (RFC 9773 section 5). */
+async function order(
+  post: PostOf,
+  { newOrder: url, profiles, renewalInfo }: Directory,
+  { wanted: { identifiers, profile, replaces }, signal }: { wanted: NewOrder; signal: AbortSignal },
+): Promise<Answer> {
+  if (profile !== undefined && !profiles.includes(profile))
+    throw new RemoteFault('ProfileUnknown', `the ACME server offers no profile ${profile}`);
+  const payload = { identifiers, ...(profile === undefined ? {} : { profile }) };
+  if (!replaces || !renewalInfo) return post({ url, payload }, signal);
+  try {
+    return await post({ url, payload: { ...payload, replaces: certID(replaces) } }, signal);
+  } catch (error) {
+    const isTaste = error instanceof ServerProblem && ['alreadyReplaced', 'malformed'].includes(error.problem.type);
+    if (!isTaste) throw error;
+    return post({ url, payload }, signal);
+  }
+}
+
+/** RFC 9773 section 4.1. */
+function certID({ authorityKeyID, serial }: NonNullable<NewOrder['replaces']>): string {
+  const magnitude = Buffer.from(serial, 'hex');
+  const content = (magnitude[0] ?? 0) >= 0x80 ? Buffer.concat([Buffer.of(0), magnitude]) : magnitude;
+  return `${Buffer.from(authorityKeyID, 'hex').toString('base64url')}.${content.toString('base64url')}`;
 }
 
 function createPost(connection: Connection, account: Account) {
