@@ -6,14 +6,7 @@ import { CaBundleRef } from './ejbca-backend.ts';
 import { SharedKey } from './webhook-backend.ts';
 import { Closed, Duration, List, SecretKeyRef, SecretRef, Text } from './kind.ts';
 import { type PlaceRule, placeRule } from './rule.ts';
-import {
-  certificatesRule,
-  dnsNameRule,
-  mailboxRule,
-  nameserverRule,
-  webhookRule,
-  webRule,
-} from './text-rules.ts';
+import { certificatesRule, dnsNameRule, mailboxRule, nameserverRule, webhookRule, webRule } from './text-rules.ts';
 
 const Account = Closed(
   {
@@ -21,7 +14,10 @@ const Account = Closed(
     previousKeySecretRef: Type.Optional(SecretRef),
     contacts: Type.Optional(List(Text('E-mail address.', 254), 'Where the CA may write to.', 8)),
     termsOfService: Type.Optional(
-      Text('URL of the terms of service that are agreed to. While the CA names another one, the issuer is not ready.', 2048),
+      Text(
+        'URL of the terms of service that are agreed to. While the CA names another one, the issuer is not ready.',
+        2048,
+      ),
     ),
     externalAccountBinding: Type.Optional(
       Closed(
@@ -74,7 +70,8 @@ const Rfc2136 = Closed(
 );
 export type Rfc2136Spec = Static<typeof Rfc2136>;
 
-const SERVICE_CA = 'CA certificates that its server certificate must chain to, PEM; those that Node.js trusts when absent.';
+const SERVICE_CA =
+  'CA certificates that its server certificate must chain to, PEM; those that Node.js trusts when absent.';
 
 const AcmeDns = Closed(
   {
@@ -129,7 +126,9 @@ export const AcmeBackend = Closed(
             Type.Boolean({ description: 'False has the CA look without a look of our own. True when absent.' }),
           ),
           timeout: Type.Optional(
-            Duration('How long a type of challenge has until its answers are laid out and seen, at most 1h; 2m when absent.'),
+            Duration(
+              'How long a type of challenge has until its answers are laid out and seen, at most 1h; 2m when absent.',
+            ),
           ),
         },
         'A look at our own answer to a challenge, as the CA would look, before it is told to.',

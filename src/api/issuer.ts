@@ -16,10 +16,7 @@ const UPSTREAM =
 
 const Schema = Closed({
   spec: Closed({
-    backend: Closed(
-      { acme: Type.Optional(Closed(upstream, UPSTREAM)), ...backends },
-      'What signs. Exactly one.',
-    ),
+    backend: Closed({ acme: Type.Optional(Closed(upstream, UPSTREAM)), ...backends }, 'What signs. Exactly one.'),
     ...common,
     acme: Type.Optional(Closed(offered, 'How the issuer is offered over ACME.')),
   }),

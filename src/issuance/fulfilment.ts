@@ -102,7 +102,12 @@ async function attempt(deps: FulfilmentDeps, given: CertificateRecord, context: 
     kept = await keepProgress(deps, kept, { handle: next, answers });
   };
   const replaces = await replacedBy(deps, record);
-  const asked: SigningRequest = { ...request, ...(replaces ? { replaces } : {}), ...(handle === undefined ? {} : { handle }), keep };
+  const asked: SigningRequest = {
+    ...request,
+    ...(replaces ? { replaces } : {}),
+    ...(handle === undefined ? {} : { handle }),
+    keep,
+  };
   const outcome = await context.ask(() => backend.sign(asked, context.signal));
   if (outcome.kind === 'pending') return outcome;
   if (outcome.kind === 'refused') return refuse(deps, kept, outcome.problem);

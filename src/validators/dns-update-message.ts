@@ -106,9 +106,7 @@ export function parseUpdateReply(
     const tsig = findTsig(message);
     if (!tsig) return { kind: 'unsigned', reason: `an answer without signature (response code ${flags & RCODE_MASK})` };
     const fault = judge(message, tsig, { key, now, request: mac });
-    return fault === undefined
-      ? { kind: 'answer', rcode: flags & RCODE_MASK }
-      : { kind: 'unsigned', reason: fault };
+    return fault === undefined ? { kind: 'answer', rcode: flags & RCODE_MASK } : { kind: 'unsigned', reason: fault };
   } catch {
     return { kind: 'malformed' };
   }
@@ -168,11 +166,13 @@ function judge(
 ): string | undefined {
   // BADSIG and BADKEY come without a signature: they can end an update, never make one.
   if (tsig.mac.length === 0) return TSIG_ERRORS[tsig.error] ?? 'an answer without signature';
-  if (tsig.name !== key.name.toLowerCase() || tsig.algorithm !== key.algorithm) return 'an answer signed by another key';
+  if (tsig.name !== key.name.toLowerCase() || tsig.algorithm !== key.algorithm)
+    return 'an answer signed by another key';
   const unsigned = Buffer.from(message.subarray(0, tsig.start));
   unsigned.writeUInt16BE(unsigned.readUInt16BE(10) - 1, 10);
   const expected = macOf(key, [numbers(request.length), request, unsigned, variables(key, tsig)]);
-  if (tsig.mac.length !== expected.length || !timingSafeEqual(tsig.mac, expected)) return 'an answer whose signature is wrong';
+  if (tsig.mac.length !== expected.length || !timingSafeEqual(tsig.mac, expected))
+    return 'an answer whose signature is wrong';
   if (tsig.error !== 0) return TSIG_ERRORS[tsig.error] ?? `an error of the signature (${tsig.error})`;
   const seconds = now.getTime() / 1000;
   return Math.abs(seconds - tsig.time.readUIntBE(0, 6)) > tsig.fudge ? TSIG_ERRORS[18] : undefined;

@@ -40,7 +40,10 @@ async function judge(_type: string, _name: string, token: string) {
   const expected = `${token}.${double.accounts[0]?.thumbprint}`;
   for (let tries = 0; tries < 600; tries++) {
     const url = `http://127.0.0.1:${program.httpPort}/.well-known/acme-challenge/${token}`;
-    const found = await fetch(url).then((response) => response.text(), () => undefined);
+    const found = await fetch(url).then(
+      (response) => response.text(),
+      () => undefined,
+    );
     if (found === expected) return undefined;
     await sleep(50);
   }

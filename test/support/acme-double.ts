@@ -157,7 +157,12 @@ export async function startAcmeDouble(): Promise<AcmeDouble> {
   function newOrder({ payload, account }: Signed, response: ServerResponse): void {
     const identifiers = payload.identifiers as DoubleOrder['identifiers'];
     if (identifiers.some(({ value }) => value.startsWith('refused.')))
-      return refuse(response, 403, 'rejectedIdentifier', 'names that begin with "refused" are not\r\nsigned \u202ehere');
+      return refuse(
+        response,
+        403,
+        'rejectedIdentifier',
+        'names that begin with "refused" are not\r\nsigned \u202ehere',
+      );
     const { challenges, token, holds } = self.behaviour;
     const id = String(orders.length + 1);
     const order: DoubleOrder = {

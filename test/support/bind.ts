@@ -80,7 +80,12 @@ export async function startBind(zones: readonly Zone[], keys: readonly TsigKey[]
 const fileOf = (zone: string) => `${zone === '.' ? 'root' : zone}.zone`;
 
 async function answering(address: string, zone: string, output: () => string): Promise<void> {
-  const resolver = createResolver({ clock: createClock(), random: createRandom(), nameservers: [address], totalMs: 500 });
+  const resolver = createResolver({
+    clock: createClock(),
+    random: createRandom(),
+    nameservers: [address],
+    totalMs: 500,
+  });
   for (let attempt = 0; attempt < 300; attempt++) {
     const answer = await resolver.addresses(`ns.${zone}`, new AbortController().signal);
     if (answer.state === 'found') return;

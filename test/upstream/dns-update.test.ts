@@ -82,7 +82,11 @@ describeWithBind('dynamic update', () => {
       () => updateOf({ key: { ...updateOf().key, secret: randomBytes(32) } }),
       'does not take the signature (BADSIG)',
     ],
-    ['an unknown key', () => updateOf({ key: { ...updateOf().key, name: 'nobody' } }), 'does not know the key (BADKEY)'],
+    [
+      'an unknown key',
+      () => updateOf({ key: { ...updateOf().key, name: 'nobody' } }),
+      'does not know the key (BADKEY)',
+    ],
     ['a key without right', () => updateOf({}, 1), 'REFUSED'],
     ['a zone that takes no updates', () => updateOf({ name: '_acme-challenge.elsewhere.test' }), 'REFUSED'],
     ['a name of no zone', () => updateOf({ name: '_acme-challenge.unknown.invalid' }), 'has no zone for'],
@@ -185,4 +189,3 @@ describeWithBind('dynamic update', () => {
     });
   });
 });
-

@@ -34,7 +34,10 @@ async function expectIssued(client: Client, request: SigningRequest, options?: P
   const outcome = await client.settle(request, options);
   if (outcome.kind !== 'issued') throw new Error(`refused: ${outcome.problem.detail}`);
   const { controls } = client.backend;
-  const judged = judgeAnswer(outcome.chain, request.model, { controls, anchors: await client.backend.trustAnchors?.() });
+  const judged = judgeAnswer(outcome.chain, request.model, {
+    controls,
+    anchors: await client.backend.trustAnchors?.(),
+  });
   expect(judged).not.toHaveProperty('reasons');
   return outcome.chain.map(parseCertificate);
 }
@@ -159,7 +162,9 @@ describeWithPebble('pebble upstream', () => {
       // Twice: what was changed is not changed again.
       for (let round = 0; round < 2; round++)
         await expectIssued(clientOf(pebble, { account }, { secrets }), named(freshName()));
-      await expect(clientOf(pebble, {}, { secrets }).ask(named(freshName()))).resolves.toMatchObject({ kind: 'pending' });
+      await expect(clientOf(pebble, {}, { secrets }).ask(named(freshName()))).resolves.toMatchObject({
+        kind: 'pending',
+      });
     });
 
     test('agrees to no terms but those it was told of', async () => {
@@ -177,6 +182,7 @@ describeWithPebble('pebble upstream', () => {
     const pebble = await start({ httpPort: 1 });
     const outcome = await clientOf(pebble).settle(named(freshName(), freshName()));
     expect(outcome).toMatchObject({ kind: 'refused', problem: { type: 'unauthorized' } });
-    if (outcome.kind === 'refused') expect(outcome.problem.detail).toMatch(/could not validate .* by http-01: .*refused/);
+    if (outcome.kind === 'refused')
+      expect(outcome.problem.detail).toMatch(/could not validate .* by http-01: .*refused/);
   });
 });

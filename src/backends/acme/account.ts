@@ -2,6 +2,7 @@
 import type { AcmeAccountSpec } from '../../api/acme-backend.ts';
 import { parseBase64url } from '../../domain/encoding.ts';
 import { readValue } from '../https/mutual-tls.ts';
+import { shownText } from '../../domain/remote-text.ts';
 import { RemoteFault } from '../https/remote-fault.ts';
 import type { BackendDeps } from '../../ports.ts';
 import { type AccountKey, bindAccount, makeAccountKey, readAccountKey } from './account-key.ts';
@@ -20,6 +21,8 @@ export interface AccountDeps extends Pick<BackendDeps, 'secrets'> {
   spec: AcmeAccountSpec;
 }
 
+/** Longest URL of terms that is shown. */
+const MAX_TERMS = 512;
 /** Of the Secret. */
 const KEY = 'account.key';
 
@@ -62,7 +65,7 @@ function requireTerms({ termsOfService }: Directory, { termsOfService: agreed }:
   if (termsOfService === undefined || termsOfService === agreed) return;
   throw new RemoteFault(
     'TermsOfServiceNotAgreed',
-    `the ACME server has terms of service at ${termsOfService}: read them, and agree by that URL in account.termsOfService`,
+    `the ACME server has terms of service at ${shownText(termsOfService, MAX_TERMS)}: read them, and agree by that URL in account.termsOfService`,
   );
 }
 

@@ -75,7 +75,8 @@ async function authorizationsOf({ server, order, signal }: Run): Promise<Authori
   const authorizations = await Promise.all(order.authorizations.map((url) => server.authorization(url, signal)));
   for (const { identifier, wildcard } of authorizations) {
     const value = wildcard ? `*.${identifier.value}` : identifier.value;
-    if (!order.names.includes(identifierText({ ...identifier, value }))) throw bad('wants a name proved that is not in the order');
+    if (!order.names.includes(identifierText({ ...identifier, value })))
+      throw bad('wants a name proved that is not in the order');
   }
   return authorizations;
 }

@@ -8,7 +8,10 @@ import type {
   Backend,
   BackendDeps,
   BackendFactory,
-  BackendHealth, ProofTools, RevocationOutcome } from '../../ports.ts';
+  BackendHealth,
+  ProofTools,
+  RevocationOutcome,
+} from '../../ports.ts';
 import { createChallenges } from './challenges.ts';
 import { createDns01Solver } from './dns-01.ts';
 import { createEnrolment } from './enrolment.ts';

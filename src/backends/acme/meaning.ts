@@ -30,7 +30,10 @@ const LIMIT_MS = 600_000;
 export function refusalOf(error: ServerProblem): Problem {
   const { problem } = error;
   if (OURS.has(problem.type))
-    throw new RemoteFault('AccountRefused', `the ACME server refuses our requests (${problem.type}): ${problem.detail}`);
+    throw new RemoteFault(
+      'AccountRefused',
+      `the ACME server refuses our requests (${problem.type}): ${problem.detail}`,
+    );
   if (problem.type === 'serverInternal' || problem.type === 'rateLimited') throw faultOf(error);
   const known = PASSED_ON.find((type) => type === problem.type) ?? 'unauthorized';
   return new Problem(known, withDetail('the CA refused the request', problem));

@@ -122,10 +122,7 @@ async function openAt(
   try {
     const order = await outage.watch(() => server.newOrder(wanted, signal));
     if (order.names.join(' ') !== names.join(' ')) throw bad('made an order for other names');
-    const enrolment = enrolmentOf(
-      { request, server, progress: { ...begun, order: order.url.href }, signal },
-      order,
-    );
+    const enrolment = enrolmentOf({ request, server, progress: { ...begun, order: order.url.href }, signal }, order);
     await kept(deps, enrolment);
     return enrolment;
   } catch (error) {
