@@ -6,7 +6,7 @@ import { CaBundleRef } from './ejbca-backend.ts';
 import { SharedKey } from './webhook-backend.ts';
 import { Closed, Duration, List, SecretKeyRef, SecretRef, Text } from './kind.ts';
 import { type PlaceRule, placeRule } from './rule.ts';
-import { certificatesRule, dnsNameRule, mailboxRule, nameserverRule, webhookRule, webRule } from './text-rules.ts';
+import { certificatesRule, expressionRule, mailboxRule, nameserverRule, webhookRule, webRule } from './text-rules.ts';
 
 const Account = Closed(
   {
@@ -186,7 +186,11 @@ export const ACME_CLUSTER_RULES: readonly PlaceRule[] = [
     certificatesRule(`${AT}.dns01.${service}.caBundle`),
   ]),
   nameserverRule(`${AT}.dns01.rfc2136.nameserver`),
-  dnsNameRule(`${AT}.dns01.rfc2136.tsig.keyName`),
+  expressionRule(
+    `${AT}.dns01.rfc2136.tsig.keyName`,
+    /^[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*$/,
+    'must be labels of letters, digits, hyphens and underscores',
+  ),
 ];
 
 export const ACME_RULES: readonly PlaceRule[] = [

@@ -204,24 +204,7 @@ function createServices(deps: OperatorDeps, caches: Caches, peers: Peers | undef
   const { cluster, clock, random, audit, metrics, namespace } = deps;
   const resolverOf = resolverByIssuer(deps.resolver);
   const secretsOf = createIssuerSecrets(deps);
-  const configMaps = createConfigMapReader(cluster, namespace);
-  const backends = (deps.backends ?? createBackends)({
-    secretsOf,
-    // Those of tenants are none of the operator's business.
-    configMapsOf: (issuer) => (issuer.metadata.namespace === undefined ? configMaps : undefined),
-    clock,
-    random,
-    proof: {
-      validators: deps.validators,
-      resolver: deps.resolver,
-      dnsUpdater: createDnsUpdater({ clock, random }),
-    },
-    ...tenantsOf(deps),
-    urls: ({ metadata }) => ({
-      crl: `${deps.distributionURL}${issuerPath(metadata)}/crl/${metadata.name}.crl`,
-      issuerCertificate: `${deps.distributionURL}${issuerPath(metadata)}/ca/${metadata.name}.cer`,
-    }),
-  });
+  const backends = createIssuerBackends(deps, secretsOf);
   const newestRecords = createNewestRecords(caches.issued, namespace);
   const records = createRecords({ cluster, cache: caches.issued, newest: newestRecords, namespace });
   const chains = createChainStore({ cluster, inUse: createChainsInUse({ records: caches.issued, clock }) });
@@ -253,6 +236,28 @@ function createServices(deps: OperatorDeps, caches: Caches, peers: Peers | undef
     refused,
   });
   return { ...live, resolverOf, secretsOf, backends, newestRecords, records, chains, objects, judge, issue };
+}
+
+function createIssuerBackends(deps: OperatorDeps, secretsOf: ReturnType<typeof createIssuerSecrets>): Backends {
+  const { cluster, clock, random, namespace } = deps;
+  const configMaps = createConfigMapReader(cluster, namespace);
+  return (deps.backends ?? createBackends)({
+    secretsOf,
+    // Those of tenants are none of the operator's business.
+    configMapsOf: (issuer) => (issuer.metadata.namespace === undefined ? configMaps : undefined),
+    clock,
+    random,
+    proof: {
+      validators: deps.validators,
+      resolver: deps.resolver,
+      dnsUpdater: createDnsUpdater({ clock, random }),
+    },
+    ...tenantsOf(deps),
+    urls: ({ metadata }) => ({
+      crl: `${deps.distributionURL}${issuerPath(metadata)}/crl/${metadata.name}.crl`,
+      issuerCertificate: `${deps.distributionURL}${issuerPath(metadata)}/ca/${metadata.name}.cer`,
+    }),
+  });
 }
 
 function tenantsOf({ tenantBackends, resolver }: OperatorDeps): Pick<BackendsDeps, 'tenants'> {

@@ -1,6 +1,6 @@
 // ClusterCAIssuer and CAIssuer: whether its backend answers and its CA certificate is good, where its ACME directory is, and the chains of its
 // certificates. Writes the status when that changes, and an Event when people should know.
-import type { AcmeServerSpec } from '../api/acme-backend.ts';
+import type { AcmeBackendSpec, AcmeServerSpec } from '../api/acme-backend.ts';
 import { type CAIssuerSpec, type CAIssuerStatus, ClusterCAIssuerKind } from '../api/ca-issuer.ts';
 import { CAIssuerKind, type Issuer, issuerKind } from '../api/issuer.ts';
 import type { Condition, KubeObject } from '../api/kind.ts';
@@ -111,10 +111,7 @@ function secretsOf({ spec }: Issuer): string[] {
   const { acme, ca, ejbca, webhook }: CAIssuerSpec['backend'] = spec.backend;
   const { clientCertificateRef, hmac } = webhook?.authentication ?? {};
   const refs = [
-    ...(acme ? [...acmeServerRefs(acme), ...(acme.backup ? acmeServerRefs(acme.backup) : [])] : []),
-    acme?.dns01?.rfc2136?.tsig.secretRef,
-    acme?.dns01?.acmeDNS?.accountsSecretRef,
-    acme?.dns01?.webhook?.hmac.secretRef,
+    ...(acme ? upstreamRefs(acme) : []),
     ca?.secretRef,
     ca?.passphraseSecretRef,
     ...(ca?.alternateChains ?? []),
@@ -125,6 +122,16 @@ function secretsOf({ spec }: Issuer): string[] {
     hmac?.secretRef,
   ];
   return refs.flatMap((ref) => (ref ? [ref.name] : []));
+}
+
+function upstreamRefs({ backup, dns01, ...server }: AcmeBackendSpec) {
+  return [
+    ...acmeServerRefs(server),
+    ...(backup ? acmeServerRefs(backup) : []),
+    dns01?.rfc2136?.tsig.secretRef,
+    dns01?.acmeDNS?.accountsSecretRef,
+    dns01?.webhook?.hmac.secretRef,
+  ];
 }
 
 function acmeServerRefs({ caBundleRef, account }: AcmeServerSpec) {

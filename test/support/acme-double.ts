@@ -115,12 +115,20 @@ export async function startAcmeDouble(): Promise<AcmeDouble> {
     const jws = JSON.parse(body) as FlattenedJWSInput & { protected: string; payload: string };
     const header = JSON.parse(Buffer.from(jws.protected, 'base64url').toString()) as Record<string, unknown>;
     const known = accounts.find(({ url }) => url === header.kid);
-    const jwk = (header.jwk ?? known?.key) as JWK | undefined;
-    if (!jwk) return void refuse(response, 400, 'accountDoesNotExist', 'no such account');
+    const jwk = known?.key ?? (header.jwk as JWK | undefined);
+    if (!jwk) {
+      refuse(response, 400, 'accountDoesNotExist', 'no such account');
+      return undefined;
+    }
     const verified = await flattenedVerify(jws, await importJWK(jwk, String(header.alg)));
-    if (header.url !== urlOf(path)) return void refuse(response, 401, 'unauthorized', 'another url was signed');
-    if (!nonces.delete(String(header.nonce)) || Math.random() < self.behaviour.rejectNonces)
-      return void refuse(response, 400, 'badNonce', 'a nonce that is not good');
+    if (header.url !== urlOf(path)) {
+      refuse(response, 401, 'unauthorized', 'another url was signed');
+      return undefined;
+    }
+    if (!nonces.delete(String(header.nonce)) || Math.random() < self.behaviour.rejectNonces) {
+      refuse(response, 400, 'badNonce', 'a nonce that is not good');
+      return undefined;
+    }
     const text = Buffer.from(verified.payload).toString();
     return {
       thumbprint: await calculateJwkThumbprint(jwk),
