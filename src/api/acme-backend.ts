@@ -155,7 +155,9 @@ function durationRule(at: string, limit: string): PlaceRule {
   });
 }
 
-const hostOf = (url: string) => URL.parse(url)?.hostname;
+/** Of an https URL, its port apart. */
+const HOST = /^https:\/\/([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])/;
+const hostOf = (url: string) => HOST.exec(url)?.[0]?.toLowerCase();
 
 function serverRules(at: string): readonly PlaceRule[] {
   return [
@@ -199,7 +201,7 @@ export const ACME_RULES: readonly PlaceRule[] = [
   positiveDurationRule(`${AT}.backup.after`),
   placeRule<AcmeBackendSpec>({
     at: AT,
-    cel: '!has(self.backup) || url(self.directory).getHostname() != url(self.backup.directory).getHostname()',
+    cel: `!has(self.backup) || self.directory.find(r"${HOST.source}").lowerAscii() != self.backup.directory.find(r"${HOST.source}").lowerAscii()`,
     message: 'the backup must be on another host',
     holds: ({ directory, backup }) => backup === undefined || hostOf(directory) !== hostOf(backup.directory),
   }),

@@ -192,7 +192,7 @@ function asCel(value: unknown): unknown {
 }
 
 /** Texts are judged by functions of Kubernetes and in the syntax of RE2: test/integration/crds.test.ts has those rules. */
-const isOverText = (rule: PlaceRule): boolean => 'faults' in rule || /\.matches\(|\burl\(/.test(rule.cel);
+const isOverText = (rule: PlaceRule): boolean => 'faults' in rule || /\.(matches|find)\(/.test(rule.cel);
 
 const rules: [string, PlaceRule, fc.Arbitrary<unknown>][] = [
   ...[...new Set([...TENANT_ISSUER_RULES, ...CLUSTER_ISSUER_RULES])].map(
