@@ -2,6 +2,7 @@
 // Every request's signature, nonce and URL are verified (jose). Independent of src/.
 import { randomBytes } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { calculateJwkThumbprint, flattenedVerify, type FlattenedJWSInput, importJWK, type JWK } from 'jose';
 import { buildCaCertificate, createKeyPair, pemOf } from './certificate-builder.ts';
@@ -57,6 +58,8 @@ export interface DoubleBehaviour {
   /** In place of any answer whose path matches. */
   refuse: { path: RegExp; status: number; problem?: object; headers?: Record<string, string> } | undefined;
   rejectNonces: number;
+  /** Milliseconds before a new order is answered. */
+  delay: number;
   meta: Record<string, unknown>;
   directory: Record<string, unknown>;
 }
@@ -93,6 +96,7 @@ export async function startAcmeDouble(): Promise<AcmeDouble> {
     raw: undefined,
     refuse: undefined,
     rejectNonces: 0,
+    delay: 0,
     meta: {},
     directory: {},
   });
@@ -266,7 +270,10 @@ export async function startAcmeDouble(): Promise<AcmeDouble> {
     if (path === '/newAccount') return newAccount(signed, response);
     if (!signed.account) return refuse(response, 400, 'accountDoesNotExist', 'register first');
     if (path === '/keyChange') return keyChange(signed, response);
-    if (path === '/newOrder') return newOrder(signed, response);
+    if (path === '/newOrder') {
+      await sleep(self.behaviour.delay);
+      return newOrder(signed, response);
+    }
     if (path === '/revokeCert') return revoke(signed, response);
     if (path.startsWith('/challenge/')) return challenge(path, response);
     const [, kind = '', id = ''] = path.split('/');
