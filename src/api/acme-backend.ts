@@ -6,7 +6,7 @@ import { CaBundleRef } from './ejbca-backend.ts';
 import { SharedKey } from './webhook-backend.ts';
 import { Closed, Duration, List, SecretKeyRef, SecretRef, Text } from './kind.ts';
 import { type PlaceRule, placeRule } from './rule.ts';
-import { certificatesRule, expressionRule, mailboxRule, nameserverRule, webhookRule, webRule } from './text-rules.ts';
+import { certificatesRule, expressionRule, mailboxRule, nameserverRule, uriRule, webhookRule } from './text-rules.ts';
 
 const Account = Closed(
   {
@@ -170,7 +170,7 @@ function serverRules(at: string): readonly PlaceRule[] {
       holds: (self) => self.caBundle === undefined || self.caBundleRef === undefined,
     }),
     mailboxRule(`${at}.account.contacts[]`),
-    webRule(`${at}.account.termsOfService`),
+    uriRule(`${at}.account.termsOfService`),
   ];
 }
 
