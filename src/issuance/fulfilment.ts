@@ -50,6 +50,8 @@ export interface Attempt extends Desk {
   mayHaveBeenSent: boolean;
   /** As of the attempt before. */
   handle: string | undefined;
+  /** Told of each that is put on record meanwhile. */
+  onKept?: (handle: string) => void;
 }
 
 export type Progress =
@@ -100,6 +102,7 @@ async function attempt(deps: FulfilmentDeps, given: CertificateRecord, context: 
   let kept = record;
   const keep: NonNullable<SigningRequest['keep']> = async (next, answers) => {
     kept = await keepProgress(deps, kept, { handle: next, answers });
+    context.onKept?.(next);
   };
   const replaces = await replacedBy(deps, record);
   const asked: SigningRequest = {

@@ -57,7 +57,8 @@ interface Pick {
 }
 
 const LOOK_AGAIN_MS = 2_000;
-const POLL_MS = 2_000;
+const MIN_POLL_MS = 500;
+const MAX_POLL_MS = 60_000;
 
 export function createChallenges(deps: ChallengesDeps): Challenges {
   /** URLs of challenges that the CA was told of, until it has an opinion. */
@@ -97,7 +98,8 @@ async function advance(deps: ChallengesDeps, told: Set<string>, run: Run): Promi
     return { kind: 'failed', detail: obstacle, orderLost: false };
   }
   for (const { challenge } of untold) await trigger(run, challenge, told);
-  return { kind: 'wait', ms: Math.max(0, ...pending.map(({ retryAfterMs }) => retryAfterMs ?? 0)) || POLL_MS };
+  const said = pending.flatMap(({ retryAfterMs }) => retryAfterMs ?? []);
+  return { kind: 'wait', ms: said.length > 0 ? Math.max(...said) : pollMs(deps.clock, run.progress) };
 }
 
 function lossAmong(authorizations: readonly Authorization[]): string | undefined {
@@ -149,6 +151,11 @@ async function present(
   const answers = picks.filter(({ type }) => type === 'http-01').map(({ task }) => task.keyAuthorization);
   await run.save({ ...run.progress, since: secondsOf(clock), presented: true }, answers);
   return undefined;
+}
+
+/** Until a server is asked again that does not say when: the longer it has taken, the later. */
+export function pollMs(clock: Clock, { since }: Progress): number {
+  return Math.min(MAX_POLL_MS, Math.max(MIN_POLL_MS, (clock.now().getTime() - since * 1000) / 4));
 }
 
 /** As progress has it. */

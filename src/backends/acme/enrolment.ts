@@ -5,7 +5,7 @@ import { preferredChain } from '../../domain/chain.ts';
 import { Problem } from '../../domain/problem.ts';
 import { shownText } from '../../domain/remote-text.ts';
 import type { SigningOutcome, SigningRequest } from '../../ports.ts';
-import { secondsOf } from './challenges.ts';
+import { pollMs, secondsOf } from './challenges.ts';
 import { renderHandle } from './handle.ts';
 import { faultOf, refusalOf, withDetail } from './meaning.ts';
 import { bad, type Order } from './messages.ts';
@@ -24,7 +24,6 @@ type Next = Promise<Enrolment | SigningOutcome>;
 
 /** An order that goes on in one call for longer than it has states has no end. */
 const MAX_STEPS = 12;
-const POLL_MS = 2_000;
 
 export function createEnrolment(deps: EnrolmentDeps): Enrol {
   return async (request, signal) => {
@@ -34,7 +33,7 @@ export function createEnrolment(deps: EnrolmentDeps): Enrol {
     try {
       let next = await openOrResume(deps, request, signal);
       for (let steps = 0; !('kind' in next); steps++) {
-        if (steps === MAX_STEPS) return pending(next, POLL_MS);
+        if (steps === MAX_STEPS) return pending(next, pollMs(deps.clock, next.progress));
         next = await step(deps, next);
       }
       return next;
@@ -70,7 +69,7 @@ async function step(deps: EnrolmentDeps, enrolment: Enrolment): Next {
     case 'ready':
       return finalize(deps, enrolment);
     case 'processing':
-      return pending(enrolment, order.retryAfterMs ?? POLL_MS);
+      return pending(enrolment, order.retryAfterMs ?? pollMs(deps.clock, enrolment.progress));
     case 'invalid': {
       const loss = await deps.challenges.loss(enrolment);
       const detail = loss ?? withDetail('the CA ended the order without a certificate', order.error);
@@ -88,7 +87,9 @@ async function authorize(deps: EnrolmentDeps, enrolment: Enrolment): Next {
   if (advance.kind === 'wait') return pending(enrolment, advance.ms);
   if (advance.kind === 'settled') {
     const order = await server.order(enrolment.order.url, signal);
-    return order.status === 'pending' ? pending(enrolment, order.retryAfterMs ?? POLL_MS) : at(enrolment, order);
+    return order.status === 'pending'
+      ? pending(enrolment, order.retryAfterMs ?? pollMs(deps.clock, progress))
+      : at(enrolment, order);
   }
   const { detail, orderLost } = advance;
   if (orderLost || !challenges.hasNext(progress)) return fail(deps, enrolment, { detail, final: false });
@@ -128,7 +129,8 @@ async function finalize(deps: EnrolmentDeps, enrolment: Enrolment): Next {
   } catch (error) {
     if (!(error instanceof ServerProblem)) throw error;
     // It was finalized by a process that died.
-    if (error.problem.type === 'orderNotReady') return pending(enrolment, error.retryAfterMs ?? POLL_MS);
+    if (error.problem.type === 'orderNotReady')
+      return pending(enrolment, error.retryAfterMs ?? pollMs(deps.clock, progress));
     const problem = refusalOf(error);
     await deps.challenges.withdraw(enrolment);
     return { kind: 'refused', problem };

@@ -19,8 +19,9 @@ export interface Progress {
   failure?: string;
 }
 
-export function renderHandle(progress: Progress): string {
-  return JSON.stringify(progress);
+/** The same progress is the same text. */
+export function renderHandle({ server, order, attempt, since, presented, finalizing, failure }: Progress): string {
+  return JSON.stringify({ server, order, attempt, since, presented, finalizing, failure });
 }
 
 /** Undefined for a handle of some other backend, which the issuer may have had before. */

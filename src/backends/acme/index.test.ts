@@ -461,11 +461,19 @@ describe('challenges', () => {
 
 describe('an order', () => {
   test('stuck in processing is waited for, again and again, and is one', async () => {
-    const made = make();
+    const clock = createFakeClock();
+    const made = make({}, { clock });
     double.behaviour.holds = 50;
     const request = aSigningRequest();
-    for (let round = 0; round < 20; round++)
-      expect(await made.backend.sign(request, none)).toMatchObject({ kind: 'pending', retryAfterMs: 2000 });
+    const waits: number[] = [];
+    for (let round = 0; round < 20; round++) {
+      const outcome = await made.backend.sign(request, none);
+      waits.push(outcome.kind === 'pending' ? outcome.retryAfterMs : NaN);
+      await clock.advance(180_000);
+    }
+    // The longer it takes, the later it is asked again; an hour of it is still no refusal.
+    expect(waits.slice(0, 3)).toEqual([500, 45_000, 60_000]);
+    expect(new Set(waits.slice(2))).toEqual(new Set([60_000]));
     double.orders.at(-1)!.holds = 0;
     expect((await made.backend.sign(request, none)).kind).toBe('issued');
     expect(ordersOf(request)).toHaveLength(1);
