@@ -70,7 +70,7 @@ test('every mistake is told at once, each at its path', () => {
     distributionURL: expect.stringContaining('must be an origin') as string,
     'listen.acme': 'must be a whole number of 1 to 65535, not 70000',
     'listen.peers': 'must be a whole number of 1 to 65535, not "eight"',
-    'tenantBackends[0]': expect.stringContaining('must be webhook') as string,
+    'tenantBackends[0]': expect.stringContaining('must be acme or webhook') as string,
     'logging.level': expect.stringContaining('must be debug, info, warn or error') as string,
   });
 });

@@ -27,7 +27,7 @@ const Namespace = (description: string) =>
   });
 
 /** Backends that reach out. */
-const REMOTE_BACKENDS = ['webhook'] as const;
+const REMOTE_BACKENDS = ['acme', 'webhook'] as const;
 
 /** Descriptions end in `; X when absent.`, from which the reference is made. */
 export const ConfigSchema = Closed({

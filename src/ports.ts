@@ -121,10 +121,29 @@ export interface Resolver {
   addresses(name: string, signal: AbortSignal): Promise<DnsAnswer<string>>;
   /** Character-strings of a record joined; CNAMEs followed. */
   txt(name: string, signal: AbortSignal): Promise<DnsAnswer<string>>;
+  /** The name that the aliases of this one lead to, be there records or not; itself where it has none. */
+  canonical(name: string, signal: AbortSignal): Promise<DnsAnswer<string>>;
   /** The records at exactly this name; climbing is the caller's (RFC 8659 section 3). */
   caa(name: string, signal: AbortSignal): Promise<DnsAnswer<CaaRecord>>;
   /** Names an address points to, lower case. */
   pointers(address: string, signal: AbortSignal): Promise<DnsAnswer<string>>;
+}
+
+/** A TXT record at a name server that takes dynamic updates (RFC 2136), signed (TSIG, RFC 8945). */
+export interface DnsUpdate {
+  /** `address`, `address:port` or `[address]:port`. */
+  nameserver: string;
+  key: { name: string; algorithm: 'hmac-sha256' | 'hmac-sha384' | 'hmac-sha512'; secret: Buffer };
+  /** A-labels without trailing dot. The zone is the innermost one that the server has above it. */
+  name: string;
+  /** At most 255 characters. */
+  text: string;
+}
+
+/** Writes to the DNS. Throws Unavailable where the server did not do it, or cannot be believed; doing either twice does no harm. */
+export interface DnsUpdater {
+  add(update: DnsUpdate, signal: AbortSignal): Promise<void>;
+  remove(update: DnsUpdate, signal: AbortSignal): Promise<void>;
 }
 
 export interface ValidationTarget {
@@ -176,8 +195,16 @@ export interface SigningRequest {
   csr: Buffer;
   model: CertificateModel;
   requester?: SigningRequester;
+  /** The certificate that this one is to replace (ARI): hex, as records are labelled. */
+  replaces?: { authorityKeyID: string; serial: string };
   /** As of the last `pending`, where that is still known. */
   handle?: string;
+  /**
+   * Puts a handle on record before the backend goes on, so that it outlives this process; with it the key authorizations that every
+   * replica answers at /.well-known/acme-challenge/<token> from then on, none when absent. Throws where nobody waits for the request any
+   * longer. Absent where nothing is kept.
+   */
+  keep?(handle: string, keyAuthorizations?: readonly string[]): Promise<void>;
 }
 
 export type SigningOutcome =
@@ -259,7 +286,18 @@ export interface ConfigMapReader {
   read(name: string): Promise<Readonly<Record<string, string>> | undefined>;
 }
 
+/** With what a backend proves to its CA that it controls names. */
+export interface ProofTools {
+  /** How the CA will look, asked before the CA is. */
+  validators: Pick<Validators, 'http-01' | 'dns-01'>;
+  /** Asks these servers, or the system's. */
+  resolver: (nameservers?: readonly string[]) => Resolver;
+  dnsUpdater: DnsUpdater;
+}
+
 export interface BackendDeps {
+  /** Needed by backends whose CA validates names. */
+  proof?: ProofTools;
   secrets: SecretReader;
   /** Of the same namespace; absent where none may be read. */
   configMaps?: ConfigMapReader;

@@ -1,5 +1,6 @@
 // Rules across the fields of a ClusterCAIssuer and of a CAIssuer, and of texts that the schema cannot read.
 import { parseDuration } from '../domain/duration.ts';
+import { ACME_CLUSTER_RULES, ACME_RULES } from './acme-backend.ts';
 import type { ClusterCAIssuer, Profile } from './ca-issuer.ts';
 import { durationOrderRule, keySizeRule, oneOfRule, positiveDurationRule } from './common-rules.ts';
 import { EJBCA_RULES } from './ejbca-backend.ts';
@@ -40,6 +41,7 @@ const WEBHOOK_RULES: readonly PlaceRule[] = [
 
 export const ISSUER_RULES: readonly PlaceRule[] = [
   ...WEBHOOK_RULES,
+  ...ACME_RULES,
   placeRule<Profile[]>({
     at: 'spec.profiles',
     cel: 'self.filter(p, has(p.default) && p.default).size() <= 1',
@@ -69,9 +71,10 @@ export const ISSUER_RULES: readonly PlaceRule[] = [
 
 /** Beyond ISSUER_RULES, at places that a ClusterCAIssuer alone has. */
 export const CLUSTER_ISSUER_RULES: readonly PlaceRule[] = [
-  oneOfRule('spec.backend', ['ca', 'ejbca', 'webhook']),
+  oneOfRule('spec.backend', ['acme', 'ca', 'ejbca', 'webhook']),
   ...ISSUER_RULES,
   ...EJBCA_RULES,
+  ...ACME_CLUSTER_RULES,
   nameserverRule('spec.acme.validation.nameservers[]'),
   labelsRule('spec.allowedNamespaces.matchLabels'),
 ];
@@ -81,7 +84,7 @@ const TENANT_LIMIT = '24h';
 
 /** Beyond ISSUER_RULES, of a CAIssuer alone. */
 export const TENANT_ISSUER_RULES: readonly PlaceRule[] = [
-  oneOfRule('spec.backend', ['ca', 'webhook']),
+  oneOfRule('spec.backend', ['acme', 'ca', 'webhook']),
   ...ISSUER_RULES,
   ...['spec.acme.orderDuration', 'spec.acme.authorizationDuration'].map((at) =>
     placeRule<string>({

@@ -1,5 +1,6 @@
 // ClusterCAIssuer: a backend and how it is offered. One ACME directory each.
 import { type Static, Type } from 'typebox';
+import { AcmeBackend } from './acme-backend.ts';
 import { CLUSTER_ISSUER_RULES, issuerRules } from './ca-issuer-rules.ts';
 import { EjbcaBackend } from './ejbca-backend.ts';
 import {
@@ -165,6 +166,7 @@ const Acme = Closed(
 const Spec = Closed({
   backend: Closed(
     {
+      acme: Type.Optional(AcmeBackend),
       ca: Type.Optional(CaBackend),
       ejbca: Type.Optional(EjbcaBackend),
       webhook: Type.Optional(WebhookBackend),

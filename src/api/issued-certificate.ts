@@ -157,6 +157,8 @@ export const RecordAnnotation = {
   mac: 'countersign.dev/mac',
   /** What the CA wants back when it is asked again, once it has said that it will take its time. */
   handle: 'countersign.dev/handle',
+  /** Key authorizations that a CA elsewhere may ask for over HTTP while the record is reserved, separated by spaces. */
+  keyAuthorizations: 'countersign.dev/key-authorizations',
   /** What became of the revocation at a CA elsewhere: `Done`, `Unsupported`, or `Refused: …`. */
   revocation: 'countersign.dev/revocation',
 } as const;

@@ -2,6 +2,15 @@
 import { type Static, Type } from 'typebox';
 import { Closed, Duration, SecretKeyRef, SecretRef, Text } from './kind.ts';
 
+export const SharedKey = Closed(
+  {
+    keyID: Type.Optional(Text('Sent along, for servers that know several keys.', 128)),
+    secretRef: SecretKeyRef,
+  },
+  'Requests are signed by HMAC-SHA-256 with a shared key of at least 32 bytes.',
+);
+export type SharedKeySpec = Static<typeof SharedKey>;
+
 export const WebhookBackend = Closed(
   {
     url: Text('https URL that signing requests are posted to.', 2048),
@@ -19,15 +28,7 @@ export const WebhookBackend = Closed(
     authentication: Closed(
       {
         clientCertificateRef: Type.Optional(SecretRef),
-        hmac: Type.Optional(
-          Closed(
-            {
-              keyID: Type.Optional(Text('Sent along, for servers that know several keys.', 128)),
-              secretRef: SecretKeyRef,
-            },
-            'Requests are signed by HMAC-SHA-256 with a shared key of at least 32 bytes.',
-          ),
-        ),
+        hmac: Type.Optional(SharedKey),
       },
       'How the webhook knows us: a TLS client certificate (tls.crt and tls.key of a Secret) or a shared key. Exactly one.',
     ),

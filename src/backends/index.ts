@@ -3,6 +3,7 @@ import type { CAIssuerSpec } from '../api/ca-issuer.ts';
 import type { Issuer } from '../api/issuer.ts';
 import { Unavailable } from '../domain/unavailable.ts';
 import type { Backend, BackendDeps, BackendFactory, Backends, JudgedAddresses } from '../ports.ts';
+import { acmeBackend } from './acme/index.ts';
 import { caBackend } from './ca/index.ts';
 import { ejbcaBackend } from './ejbca/index.ts';
 import { webhookBackend } from './webhook/index.ts';
@@ -10,6 +11,7 @@ import { webhookBackend } from './webhook/index.ts';
 type BackendSpec = NonNullable<CAIssuerSpec['backend']>;
 
 const FACTORIES: Readonly<Record<keyof BackendSpec, BackendFactory>> = {
+  acme: acmeBackend,
   ca: caBackend,
   ejbca: ejbcaBackend,
   webhook: webhookBackend,

@@ -21,7 +21,7 @@ export const OPERATOR_SECRET_RIGHTS: readonly Right[] = [
     kind: SecretKind,
     verbs: ['create'],
     in: ['operator'],
-    why: 'make sealing keys, the serving CA and self-signed CAs, once; never written over',
+    why: 'make sealing keys, the serving CA, self-signed CAs and the keys of accounts at ACME CAs elsewhere, once; never written over',
   },
 ];
 
@@ -32,7 +32,7 @@ export const TENANT_SECRET_RIGHTS: readonly Right[] = [
     in: ['tenants'],
     why: 'read the CA keys and external account binding keys that CAIssuers name, and notice new ones',
   },
-  { kind: SecretKind, verbs: ['create'], in: ['tenants'], why: 'make their self-signed CAs, once' },
+  { kind: SecretKind, verbs: ['create'], in: ['tenants'], why: 'make their self-signed CAs and account keys, once' },
 ];
 
 export function createSecretReader(cluster: Pick<Cluster, 'get' | 'create'>, namespace: string): SecretReader {

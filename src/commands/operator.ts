@@ -24,7 +24,7 @@ import { createChainStore, createChainsInUse } from '../issuance/chains.ts';
 import { createIssue } from '../issuance/engine.ts';
 import { createRefuseKey } from '../issuance/forbidden-keys.ts';
 import { createJudge } from '../issuance/judge.ts';
-import { createNewestRecords, createRecords } from '../issuance/records.ts';
+import { createNewestRecords, createRecords, keyAuthorizationIn } from '../issuance/records.ts';
 import { sealRecords } from '../issuance/sealed-records.ts';
 import { createAwaitRecord } from '../issuance/waiting.ts';
 import type { Audit, Backends, Clock, Cluster, Log, Random, Resolver, SecretReader, Validators } from '../ports.ts';
@@ -32,6 +32,7 @@ import type { Controller } from '../runtime/controller.ts';
 import { createEventRecorder } from '../runtime/event-recorder.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { checkCaa } from '../validators/caa-check.ts';
+import { createDnsUpdater } from '../validators/dns-update.ts';
 import { createJudgedAddresses } from '../validators/judged-addresses.ts';
 import { type Caches, createCaches } from './caches.ts';
 import { createIssuerSecrets } from './issuer-secrets.ts';
@@ -103,6 +104,7 @@ export function createOperator(given: OperatorDeps) {
   const distribution = createDistributionApp({
     issuers: caches.issuers,
     crls,
+    keyAuthorization: keyAuthorizationIn(caches.issued),
     ready: () => Object.values(caches).every((cache) => cache.hasSynced()) && (deps.ready?.() ?? true),
     metrics: () => deps.metrics.render(),
     log: deps.log,
@@ -202,19 +204,7 @@ function createServices(deps: OperatorDeps, caches: Caches, peers: Peers | undef
   const { cluster, clock, random, audit, metrics, namespace } = deps;
   const resolverOf = resolverByIssuer(deps.resolver);
   const secretsOf = createIssuerSecrets(deps);
-  const configMaps = createConfigMapReader(cluster, namespace);
-  const backends = (deps.backends ?? createBackends)({
-    secretsOf,
-    // Those of tenants are none of the operator's business.
-    configMapsOf: (issuer) => (issuer.metadata.namespace === undefined ? configMaps : undefined),
-    clock,
-    random,
-    ...tenantsOf(deps),
-    urls: ({ metadata }) => ({
-      crl: `${deps.distributionURL}${issuerPath(metadata)}/crl/${metadata.name}.crl`,
-      issuerCertificate: `${deps.distributionURL}${issuerPath(metadata)}/ca/${metadata.name}.cer`,
-    }),
-  });
+  const backends = createIssuerBackends(deps, secretsOf);
   const newestRecords = createNewestRecords(caches.issued, namespace);
   const records = createRecords({ cluster, cache: caches.issued, newest: newestRecords, namespace });
   const chains = createChainStore({ cluster, inUse: createChainsInUse({ records: caches.issued, clock }) });
@@ -246,6 +236,28 @@ function createServices(deps: OperatorDeps, caches: Caches, peers: Peers | undef
     refused,
   });
   return { ...live, resolverOf, secretsOf, backends, newestRecords, records, chains, objects, judge, issue };
+}
+
+function createIssuerBackends(deps: OperatorDeps, secretsOf: ReturnType<typeof createIssuerSecrets>): Backends {
+  const { cluster, clock, random, namespace } = deps;
+  const configMaps = createConfigMapReader(cluster, namespace);
+  return (deps.backends ?? createBackends)({
+    secretsOf,
+    // Those of tenants are none of the operator's business.
+    configMapsOf: (issuer) => (issuer.metadata.namespace === undefined ? configMaps : undefined),
+    clock,
+    random,
+    proof: {
+      validators: deps.validators,
+      resolver: deps.resolver,
+      dnsUpdater: createDnsUpdater({ clock, random }),
+    },
+    ...tenantsOf(deps),
+    urls: ({ metadata }) => ({
+      crl: `${deps.distributionURL}${issuerPath(metadata)}/crl/${metadata.name}.crl`,
+      issuerCertificate: `${deps.distributionURL}${issuerPath(metadata)}/ca/${metadata.name}.cer`,
+    }),
+  });
 }
 
 function tenantsOf({ tenantBackends, resolver }: OperatorDeps): Pick<BackendsDeps, 'tenants'> {

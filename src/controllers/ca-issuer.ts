@@ -1,5 +1,6 @@
 // ClusterCAIssuer and CAIssuer: whether its backend answers and its CA certificate is good, where its ACME directory is, and the chains of its
 // certificates. Writes the status when that changes, and an Event when people should know.
+import type { AcmeBackendSpec, AcmeServerSpec } from '../api/acme-backend.ts';
 import { type CAIssuerSpec, type CAIssuerStatus, ClusterCAIssuerKind } from '../api/ca-issuer.ts';
 import { CAIssuerKind, type Issuer, issuerKind } from '../api/issuer.ts';
 import type { Condition, KubeObject } from '../api/kind.ts';
@@ -107,9 +108,10 @@ export function createCaIssuerReconciler(deps: CaIssuerDeps): Reconciler {
 }
 
 function secretsOf({ spec }: Issuer): string[] {
-  const { ca, ejbca, webhook }: CAIssuerSpec['backend'] = spec.backend;
+  const { acme, ca, ejbca, webhook }: CAIssuerSpec['backend'] = spec.backend;
   const { clientCertificateRef, hmac } = webhook?.authentication ?? {};
   const refs = [
+    ...(acme ? upstreamRefs(acme) : []),
     ca?.secretRef,
     ca?.passphraseSecretRef,
     ...(ca?.alternateChains ?? []),
@@ -120,6 +122,21 @@ function secretsOf({ spec }: Issuer): string[] {
     hmac?.secretRef,
   ];
   return refs.flatMap((ref) => (ref ? [ref.name] : []));
+}
+
+function upstreamRefs({ backup, dns01, ...server }: AcmeBackendSpec) {
+  return [
+    ...acmeServerRefs(server),
+    ...(backup ? acmeServerRefs(backup) : []),
+    dns01?.rfc2136?.tsig.secretRef,
+    dns01?.acmeDNS?.accountsSecretRef,
+    dns01?.webhook?.hmac.secretRef,
+  ];
+}
+
+function acmeServerRefs({ caBundleRef, account }: AcmeServerSpec) {
+  const { keySecretRef, previousKeySecretRef, externalAccountBinding } = account;
+  return [caBundleRef, keySecretRef, previousKeySecretRef, externalAccountBinding?.secretRef];
 }
 
 async function check(

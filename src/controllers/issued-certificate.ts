@@ -179,7 +179,8 @@ async function fulfil({ deps, memories, turns }: Shared, record: CertificateReco
   // Until its answer is on record: whatever interrupts this attempt, the next one searches first.
   memory.suspect = true;
   try {
-    const progress = await fulfilment.attempt(record, { ...desk, mayHaveBeenSent: suspect, handle });
+    const onKept = (kept: string) => void (memory.handle = kept);
+    const progress = await fulfilment.attempt(record, { ...desk, mayHaveBeenSent: suspect, handle, onKept });
     if (progress.kind === 'pending') return await postpone(deps, record, { memory, progress });
     if (abandoned || (await deps.abandoned.includes(record))) await deps.abandoned.end(record);
     // What was asked for once, and answered, has no orphans to be looked for soon.

@@ -1,4 +1,5 @@
-// The plain HTTP listener: CRLs and issuer certificates for relying parties, health and metrics for the platform. Never ACME.
+// The plain HTTP listener: CRLs and issuer certificates for relying parties, answers to the challenges of CAs elsewhere, health and metrics
+// for the platform. Never our own ACME server.
 import fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
 import type { Issuer } from '../api/issuer.ts';
 import { parsePemCertificates } from '../domain/chain.ts';
@@ -8,6 +9,8 @@ import type { Crls } from './crl.ts';
 export interface DistributionDeps {
   issuers: Cache<Issuer>;
   crls: Crls;
+  /** What a CA elsewhere may fetch to validate a name that is being issued there (RFC 8555 section 8.3). */
+  keyAuthorization: (token: string) => string | undefined;
   /** Whether caches are synced and TLS is loaded. */
   ready: () => boolean;
   /** Prometheus text. */
@@ -50,6 +53,7 @@ export function createDistributionApp(deps: DistributionDeps): FastifyInstance {
         : reply.code(404).send('no such issuer\n');
     });
   }
+  serveKeyAuthorizations(app, deps);
   for (const path of ['/healthz', '/livez']) app.get(path, (_request, reply) => reply.send('ok\n'));
   app.get('/readyz', (_request, reply) =>
     reply.code(deps.ready() ? 200 : 503).send(deps.ready() ? 'ok\n' : 'starting\n'),
@@ -67,6 +71,16 @@ export function createDistributionApp(deps: DistributionDeps): FastifyInstance {
     return reply.code(503).header('Retry-After', '5').send('not available now\n');
   });
   return app;
+}
+
+/** Whatever the Host: names that are being proved may all lead here. */
+function serveKeyAuthorizations(app: FastifyInstance, { keyAuthorization }: DistributionDeps): void {
+  app.get<{ Params: { token: string } }>('/.well-known/acme-challenge/:token', (request, reply) => {
+    const found = keyAuthorization(request.params.token);
+    return found === undefined
+      ? reply.code(404).send('no such challenge\n')
+      : reply.type('application/octet-stream').header('Cache-Control', 'no-store').send(found);
+  });
 }
 
 /** In words that repeat nothing of the request. */

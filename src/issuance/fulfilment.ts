@@ -5,6 +5,7 @@ import {
   IssuedCertificateKind,
   isReserved,
   RecordAnnotation,
+  RecordLabel,
 } from '../api/issued-certificate.ts';
 import type { Issuer } from '../api/issuer.ts';
 import { parseCertificate } from '../domain/certificate.ts';
@@ -49,6 +50,8 @@ export interface Attempt extends Desk {
   mayHaveBeenSent: boolean;
   /** As of the attempt before. */
   handle: string | undefined;
+  /** Told of each that is put on record meanwhile. */
+  onKept?: (handle: string) => void;
 }
 
 export type Progress =
@@ -96,14 +99,57 @@ async function attempt(deps: FulfilmentDeps, given: CertificateRecord, context: 
   const found = mayHaveBeenSent ? await deps.orphans.find(record, request, { ...context, anchors }) : undefined;
   if (found) return finish(deps, record, { verified: found, desk: context });
   const handle = context.handle ?? record.metadata.annotations?.[RecordAnnotation.handle];
-  const asked: SigningRequest = handle === undefined ? request : { ...request, handle };
+  let kept = record;
+  const keep: NonNullable<SigningRequest['keep']> = async (next, answers) => {
+    kept = await keepProgress(deps, kept, { handle: next, answers });
+    context.onKept?.(next);
+  };
+  const replaces = await replacedBy(deps, record);
+  const asked: SigningRequest = {
+    ...request,
+    ...(replaces ? { replaces } : {}),
+    ...(handle === undefined ? {} : { handle }),
+    keep,
+  };
   const outcome = await context.ask(() => backend.sign(asked, context.signal));
   if (outcome.kind === 'pending') return outcome;
-  if (outcome.kind === 'refused') return refuse(deps, record, outcome.problem);
+  if (outcome.kind === 'refused') return refuse(deps, kept, outcome.problem);
   const verified = judgeAnswer(outcome.chain, request.model, { controls: backend.controls, anchors });
   return 'reasons' in verified
-    ? reject(deps, record, { ...verified, certificate: outcome.chain[0], desk: context })
-    : finish(deps, record, { verified, desk: context });
+    ? reject(deps, kept, { ...verified, certificate: outcome.chain[0], desk: context })
+    : finish(deps, kept, { verified, desk: context });
+}
+
+async function replacedBy(
+  { records }: FulfilmentDeps,
+  { spec: { replaces } }: CertificateRecord,
+): Promise<SigningRequest['replaces']> {
+  const labels = replaces === undefined ? undefined : (await records.get(replaces))?.metadata.labels;
+  const { [RecordLabel.authorityKeyID]: authorityKeyID, [RecordLabel.serial]: serial } = labels ?? {};
+  return authorityKeyID === undefined || authorityKeyID === 'none' || serial === undefined
+    ? undefined
+    : { authorityKeyID, serial };
+}
+
+/** The record as it is then. Throws where it is finished or gone. */
+async function keepProgress(
+  deps: FulfilmentDeps,
+  record: CertificateRecord,
+  { handle, answers = [] }: { handle: string; answers: readonly string[] | undefined },
+): Promise<CertificateRecord> {
+  const { [RecordAnnotation.keyAuthorizations]: _before, ...annotations } = record.metadata.annotations ?? {};
+  annotations[RecordAnnotation.handle] = handle;
+  if (answers.length > 0) annotations[RecordAnnotation.keyAuthorizations] = answers.join(' ');
+  try {
+    const next = { ...record, metadata: { ...record.metadata, annotations } };
+    return await deps.cluster.replace(IssuedCertificateKind, next);
+  } catch (error) {
+    if (!isClusterError(error, 'Conflict')) throw error;
+    const current = await read(deps, record.metadata.name);
+    if (!current || !isReserved(current) || current.metadata.resourceVersion === record.metadata.resourceVersion)
+      throw error;
+    return keepProgress(deps, current, { handle, answers });
+  }
 }
 
 async function finish(

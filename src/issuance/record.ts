@@ -66,7 +66,11 @@ export function buildReservation(request: IssuanceRequest, facts: ApprovedFacts)
 /** A reservation, or what became of it, with its certificate. */
 export function finishRecord(record: CertificateRecord, facts: IssuedFacts): IssuedCertificate {
   const { [RecordLabel.state]: _state, ...labels } = record.metadata.labels ?? {};
-  const { [RecordAnnotation.handle]: _handle, ...annotations } = record.metadata.annotations ?? {};
+  const {
+    [RecordAnnotation.handle]: _handle,
+    [RecordAnnotation.keyAuthorizations]: _answers,
+    ...annotations
+  } = record.metadata.annotations ?? {};
   return {
     ...record,
     metadata: { ...record.metadata, labels: { ...labels, ...certificateLabels(facts.leaf) }, annotations },

@@ -6,6 +6,7 @@ import {
   isReserved,
   type IssuedCertificate,
   IssuedCertificateKind,
+  RecordAnnotation,
   RecordLabel,
   type Refusal,
   type Revocation,
@@ -82,9 +83,26 @@ export const RECORD_INDEXES = {
   account: byLabel('account'),
   publicKey: byLabel('publicKey'),
   replaces: byLabel('replaces'),
+  /** Reservations, by the tokens that a CA elsewhere may ask for. */
+  token: (record: CertificateRecord) =>
+    isReserved(record) ? keyAuthorizationsOf(record).map((each) => each.slice(0, each.indexOf('.'))) : [],
   compromisedKey: (record: CertificateRecord) =>
     record.spec.revocation?.reason === KEY_COMPROMISE ? byLabel('publicKey')(record) : [],
 };
+
+/** Of a reservation whose CA validates names over HTTP. */
+function keyAuthorizationsOf({ metadata }: CertificateRecord): readonly string[] {
+  return metadata.annotations?.[RecordAnnotation.keyAuthorizations]?.split(' ') ?? [];
+}
+
+/** By token, in a cache with RECORD_INDEXES. */
+export function keyAuthorizationIn(cache: Cache<CertificateRecord>): (token: string) => string | undefined {
+  return (token) =>
+    cache
+      .byIndex('token', token)
+      .flatMap(keyAuthorizationsOf)
+      .find((each) => each.startsWith(`${token}.`));
+}
 
 /** A record's name derives from door and request, so that one request has one record. */
 export function recordName(door: string, id: string): string {

@@ -44,11 +44,11 @@ export async function exchange(
     return reply.truncated ? 'truncated' : { state: 'answered', rcode, records };
   };
   const reply = await overUdp(server, query, judge, signal);
-  return reply === 'truncated' ? overTcp(server, query, judge, signal) : reply;
+  return reply === 'truncated' ? exchangeOverTcp(server, query, judge, signal) : reply;
 }
 
 /** What a message is to the question: its answer, cut short, or not about it. */
-type Judge = (message: Buffer) => Exchange | 'truncated' | 'stray';
+type Judge<T = Exchange> = (message: Buffer) => T | 'truncated' | 'stray';
 
 function overUdp(
   server: Nameserver,
@@ -85,7 +85,13 @@ function overUdp(
   });
 }
 
-function overTcp(server: Nameserver, query: Buffer, judge: Judge, signal: AbortSignal): Promise<Exchange> {
+/** One message and its answer on a connection of their own. As `exchange`. */
+export function exchangeOverTcp<T extends object>(
+  server: Nameserver,
+  query: Buffer,
+  judge: Judge<T>,
+  signal: AbortSignal,
+): Promise<T | { state: 'failed'; reason: string }> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host: server.address, port: server.port });
     const frame = createFrame();

@@ -2,7 +2,7 @@
 // Sections and record types that nobody asked for are stepped over unread: what a server adds cannot harm.
 
 /** Record types we ask for, and CNAME, which leads to them. */
-export const TYPE = { A: 1, CNAME: 5, PTR: 12, TXT: 16, AAAA: 28, CAA: 257 } as const;
+export const TYPE = { A: 1, CNAME: 5, SOA: 6, PTR: 12, TXT: 16, AAAA: 28, CAA: 257 } as const;
 
 /** More records than this in an answer fail it. */
 export const MAX_RECORDS = 1_000;
@@ -11,8 +11,8 @@ const MAX_NAME_TEXT = 253;
 const MAX_NAME_BYTES = 255;
 /** As many as a name can have labels: without a limit, a staircase of pointers in 64 kB would be climbed for each record. */
 const MAX_POINTERS = 127;
-const HEADER_BYTES = 12;
-const CLASS_IN = 1;
+export const HEADER_BYTES = 12;
+export const CLASS_IN = 1;
 const FLAG_RESPONSE = 0x8000;
 const FLAG_TRUNCATED = 0x0200;
 const FLAG_RECURSION_DESIRED = 0x0100;
@@ -48,16 +48,25 @@ export function renderQuery(id: Buffer, { name, type }: DnsQuestion): Buffer | u
   id.copy(query, 0, 0, 2);
   query.writeUInt16BE(FLAG_RECURSION_DESIRED, 2);
   query.writeUInt16BE(1, 4);
-  let at = HEADER_BYTES;
-  for (const label of name.split('.')) {
-    if (!/^[\x21-\x5b\x5d-\x7e]{1,63}$/.test(label)) return undefined;
-    query[at] = label.length;
-    at += 1 + query.write(label, at + 1, 'latin1');
-  }
-  at = query.writeUInt8(0, at);
+  const encoded = renderName(name);
+  if (!encoded) return undefined;
+  let at = HEADER_BYTES + encoded.copy(query, HEADER_BYTES);
   at = query.writeUInt16BE(type, at);
   query.writeUInt16BE(CLASS_IN, at);
   return query;
+}
+
+/** A name of the wire, uncompressed; undefined where it is none. */
+export function renderName(name: string): Buffer | undefined {
+  if (name.length > MAX_NAME_TEXT) return undefined;
+  const bytes = Buffer.alloc(name.length + 2);
+  let at = 0;
+  for (const label of name.split('.')) {
+    if (!/^[\x21-\x5b\x5d-\x7e]{1,63}$/.test(label)) return undefined;
+    bytes[at] = label.length;
+    at += 1 + bytes.write(label, at + 1, 'latin1');
+  }
+  return bytes;
 }
 
 /** Never throws, whatever the bytes. A truncated reply has no records. */
@@ -124,7 +133,7 @@ function readTarget(message: Buffer, start: number, end: number): string {
 }
 
 /** A name in lower case, compression undone (RFC 1035 section 4.1.4): pointers only ever lead back, so the walk ends. */
-function readName(message: Buffer, start: number): { text: string; end: number } {
+export function readName(message: Buffer, start: number): { text: string; end: number } {
   const labels: string[] = [];
   let [at, end, limit, bytes, pointers] = [start, -1, start, 1, 0];
   for (;;) {

@@ -43,6 +43,10 @@ export function createResolver({ clock, random, nameservers, tryMs = 1_500, tota
         ]),
       ),
     txt: (name, signal) => lookUp({ name, type: TYPE.TXT, read: readText }, signal),
+    canonical: (name, signal) => {
+      signal.throwIfAborted();
+      return followAliases(ask, name.toLowerCase(), { signal, until: clock.monotonic() + totalMs });
+    },
     caa: (name, signal) => lookUp({ name, type: TYPE.CAA, read: readCaa }, signal),
     pointers: async (address, signal) => {
       const name = reverseName(address);
@@ -119,6 +123,19 @@ async function follow<T>(ask: Ask, query: Query<T>, bounds: Bounds): Promise<Dns
     const records = reply.records.filter((record) => record.type === query.type && record.name === end);
     if (records.length > 0) return readAll(records, query.read);
     if (end === name) return { state: 'absent' };
+    name = end;
+  }
+}
+
+/** As follow, for the name alone. TXT is asked for because that is what aliases are followed for. */
+async function followAliases(ask: Ask, start: string, bounds: Bounds): Promise<DnsAnswer<string>> {
+  const seen = new Set<string>();
+  for (let name = start; ; ) {
+    const reply = await ask({ name, type: TYPE.TXT }, bounds);
+    if (reply.state === 'failed') return reply;
+    const end = aliasEnd(reply.records, name, seen);
+    if (end === undefined) return failed('aliases without end');
+    if (end === name) return { state: 'found', records: [end] };
     name = end;
   }
 }

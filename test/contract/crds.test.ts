@@ -128,7 +128,16 @@ const listsOf = (...members: string[]) =>
   fc.record(Object.fromEntries(members.map((member) => [member, fc.constant(['x'])])), { requiredKeys: [] });
 
 const word = fc.constantFrom('x');
-const backend = fc.record({ ca: word, ejbca: word, webhook: word }, { requiredKeys: [] });
+const backend = fc.record({ acme: word, ca: word, ejbca: word, webhook: word }, { requiredKeys: [] });
+const upstream = fc.record(
+  {
+    caBundle: word,
+    caBundleRef: word,
+    dns01: word,
+    challenges: fc.constantFrom(['http-01'], ['dns-01'], ['dns-01', 'http-01']),
+  },
+  { requiredKeys: [] },
+);
 const serial = fc.constantFrom('0a', '0b');
 const recordStatus = fc.oneof(
   fc.constant({ refusal: { detail: 'no' } }),
@@ -160,9 +169,13 @@ function valuesFor(at: string): fc.Arbitrary<unknown> {
       { caBundle: word, caBundleRef: word, caName: word, caNameByKey: word, email: word, notify: fc.boolean() },
       { requiredKeys: [] },
     );
+  if (at === 'spec.backend.acme' || at === 'spec.backend.acme.backup') return upstream;
+  if (at === 'spec.backend.acme.dns01')
+    return fc.record({ rfc2136: word, acmeDNS: word, webhook: word }, { requiredKeys: [] });
+  if (at === 'spec.backend.acme.preCheck.timeout') return fc.constantFrom('1s', '1h', '61m', '0s', '3600s', '3601s');
   if (at === 'spec.backend.ejbca.caNameByKey')
     return fc.record({ RSA: word, ECDSA: word, Ed25519: word }, { requiredKeys: [] });
-  if (at === 'spec.backend.webhook.timeout' || at === 'spec.backend.ejbca.timeout')
+  if (/^spec\.backend\.(acme|ejbca|webhook)\.timeout$/.test(at))
     return fc.constantFrom('1s', '10m', '11m', '1h', '0s', '90s');
   if (at === 'spec.backend.webhook.authentication')
     return fc.record({ clientCertificateRef: word, hmac: word }, { requiredKeys: [] });
@@ -179,7 +192,7 @@ function asCel(value: unknown): unknown {
 }
 
 /** Texts are judged by functions of Kubernetes and in the syntax of RE2: test/integration/crds.test.ts has those rules. */
-const isOverText = (rule: PlaceRule): boolean => 'faults' in rule || rule.cel.includes('.matches(');
+const isOverText = (rule: PlaceRule): boolean => 'faults' in rule || /\.(matches|find)\(/.test(rule.cel);
 
 const rules: [string, PlaceRule, fc.Arbitrary<unknown>][] = [
   ...[...new Set([...TENANT_ISSUER_RULES, ...CLUSTER_ISSUER_RULES])].map(

@@ -42,6 +42,8 @@ const INEXPRESSIBLE: Record<string, { why: string; texts: readonly string[] }> =
   'ClusterCAIssuer spec.backend.ejbca.trustAnchors': { why: DER, texts: BAD_PEMS },
   'ClusterCAIssuer spec.backend.ejbca.caBundle': { why: DER, texts: BAD_PEMS },
   'ClusterCAIssuer spec.backend.ejbca.email': { why: IDNA, texts: BAD_MAILBOXES },
+  'ClusterCAIssuer spec.backend.acme.dns01.acmeDNS.caBundle': { why: DER, texts: BAD_PEMS },
+  'ClusterCAIssuer spec.backend.acme.dns01.webhook.caBundle': { why: DER, texts: BAD_PEMS },
   'CertificateClaim spec.dnsNames': { why: IDNA, texts: BAD_A_LABELS },
   'CertificateClaim spec.emailAddresses': { why: IDNA, texts: BAD_MAILBOXES },
 };
@@ -50,6 +52,11 @@ function issuerTexts(kind: string) {
   return {
     [`${kind} spec.acme.caa.identities`]: { why: IDNA, texts: BAD_A_LABELS.filter((text) => !text.startsWith('*')) },
     [`${kind} spec.subject.template`]: { why: FIXED, texts: BAD_TEMPLATES },
+    [`${kind} spec.backend.acme.account.contacts`]: { why: IDNA, texts: BAD_MAILBOXES },
+    [`${kind} spec.backend.acme.backup.account.contacts`]: { why: IDNA, texts: BAD_MAILBOXES },
+    [`${kind} spec.backend.acme.trustAnchors`]: { why: DER, texts: BAD_PEMS },
+    [`${kind} spec.backend.acme.caBundle`]: { why: DER, texts: BAD_PEMS },
+    [`${kind} spec.backend.acme.backup.caBundle`]: { why: DER, texts: BAD_PEMS },
     [`${kind} spec.backend.webhook.trustAnchors`]: { why: DER, texts: BAD_PEMS },
     [`${kind} spec.backend.webhook.caBundle`]: { why: DER, texts: BAD_PEMS },
   };

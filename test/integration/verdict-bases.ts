@@ -69,6 +69,45 @@ const withEjbca = (more: object): Body => ({
   spec: { ...issuer.spec, backend: { ejbca: { ...ejbca, ...more } } },
 });
 
+const upstreamAccount = {
+  keySecretRef: { name: 'a' },
+  previousKeySecretRef: { name: 'b' },
+  externalAccountBinding: { keyID: 'a', secretRef: secretKey },
+};
+const upstream = {
+  directory: 'https://ca.test/directory',
+  trustAnchors: PEM,
+  account: upstreamAccount,
+  preCheck: { enabled: true },
+  backup: { directory: 'https://other.test/directory', account: upstreamAccount },
+};
+const withUpstream = (more: object): Body => ({
+  ...issuer,
+  spec: { ...issuer.spec, backend: { acme: { ...upstream, ...more } } },
+});
+const caBundleRef = { kind: 'Secret', ...secretKey };
+const upstreams: Base['instead'] = [
+  ['spec.backend.acme.caBundleRef.', withUpstream({ caBundleRef })],
+  ['spec.backend.acme.backup.caBundleRef.', withUpstream({ backup: { ...upstream.backup, caBundleRef } })],
+];
+const solvers: Base['instead'] = [
+  [
+    'spec.backend.acme.dns01.acmeDNS.',
+    withUpstream({ dns01: { acmeDNS: { url: 'https://dns.test', accountsSecretRef: secretKey } } }),
+  ],
+  [
+    'spec.backend.acme.dns01.webhook.',
+    withUpstream({ dns01: { webhook: { url: 'https://dns.test', hmac: { secretRef: secretKey } } } }),
+  ],
+  [
+    'spec.backend.acme.',
+    withUpstream({
+      challenges: ['http-01'],
+      dns01: { rfc2136: { nameserver: '192.0.2.1', tsig: { keyName: 'a', secretRef: secretKey } } },
+    }),
+  ],
+];
+
 const policy: Body = {
   spec: {
     selector: {
@@ -152,12 +191,14 @@ const BASES: Readonly<Record<string, Base>> = {
     ...issuer,
     instead: [
       ...webhooks,
+      ...upstreams,
+      ...solvers,
       ['spec.backend.ejbca.caBundleRef.', withEjbca({ caBundleRef: { kind: 'Secret', ...secretKey } })],
       ['spec.backend.ejbca.caNameByKey.', withEjbca({ caNameByKey: { RSA: 'a', ECDSA: 'a', Ed25519: 'a' } })],
       ['spec.backend.ejbca.', withEjbca({})],
     ],
   },
-  CAIssuer: { ...issuer, instead: webhooks },
+  CAIssuer: { ...issuer, instead: [...webhooks, ...upstreams, ['spec.backend.acme.', withUpstream({})]] },
   CertificateRequestPolicy: policy,
   CertificateClaim: {
     spec: {

@@ -74,6 +74,23 @@ const ejbca = (more: object, beside: object = {}): object => ({
   },
 });
 
+const acme = (more: object, beside: object = {}): object => ({
+  backend: {
+    acme: {
+      directory: 'https://ca.test/directory',
+      trustAnchors: PEM,
+      account: { keySecretRef: { name: 'a' } },
+      ...more,
+    },
+    ...beside,
+  },
+});
+const rfc2136 = { nameserver: '192.0.2.53:53', tsig: { keyName: 'acme.key_1', secretRef: secretKey } };
+const dnsWebhook = { url: 'https://dns.test/acme', hmac };
+const backup = (directory: string, more: object = {}): object => ({
+  backup: { directory, account: { keySecretRef: { name: 'b' } }, ...more },
+});
+
 const ISSUERS: ObjectCase[] = both(
   'ClusterCAIssuer',
   [
@@ -109,6 +126,12 @@ const ISSUERS: ObjectCase[] = both(
     ejbca({ caNameByKey: { RSA: 'CA' }, caBundleRef: { kind: 'ConfigMap', ...secretKey }, username: '{hash}' }),
     ejbca({ caName: 'CA', email: 'pki@example.test', notify: true, overrideValidity: true }),
     webhook({ caBundleRef: secretKey, authentication: { clientCertificateRef: { name: 'a' } } }),
+    acme({ caBundle: PEM, timeout: '10m', concurrency: 64, profile: 'short', preCheck: { timeout: '1h' } }),
+    acme({ challenges: ['dns-01', 'http-01'], dns01: { rfc2136 } }),
+    acme({ challenges: ['http-01'] }),
+    acme({ dns01: { webhook: dnsWebhook }, ...backup('https://other.test/directory', { after: '1s' }) }),
+    acme({ dns01: { acmeDNS: { url: 'https://dns.test', accountsSecretRef: secretKey } } }),
+    acme({ ...backup('https://ca.test.other.test/directory') }),
     {
       allowedNamespaces: {
         matchLabels: Object.fromEntries(longest(63, 32).map((name) => [`x.test/${name}`, 'v'.repeat(63)])),
@@ -162,6 +185,23 @@ const ISSUERS: ObjectCase[] = both(
     ejbca({ caName: 'CA', password: '{hash}' }),
     ejbca({ caName: 'CA', url: 'http://ejbca.test/' }),
     ejbca({ caName: 'CA', timeout: '11m' }),
+    acme({}, { ca: { secretRef: { name: 'ca' } } }),
+    acme({ directory: 'http://ca.test/directory' }),
+    acme({ directory: 'https://ca.test/directory?x=1' }),
+    acme({ caBundle: PEM, caBundleRef: secretKey }),
+    acme({ challenges: ['dns-01'] }),
+    acme({ challenges: ['tls-alpn-01'] }),
+    acme({ dns01: {} }),
+    acme({ dns01: { rfc2136, webhook: dnsWebhook } }),
+    acme({ dns01: { rfc2136: { ...rfc2136, nameserver: 'ns.test' } } }),
+    acme({ dns01: { rfc2136: { ...rfc2136, tsig: { keyName: 'a b', secretRef: secretKey } } } }),
+    acme({ account: { keySecretRef: { name: 'a' }, contacts: ['nobody'] } }),
+    acme({ preCheck: { timeout: '61m' } }),
+    acme({ timeout: '11m' }),
+    acme(backup('https://ca.test/other')),
+    acme(backup('https://ca.test:8443/directory')),
+    acme(backup('https://other.test/directory', { after: '0s' })),
+    acme(backup('https://other.test/directory', { caBundle: PEM, caBundleRef: secretKey })),
     webhook({ caBundle: PEM, caBundleRef: secretKey }),
     webhook({ authentication: {} }),
     webhook({ authentication: { hmac, clientCertificateRef: { name: 'a' } } }),
@@ -353,8 +393,13 @@ const POLICIES: ObjectCase[] = both(
 
 const TENANT_ISSUERS: ObjectCase[] = both(
   'CAIssuer',
-  [{}, webhook({})],
-  [{ backend: {} }, webhook({}, { ca: { secretRef: { name: 'ca' } } }), ejbca({ caName: 'CA' })],
+  [{}, webhook({}), acme({})],
+  [
+    { backend: {} },
+    webhook({}, { ca: { secretRef: { name: 'ca' } } }),
+    ejbca({ caName: 'CA' }),
+    acme({ challenges: ['http-01'] }),
+  ],
   (part) => ({
     spec: { ...ca({}), ...part },
   }),

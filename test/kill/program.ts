@@ -24,6 +24,8 @@ export interface ProgramOptions {
 export interface Program {
   readonly data: string;
   readonly directory: string;
+  /** Of CRLs, and of what CAs elsewhere fetch. */
+  readonly httpPort: number;
   /** PEM of what a client must trust. */
   readonly ca: string;
   /** Rejects once the program ends in a way nobody asked for. */
@@ -83,6 +85,7 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
   return {
     data,
     directory,
+    httpPort: settings.httpPort,
     ca: readFileSync(ca, 'utf8'),
     fault: life.fault,
     manifest: (file, objects) => {

@@ -37,6 +37,8 @@ export interface HarnessOptions {
   nameserver?: string;
   http01Port?: number;
   tlsAlpn01Port?: number;
+  /** Of the plain HTTP listener; a free one when absent. */
+  httpPort?: number;
   storage?: Storage;
   /** Use these instead of an embedded store: what the operator goes through, and somebody who may do anything. */
   clusters?: { operator: Cluster; admin: Cluster };
@@ -71,7 +73,7 @@ export async function startOperator(options: HarnessOptions = {}) {
     { secrets, clock, random },
     { dnsNames: ['localhost'], ipAddresses: ['127.0.0.1'] },
   );
-  const [port, httpPort] = [await freePort(), await freePort()];
+  const [port, httpPort] = [await freePort(), options.httpPort ?? (await freePort())];
   const spec: CAIssuerSpec = {
     backend: { ca: { secretRef: { name: 'main-ca' }, selfSigned: { commonName: 'Test CA' } } },
     ...options.issuer,

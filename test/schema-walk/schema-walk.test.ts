@@ -4,6 +4,7 @@ import { ClusterCAIssuerKind } from '../../src/api/ca-issuer.ts';
 import { CertificateClaimKind } from '../../src/api/certificate-claim.ts';
 import { CertificateRequestPolicyKind } from '../../src/api/certificate-request-policy.ts';
 import { CAIssuerKind } from '../../src/api/issuer.ts';
+import { ACME_CASES, stopAcme } from './acme-cases.ts';
 import { CLAIM_CASES } from './claim-cases.ts';
 import { EJBCA_CASES, stopEjbca } from './ejbca-cases.ts';
 import { ABSENT, type FieldCase, indifferent, runCase, withValue } from './field-case.ts';
@@ -18,12 +19,14 @@ const CASES: readonly FieldCase[] = [
   ...ISSUER_CASES,
   ...WEBHOOK_CASES,
   ...EJBCA_CASES,
+  ...ACME_CASES,
   ...CLAIM_CASES,
 ];
 
 afterAll(stopLab);
 afterAll(stopPeers);
 afterAll(stopEjbca);
+afterAll(stopAcme);
 
 for (const kind of [ClusterCAIssuerKind, CAIssuerKind, CertificateRequestPolicyKind, CertificateClaimKind]) {
   const cases = CASES.filter((each) => each.kind === kind);

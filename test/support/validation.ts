@@ -28,6 +28,7 @@ export function stubResolver(answers: Partial<Resolver>): Resolver {
   return {
     addresses: unexpected('addresses'),
     txt: unexpected('txt'),
+    canonical: unexpected('canonical'),
     caa: unexpected('caa'),
     pointers: unexpected('pointers'),
     ...answers,

@@ -12,17 +12,7 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import { gzipSync } from 'node:zlib';
-import {
-  basicConstraints,
-  buildCaCertificate,
-  buildCertificate,
-  createKeyPair,
-  extendedKeyUsage,
-  type KeyPair,
-  pemOf,
-} from './certificate-builder.ts';
-import { sanOf } from './csr-builder.ts';
-import { type Der, type Extension, subjectAltName } from './der-writer.ts';
+import type { KeyPair } from './certificate-builder.ts';
 import type {
   Behaviour,
   Raw,
@@ -33,9 +23,7 @@ import type {
   SigningBody,
   Wrong,
 } from './webhook-signer-words.ts';
-
-const HOUR = 3_600_000;
-const USAGES: Record<string, string> = { 'server auth': '1.3.6.1.5.5.7.3.1', 'client auth': '1.3.6.1.5.5.7.3.2' };
+import { certify } from './wrong-certificates.ts';
 
 const settings = JSON.parse(process.argv[2] ?? '{}') as SignerSettings;
 const state = { behaviour: { kind: 'sign' } as Behaviour, calls: 0, signed: load() };
@@ -59,52 +47,15 @@ function save(): void {
 
 // ---- Certificates ---------------------------------------------------------------------------------------------------
 
-/** Where the content of the DER value at an offset begins and ends. */
-function extent(der: Buffer, at: number): { start: number; end: number } {
-  const first = der[at + 1] ?? 0;
-  const more = first < 0x80 ? 0 : first & 0x7f;
-  const start = at + 2 + more;
-  return { start, end: start + (more === 0 ? first : der.readUIntBE(at + 2, more)) };
-}
-
-/** Subject and key of a PKCS#10 request, DER. */
-function readCsr(pem: string): { subject: Der; spki: Der } {
-  const der = Buffer.from(pem.replace(/-----[^-]+-----|\s/g, ''), 'base64');
-  const info = extent(der, extent(der, 0).start);
-  const version = extent(der, info.start);
-  const subject = extent(der, version.end);
-  const spki = extent(der, subject.end);
-  return { subject: der.subarray(version.end, subject.end), spki: der.subarray(subject.end, spki.end) };
-}
-
-function certify(body: SigningBody, wrong?: Wrong): string {
-  const { subject, spki } = readCsr(body.csr);
-  const { dnsNames, ipAddresses } = body.names;
-  const names = [...dnsNames, ...ipAddresses.map((address) => `ip:${address}`)];
-  if (wrong === 'name') names.push('extra.example.test');
-  if (wrong === 'missing name') names.pop();
-  const publicKey =
-    wrong === 'key' ? createKeyPair().publicKey : createPublicKey({ key: spki, format: 'der', type: 'spki' });
-  const usages = wrong === 'usages' ? ['1.3.6.1.5.5.7.3.3'] : body.usages.map((usage) => USAGES[usage] ?? '');
-  const start = Math.max(new Date(body.notBefore).getTime(), Date.now() - 5 * 60_000);
-  const extensions: Extension[] = [basicConstraints(wrong === 'ca'), extendedKeyUsage(...usages)];
-  if (names.length > 0) extensions.push(subjectAltName(names.map(sanOf)));
-  const other = createKeyPair();
-  const signed = buildCertificate({
-    subject,
-    issuer: 'Webhook issuing CA',
-    keys: { publicKey } as KeyPair,
-    signer: wrong === 'issuer' || wrong === 'chain' ? other : issuing,
-    notBefore: new Date(wrong === 'past' ? start - 24 * HOUR : start),
-    notAfter: new Date(new Date(body.notAfter).getTime() + (wrong === 'validity' ? HOUR : 0)),
-    extensions,
-  });
-  // A whole chain of a CA that nobody knows, or the right chain above a leaf that it did not sign.
-  const above =
-    wrong === 'issuer'
-      ? pemOf('CERTIFICATE', buildCaCertificate('Webhook issuing CA', other))
-      : settings.authority.certificate;
-  return pemOf('CERTIFICATE', signed) + above;
+function certifyFor(body: SigningBody, wrong?: Wrong): string {
+  const asked = {
+    ...body.names,
+    csr: Buffer.from(body.csr.replace(/-----[^-]+-----|\s/g, ''), 'base64'),
+    usages: body.usages,
+    notBefore: new Date(body.notBefore),
+    notAfter: new Date(body.notAfter),
+  };
+  return certify({ issuer: 'Webhook issuing CA', keys: issuing, above: settings.authority.certificate }, asked, wrong);
 }
 
 const serialOf = (chain: string): string => new X509Certificate(chain).serialNumber.toLowerCase();
@@ -217,8 +168,8 @@ function answer(exchange: Exchange, known: Signed): void {
 function sign(known: Signed, behaviour: Behaviour): void {
   const { request } = known;
   if (!request || (known.chains.length > 0 && behaviour.kind !== 'forget')) return;
-  known.chains.push(certify(request, behaviour.kind === 'wrong' ? behaviour.what : undefined));
-  if (behaviour.kind === 'twice') known.chains.push(certify(request));
+  known.chains.push(certifyFor(request, behaviour.kind === 'wrong' ? behaviour.what : undefined));
+  if (behaviour.kind === 'twice') known.chains.push(certifyFor(request));
   save();
 }
 

@@ -7,6 +7,7 @@ const answer = (body: string, more: Partial<Answer> = {}): Answer => ({
   status: 200,
   contentType: 'text/xml',
   retryAfterMs: undefined,
+  headers: {},
   body: Buffer.from(body),
   ...more,
 });

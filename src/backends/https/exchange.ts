@@ -12,11 +12,12 @@ export interface Answer {
   contentType: string;
   /** Of Retry-After, within reason. */
   retryAfterMs: number | undefined;
+  headers: IncomingHttpHeaders;
   body: Buffer;
 }
 
 export interface Call {
-  method: 'GET' | 'POST';
+  method: 'GET' | 'HEAD' | 'POST';
   url: URL;
   headers: Readonly<Record<string, string>>;
   /** Absent where nothing is sent. */
@@ -104,7 +105,7 @@ async function readAnswer(
     chunks.push(chunk);
   }
   const contentType = (headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase() ?? '';
-  return { status, contentType, retryAfterMs: retryAfterOf(headers, now), body: Buffer.concat(chunks) };
+  return { status, contentType, retryAfterMs: retryAfterOf(headers, now), headers, body: Buffer.concat(chunks) };
 }
 
 /** RFC 9110 section 10.2.3: seconds or a date. */

@@ -5,7 +5,7 @@ import { parseDuration } from '../../domain/duration.ts';
 import type { BackendDeps } from '../../ports.ts';
 import { type Answer, createExchange } from '../https/exchange.ts';
 import { createMutualTls } from '../https/mutual-tls.ts';
-import { createSharedKey } from './shared-key.ts';
+import { createSharedKey } from '../https/shared-key.ts';
 
 export interface Call {
   method: 'GET' | 'POST';

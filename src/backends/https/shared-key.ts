@@ -1,10 +1,10 @@
 // Requests to a webhook signed with a shared key: docs/write-your-own-backend.md, "Shared key". The key is read once and kept until somebody
 // asks for a fresh look.
 import { createHash, createHmac } from 'node:crypto';
-import type { WebhookBackendSpec } from '../../api/webhook-backend.ts';
+import type { SharedKeySpec } from '../../api/webhook-backend.ts';
 import type { BackendDeps } from '../../ports.ts';
-import { readValue } from '../https/mutual-tls.ts';
-import { RemoteFault } from '../https/remote-fault.ts';
+import { readValue } from './mutual-tls.ts';
+import { RemoteFault } from './remote-fault.ts';
 
 export interface Signable {
   method: string;
@@ -22,8 +22,6 @@ export interface SharedKey {
 
 /** Less can be guessed. */
 const MIN_KEY_BYTES = 32;
-
-type SharedKeySpec = NonNullable<WebhookBackendSpec['authentication']['hmac']>;
 
 export function createSharedKey(
   deps: Pick<BackendDeps, 'secrets' | 'clock'>,
