@@ -2,10 +2,17 @@
 import type { Authorization } from '../api/acme.ts';
 import { type ChallengeType, challengeTypesFor } from '../domain/challenge.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
-import { authorizationFacts, type AuthorizationRef, authorizationStatus } from '../domain/order.ts';
+import { identifierKey } from '../domain/identifier.ts';
+import {
+  authorizationFacts,
+  type AuthorizationRef,
+  authorizationStatus,
+  orderedIdentifier,
+} from '../domain/order.ts';
 import { parseProblem, Problem } from '../domain/problem.ts';
 import type { Clock } from '../ports.ts';
 import { unsigned } from './account.ts';
+import type { Births } from './birth.ts';
 import { type Authenticated, readPayload, type Reply } from './exchange.ts';
 import { doneWithin } from './hold.ts';
 import type { Keyring } from './keyring.ts';
@@ -22,6 +29,7 @@ export interface AuthorizationDeps {
   sealed: Sealed;
   runs: ValidationRuns;
   keyring: Keyring;
+  births: Pick<Births, 'of'>;
   clock: Clock;
 }
 
@@ -29,13 +37,16 @@ interface Shown {
   exchange: Authenticated;
   ref: AuthorizationRef;
   found: Authorization | undefined;
+  /** It needs no challenge. */
+  born?: boolean;
 }
 
 export function createAuthorizationHandlers(deps: AuthorizationDeps) {
   return {
     authorization: async (exchange: Authenticated): Promise<Reply> => {
       const shown = await open(deps, exchange);
-      if (exchange.payload.length === 0) return renderAuthorization(deps, shown);
+      if (exchange.payload.length === 0)
+        return renderAuthorization(deps, { ...shown, born: await isBorn(deps, shown) });
       if (readPayload(exchange).status !== 'deactivated') {
         throw new Problem(
           'malformed',
@@ -59,6 +70,16 @@ function tokenOf({ keyring }: AuthorizationDeps, { orderID, index, tokenKey }: A
 async function open(deps: AuthorizationDeps, exchange: Authenticated): Promise<Shown> {
   const ref = await deps.sealed.openAuthorization(exchange);
   return { exchange, ref, found: await deps.objects.authorization(ref) };
+}
+
+/** Throws where the requester is not to have the name, so that clients hear of it before they prove anything. */
+async function isBorn(deps: AuthorizationDeps, { exchange, ref, found }: Shown): Promise<boolean> {
+  if (authorizationStatus(ref, found, deps.clock.now()) !== 'pending') return false;
+  const identifier = orderedIdentifier(ref);
+  const url = exchange.urls.authorization(exchange.params.sealed ?? '');
+  const birth = await deps.births.of(exchange, { about: { url, orderID: ref.orderID }, identifiers: [identifier] });
+  if (birth?.refusal) throw birth.refusal;
+  return birth?.valid.has(identifierKey(identifier)) ?? false;
 }
 
 function offered({ exchange, ref }: Pick<Shown, 'exchange' | 'ref'>): ChallengeType[] {
@@ -91,10 +112,10 @@ function errorOf(stored: string | undefined, run: Run | undefined): { error?: ob
 }
 
 function renderAuthorization(deps: AuthorizationDeps, shown: Shown): Reply {
-  const { ref, found } = shown;
-  const status = authorizationStatus(ref, found, deps.clock.now());
-  // Once decided, only the challenge that decided is shown.
-  const types = found?.spec.challenge ? [found.spec.challenge] : offered(shown);
+  const { ref, found, born = false } = shown;
+  const status = born ? 'valid' : authorizationStatus(ref, found, deps.clock.now());
+  // Once decided, only the challenge that decided is shown; none where there was none.
+  const types = born ? [] : found?.spec.challenge ? [found.spec.challenge] : offered(shown);
   const running = types.some((type) => deps.runs.find(ref, type));
   const token = tokenOf(deps, ref);
   return {

@@ -1,5 +1,6 @@
 // Rules across the fields of a ClusterCAIssuer and of a CAIssuer, and of texts that the schema cannot read.
 import { parseDuration } from '../domain/duration.ts';
+import { MINTED_PREFIX } from '../domain/minted-key.ts';
 import type { ClusterCAIssuer, Profile } from './ca-issuer.ts';
 import { durationOrderRule, keySizeRule, oneOfRule, positiveDurationRule } from './common-rules.ts';
 import { EJBCA_RULES } from './ejbca-backend.ts';
@@ -67,11 +68,39 @@ export const ISSUER_RULES: readonly PlaceRule[] = [
   caaIdentityRule('spec.acme.caa.identities[]'),
 ];
 
+type Binding = NonNullable<NonNullable<ClusterCAIssuer['spec']['acme']>['externalAccountBinding']>;
+type BindingKey = NonNullable<Binding['keys']>[number];
+
+const BINDING_RULES: readonly PlaceRule[] = [
+  placeRule<Binding>({
+    at: 'spec.acme.externalAccountBinding',
+    cel: 'has(self.keys) || has(self.mint)',
+    message: 'needs keys or mint',
+    holds: ({ keys, mint }) => keys !== undefined || mint !== undefined,
+  }),
+  placeRule<BindingKey>({
+    at: 'spec.acme.externalAccountBinding.keys[]',
+    // `namespace` is a reserved word of CEL, which Kubernetes escapes.
+    cel: "has(self.__namespace__) == (has(self.scope) && self.scope == 'Namespace')",
+    message: 'scope Namespace and namespace go together',
+    holds: ({ scope, namespace }) => (namespace !== undefined) === (scope === 'Namespace'),
+  }),
+  placeRule<BindingKey>({
+    at: 'spec.acme.externalAccountBinding.keys[]',
+    cel: "!self.keyID.startsWith('ns.')",
+    message: 'keyID must not begin with ns., as those of minted keys do',
+    holds: ({ keyID }) => !keyID.startsWith(MINTED_PREFIX),
+  }),
+  positiveDurationRule('spec.acme.externalAccountBinding.mint.rotateAfter'),
+  labelsRule('spec.acme.externalAccountBinding.mint.namespaceSelector.matchLabels'),
+];
+
 /** Beyond ISSUER_RULES, at places that a ClusterCAIssuer alone has. */
 export const CLUSTER_ISSUER_RULES: readonly PlaceRule[] = [
   oneOfRule('spec.backend', ['ca', 'ejbca', 'webhook']),
   ...ISSUER_RULES,
   ...EJBCA_RULES,
+  ...BINDING_RULES,
   nameserverRule('spec.acme.validation.nameservers[]'),
   labelsRule('spec.allowedNamespaces.matchLabels'),
 ];
@@ -83,6 +112,12 @@ const TENANT_LIMIT = '24h';
 export const TENANT_ISSUER_RULES: readonly PlaceRule[] = [
   oneOfRule('spec.backend', ['ca', 'webhook']),
   ...ISSUER_RULES,
+  placeRule<Pick<Binding, 'keys'>>({
+    at: 'spec.acme.externalAccountBinding',
+    cel: 'has(self.keys)',
+    message: 'needs keys',
+    holds: ({ keys }) => keys !== undefined,
+  }),
   ...['spec.acme.orderDuration', 'spec.acme.authorizationDuration'].map((at) =>
     placeRule<string>({
       at,

@@ -1,13 +1,26 @@
 // CAIssuer: the issuer of one namespace, written by its tenants. What a ClusterCAIssuer may say and a CAIssuer may not would give
 // tenants power over others; docs/tenants.md has the reason for each.
 import { type Static, Type } from 'typebox';
-import { type ClusterCAIssuer, ClusterCAIssuerKind, ClusterIssuerSpec, IssuerStatus } from './ca-issuer.ts';
+import { TenantExternalAccountBinding } from './acme-offer.ts';
+import {
+  type ClusterCAIssuer,
+  ClusterCAIssuerKind,
+  ClusterIssuerSpec,
+  IssuerStatus,
+} from './ca-issuer.ts';
 import { TENANT_ISSUER_RULES, tenantIssuerRules } from './ca-issuer-rules.ts';
 import { Closed, GROUP, type Kind, type KubeObject, VERSION } from './kind.ts';
 
 const { allowedNamespaces: _namespaces, recordGrace: _grace, backend, acme, ...common } = ClusterIssuerSpec.properties;
 const { ejbca: _ejbca, ...backends } = backend.properties;
-const { validation: _validation, finalizeTimeout: _timeout, ...offered } = acme.properties;
+const {
+  validation: _validation,
+  finalizeTimeout: _timeout,
+  proof: _proof,
+  externalAccountBinding: _binding,
+  ...others
+} = acme.properties;
+const offered = { ...others, externalAccountBinding: Type.Optional(TenantExternalAccountBinding) };
 
 const Schema = Closed({
   spec: Closed({

@@ -34,6 +34,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import { checkCaa } from '../validators/caa-check.ts';
 import { createJudgedAddresses } from '../validators/judged-addresses.ts';
 import { type Caches, createCaches } from './caches.ts';
+import { createEvidence, type EvidenceDeps } from './evidence.ts';
 import { createIssuerSecrets } from './issuer-secrets.ts';
 import { createLiveReads } from './live-reads.ts';
 
@@ -71,6 +72,10 @@ export interface OperatorDeps {
     service: string;
   };
   limits?: Readonly<Record<Limit, Bucket>>;
+  /** Such as cluster.local, which it is when absent. */
+  clusterDomain?: string;
+  /** As of EvidenceDeps. */
+  lookAgainMs?: NonNullable<EvidenceDeps['lookAgainMs']>;
   /** For what controllers write; `cluster` when absent. */
   leaderCluster?: Cluster;
   /** Name of this process among its replicas; `countersign` when absent. */
@@ -86,7 +91,11 @@ export interface OperatorDeps {
 export function createOperator(given: OperatorDeps) {
   const forged = createForgedRecords(given);
   const deps = withSealedRecords(given, forged);
-  const { caches, filled, keep } = createCaches(deps);
+  const { caches, filled, keep: keepCaches } = createCaches(deps);
+  const evidence = createEvidence({ ...deps, caches });
+  const keep = async (signal: AbortSignal): Promise<void> => {
+    await Promise.all([keepCaches(signal), evidence.keep(signal)]);
+  };
   const peers = peersOf(deps, caches);
   const services = createServices(deps, caches, peers);
   const acme = createAcmeServer({
@@ -95,6 +104,7 @@ export function createOperator(given: OperatorDeps) {
     ...services,
     ...(peers && deps.replica ? { peering: { ask: peers.ask, ...homeOf(deps.replica.address) } } : {}),
     caughtUp: deps.caughtUp ?? (() => true),
+    evidence: evidence.sources,
     checkCaa,
     chainsOf: (issuer, record) => services.chains.pemsOf(issuer, record),
     counters: countersOf(deps.metrics),

@@ -1,0 +1,93 @@
+// Kinds of others that tell who asks, or that a name is somebody's, reduced to the fields that are read. Nothing of theirs is written.
+import type { Kind, KubeObject } from './kind.ts';
+
+const foreign = {
+  version: 'v1',
+  shortNames: [],
+  namespaced: true,
+  statusSubresource: true,
+  schema: undefined,
+  columns: [{ name: 'Age', jsonPath: '.metadata.creationTimestamp', type: 'date' }],
+  rules: () => [],
+} as const satisfies Partial<Kind>;
+
+/** An order as cert-manager keeps it (acme.cert-manager.io): in the namespace of the Certificate. */
+export interface CertManagerOrder extends KubeObject {
+  spec: {
+    issuerRef: { name: string; kind?: string; group?: string };
+    commonName?: string;
+    dnsNames?: readonly string[];
+    ipAddresses?: readonly string[];
+  };
+  /** Written by cert-manager alone. */
+  status?: { url?: string; authorizations?: readonly { url?: string }[] };
+}
+
+export const CertManagerOrderKind: Kind<CertManagerOrder> = {
+  ...foreign,
+  group: 'acme.cert-manager.io',
+  kind: 'Order',
+  plural: 'orders',
+  singular: 'order',
+  description: 'An order of cert-manager at an ACME server.',
+};
+
+/** A ClusterIssuer or Issuer of cert-manager. */
+export interface CertManagerIssuer extends KubeObject {
+  spec: { acme?: { solvers?: readonly unknown[] } };
+  /** `uri`: of the account at the ACME server. Written by cert-manager alone. */
+  status?: { acme?: { uri?: string } };
+}
+
+const CERT_MANAGER = 'cert-manager.io';
+
+export const CertManagerIssuerKind: Kind<CertManagerIssuer> = {
+  ...foreign,
+  group: CERT_MANAGER,
+  kind: 'Issuer',
+  plural: 'issuers',
+  singular: 'issuer',
+  description: 'An issuer of cert-manager for one namespace.',
+};
+
+export const CertManagerClusterIssuerKind: Kind<CertManagerIssuer> = {
+  ...foreign,
+  group: CERT_MANAGER,
+  kind: 'ClusterIssuer',
+  plural: 'clusterissuers',
+  singular: 'clusterissuer',
+  namespaced: false,
+  description: 'An issuer of cert-manager for all namespaces.',
+};
+
+export const ServiceKind: Kind = {
+  ...foreign,
+  group: '',
+  kind: 'Service',
+  plural: 'services',
+  singular: 'service',
+  description: 'A Kubernetes Service.',
+};
+
+export interface Pod extends KubeObject {
+  spec: { hostNetwork?: boolean; serviceAccountName?: string };
+  status?: { phase?: string; podIPs?: readonly { ip: string }[] | null; podIP?: string };
+}
+
+export const PodKind: Kind<Pod> = {
+  ...foreign,
+  group: '',
+  kind: 'Pod',
+  plural: 'pods',
+  singular: 'pod',
+  description: 'A Kubernetes Pod.',
+};
+
+/** All of them. */
+export const FOREIGN_KINDS: readonly Kind[] = [
+  CertManagerOrderKind,
+  CertManagerIssuerKind,
+  CertManagerClusterIssuerKind,
+  ServiceKind,
+  PodKind,
+];

@@ -1,0 +1,313 @@
+// Who asks, by what the cluster tells: the same on an embedded store and on a real API server.
+import { X509Certificate } from 'node:crypto';
+import { expect, test } from 'vitest';
+import { AuthorizationKind } from '../../src/api/acme.ts';
+import { CertificateRequestPolicyKind, type PolicySpec } from '../../src/api/certificate-request-policy.ts';
+import { ClusterCAIssuerKind } from '../../src/api/ca-issuer.ts';
+import { SecretKind } from '../../src/api/core.ts';
+import { CertManagerOrderKind, ServiceKind } from '../../src/api/foreign.ts';
+import { IssuedCertificateKind } from '../../src/api/issued-certificate.ts';
+import type { Cluster } from '../../src/ports.ts';
+import { binding, EAB_KEYS } from '../conformance/external-account-keys.ts';
+import { complete, expectStatus, finalize, newOrder, register } from '../support/acme-flow.ts';
+import { type AcmeWire, connect, type Reply, type Transport } from '../support/acme-wire.ts';
+import { certManager, type CertManager, keepOrder, orderFrom } from '../support/cert-manager.ts';
+import { buildCsr, csrNames } from '../support/csr-builder.ts';
+import { createSigningKey } from '../support/jws.ts';
+import { freshName } from '../support/names.ts';
+import { NAMESPACE } from './harness.ts';
+
+export interface Stage {
+  /** Somebody who may do anything. */
+  admin: Cluster;
+  transport: Transport;
+  /** Of the issuer `main`, which has ISSUER_ACME. */
+  directory: string;
+}
+
+/** Namespaces of the stage. */
+export const TEAMS = ['payments', 'hr'] as const;
+
+export const ISSUER_ACME = {
+  proof: { certManagerOrders: true, services: true },
+  externalAccountBinding: {
+    mode: 'Optional' as const,
+    keys: [
+      { keyID: 'payments', secretRef: { name: 'eab', key: 'kid-1' }, scope: 'Namespace' as const, namespace: 'payments' },
+      { keyID: 'shared', secretRef: { name: 'eab', key: 'kid-1' }, scope: 'ByOrder' as const },
+      { keyID: 'plain', secretRef: { name: 'eab', key: 'kid-1' } },
+    ],
+  },
+};
+
+/** Each team has the names of its own Services; who the requester is decides. */
+export const TEAM_POLICY: PolicySpec = {
+  selector: { namespace: { matchNames: [...TEAMS] } },
+  allowed: { dnsNames: { values: ['*.{{namespace}}.svc', '*.{{namespace}}.svc.cluster.local'] } },
+};
+
+/** Beside namespaces TEAMS, the issuer and the policy `team`. */
+export async function prepareStage(admin: Cluster): Promise<void> {
+  await admin.create(SecretKind, {
+    metadata: { namespace: NAMESPACE, name: 'eab' },
+    type: 'Opaque',
+    stringData: { 'kid-1': EAB_KEYS['kid-1'] },
+  });
+}
+
+const label = (prefix: string): string => freshName(prefix).split('.')[0] ?? '';
+
+const problemOf = (reply: Reply) => ({ status: reply.status, type: reply.problem.type.split(':').at(-1) });
+
+export function attributionCases(stage: () => Stage): void {
+  const aManager = (options: Parameters<typeof certManager>[2] = {}) =>
+    certManager(stage().admin, stage(), options);
+
+  /** A fresh Service, and its names. */
+  async function aService(namespace: string): Promise<string> {
+    const name = label('web');
+    await stage().admin.create(ServiceKind, {
+      metadata: { namespace, name },
+      spec: { ports: [{ port: 443 }] },
+    } as never);
+    return `${name}.${namespace}.svc`;
+  }
+
+  const bound = (kid: string) => (acme: AcmeWire, key: ReturnType<typeof createSigningKey>) => ({
+    externalAccountBinding: binding(acme, key, { kid, macKey: EAB_KEYS['kid-1'] }),
+  });
+
+  async function aClient(kid: string): Promise<AcmeWire> {
+    const acme = await connect(stage().transport, stage().directory);
+    const key = createSigningKey();
+    await register(acme, key, bound(kid)(acme, key));
+    return acme;
+  }
+
+  async function firstAuthorization(
+    manager: CertManager,
+    at: { namespace: string; names: readonly string[] },
+  ): Promise<Reply> {
+    const { order } = await orderFrom(stage().admin, manager, at);
+    return manager.acme.get(order.object.authorizations[0] ?? '');
+  }
+
+  test('a ClusterIssuer without solvers has a certificate for the names of a Service of the namespace', async () => {
+    const name = await aService('payments');
+    const names = [name, `${name}.cluster.local`];
+    const manager = await aManager();
+    const { order } = await orderFrom(stage().admin, manager, { namespace: 'payments', names });
+    for (const url of order.object.authorizations) {
+      const { json } = expectStatus(await manager.acme.get(url), 200, 'authorization');
+      expect(json).toMatchObject({ status: 'valid', challenges: [] });
+    }
+    const { certificateUrl } = await complete(manager.acme, order);
+    const leaf = new X509Certificate((await manager.acme.get(certificateUrl)).body);
+    expect(leaf.subjectAltName).toBe(names.map((each) => `DNS:${each}`).join(', '));
+    const { items } = await stage().admin.list(IssuedCertificateKind, { namespace: NAMESPACE });
+    const record = items.find(({ spec }) => spec.names.includes(`dns:${name}`));
+    expect(record?.spec.requester).toMatchObject({ namespace: 'payments' });
+    // Born valid is not validated: nothing is stored of it.
+    const { items: stored } = await stage().admin.list(AuthorizationKind, { namespace: NAMESPACE });
+    expect(stored.filter(({ spec }) => name.startsWith(spec.identifier.value))).toEqual([]);
+  });
+
+  test('a name of another namespace is refused at the authorization, with the name of the policy', async () => {
+    const theirs = await aService('hr');
+    const reply = await firstAuthorization(await aManager(), { namespace: 'payments', names: [theirs] });
+    expect(problemOf(reply)).toEqual({ status: 403, type: 'rejectedIdentifier' });
+    expect(reply.problem.detail).toContain('"team"');
+    expect(reply.problem.detail).toContain(theirs);
+  });
+
+  test('a refusal tells of every name of the order, whichever authorization is fetched first', async () => {
+    const names = [await aService('payments'), await aService('hr')];
+    const reply = await firstAuthorization(await aManager(), { namespace: 'payments', names });
+    expect(problemOf(reply)).toEqual({ status: 403, type: 'rejectedIdentifier' });
+    expect(reply.problem.detail).toContain(names[1]);
+  });
+
+  test('a Service that is not there proves nothing: refused where nobody could answer a challenge, else pending', async () => {
+    const names = [`${label('none')}.payments.svc`];
+    const mute = await firstAuthorization(await aManager(), { namespace: 'payments', names });
+    expect(problemOf(mute)).toEqual({ status: 403, type: 'unauthorized' });
+    expect(mute.problem.detail).toContain(names[0]);
+    const solving = await aManager({ solvers: [{ http01: {} }] });
+    const reply = await firstAuthorization(solving, { namespace: 'payments', names });
+    expect(reply.json.status).toBe('pending');
+    expect(reply.json.challenges.length).toBeGreaterThan(0);
+  });
+
+  test('an Order that comes late is waited for', async () => {
+    const names = [await aService('payments')];
+    const manager = await aManager();
+    const order = await newOrder(manager.acme, names);
+    const asked = manager.acme.get(order.object.authorizations[0] ?? '');
+    await keepOrder(stage().admin, manager, { namespace: 'payments', names, order });
+    const reply = await asked;
+    // Whether it came within the moment that is waited, or has to be asked for again, it is never refused.
+    if (reply.status !== 200) expect(reply.status).toBe(503);
+    const again = await manager.acme.get(order.object.authorizations[0] ?? '');
+    expect(again.json.status).toBe('valid');
+  });
+
+  test('without an Order nobody is believed: come back', async () => {
+    const manager = await aManager();
+    const order = await newOrder(manager.acme, [await aService('payments')]);
+    const reply = await manager.acme.get(order.object.authorizations[0] ?? '');
+    expect(reply.status).toBe(503);
+    expect(reply.headers['retry-after']).toBeDefined();
+    const csr = buildCsr({ names: csrNames(order.object.identifiers) });
+    expect((await finalize(manager.acme, order, csr.der)).status).toBe(503);
+  });
+
+  test('an order that cert-manager keeps in two namespaces is of neither', async () => {
+    const names = [await aService('payments')];
+    const manager = await aManager();
+    const { order } = await orderFrom(stage().admin, manager, { namespace: 'payments', names });
+    await keepOrder(stage().admin, manager, { namespace: 'hr', names, order });
+    const reply = await manager.acme.get(order.object.authorizations[0] ?? '');
+    expect(problemOf(reply)).toEqual({ status: 403, type: 'unauthorized' });
+    expect(reply.problem.detail).toMatch(/payments.*hr|hr.*payments/);
+  });
+
+  test('a forged status is believed by nobody: other names, another account, another order', async () => {
+    const names = [await aService('payments')];
+    const manager = await aManager();
+    const other = await aManager();
+    for (const forge of [
+      async () => {
+        const order = await newOrder(manager.acme, names);
+        await keepOrder(stage().admin, manager, { namespace: 'payments', names: ['other.payments.svc'], order });
+        return order;
+      },
+      async () => {
+        const order = await newOrder(manager.acme, names);
+        await keepOrder(stage().admin, other, { namespace: 'payments', names, order });
+        return order;
+      },
+      async () => {
+        const order = await newOrder(manager.acme, names);
+        const earlier = await newOrder(manager.acme, names);
+        const mixed = { ...order, url: earlier.url };
+        await keepOrder(stage().admin, manager, { namespace: 'payments', names, order: mixed });
+        return order;
+      },
+    ]) {
+      const order = await forge();
+      const reply = await manager.acme.get(order.object.authorizations[0] ?? '');
+      expect(reply.status).toBe(503);
+    }
+  });
+
+  test('the account of a ClusterIssuer used by somebody else has no namespace', async () => {
+    const name = await aService('payments');
+    const manager = await aManager();
+    const thief = await connect(stage().transport, stage().directory);
+    thief.account = manager.acme.account;
+    const order = await newOrder(thief, [name]);
+    const { json } = await thief.get(order.object.authorizations[0] ?? '');
+    expect(json.status).toBe('pending');
+  });
+
+  test('forged headers tell nothing of the namespace', async () => {
+    const name = await aService('payments');
+    const acme = await aClient('plain');
+    const order = await newOrder(acme, [name]);
+    const headers = { 'x-forwarded-for': '10.0.0.1', forwarded: 'for=10.0.0.1', 'x-namespace': 'payments' };
+    const { json } = await acme.get(order.object.authorizations[0] ?? '', { headers });
+    expect(json.status).toBe('pending');
+  });
+
+  test('a key of a namespace speaks for it and for no other', async () => {
+    const acme = await aClient('payments');
+    const [ours, theirs] = [await aService('payments'), await aService('hr')];
+    const order = await newOrder(acme, [ours]);
+    expect(order.object.status).toBe('ready');
+    await complete(acme, order);
+    const refused = await acme.post(acme.directory.newOrder, { identifiers: [{ type: 'dns', value: theirs }] });
+    expect(problemOf(refused)).toEqual({ status: 403, type: 'rejectedIdentifier' });
+    expect(refused.problem.detail).toContain('"team"');
+  });
+
+  test('a key of a namespace and an Order of another are not believed together', async () => {
+    const manager = await aManager({ payload: bound('payments') });
+    const names = [await aService('payments')];
+    const reply = await firstAuthorization(manager, { namespace: 'hr', names });
+    expect(problemOf(reply)).toEqual({ status: 403, type: 'unauthorized' });
+    expect(reply.problem.detail).toContain('hr');
+  });
+
+  test('a shared key leaves it to the Order', async () => {
+    const manager = await aManager({ payload: bound('shared') });
+    const mine = await firstAuthorization(manager, { namespace: 'hr', names: [await aService('hr')] });
+    expect(mine.json.status).toBe('valid');
+    const other = await firstAuthorization(manager, { namespace: 'hr', names: [await aService('payments')] });
+    expect(problemOf(other)).toEqual({ status: 403, type: 'rejectedIdentifier' });
+  });
+
+  test('what was validated for one namespace serves no other, whoever shares the account', async () => {
+    const { admin } = stage();
+    const manager = await aManager({ payload: bound('shared') });
+    const name = await aService('payments');
+    const { order } = await orderFrom(admin, manager, { namespace: 'payments', names: [name] });
+    await complete(manager.acme, order);
+    const reply = await firstAuthorization(manager, { namespace: 'hr', names: [name] });
+    expect(problemOf(reply)).toEqual({ status: 403, type: 'rejectedIdentifier' });
+  });
+
+  test('the Order of a namespace that is gone before finalize gives nothing', async () => {
+    const { admin } = stage();
+    const names = [await aService('payments')];
+    const manager = await aManager();
+    const { order, object } = await orderFrom(admin, manager, { namespace: 'payments', names });
+    expect((await manager.acme.get(order.object.authorizations[0] ?? '')).json.status).toBe('valid');
+    await admin.delete(CertManagerOrderKind, object.metadata);
+    await expect
+      .poll(async () => (await manager.acme.get(order.object.authorizations[0] ?? '')).status, { timeout: 30_000 })
+      .toBe(503);
+    const csr = buildCsr({ names: csrNames(order.object.identifiers) });
+    expect((await finalize(manager.acme, order, csr.der)).status).toBe(503);
+  });
+
+  test('a policy may be content with the namespace, and then no object is needed', async () => {
+    const { admin } = stage();
+    const spec = (domain: string, proof: 'Challenge' | 'Namespace'): PolicySpec => ({
+      selector: { namespace: { matchNames: ['payments'] } },
+      allowed: { dnsNames: { values: [`*.${domain}`] } },
+      proof,
+    });
+    const [trusted, challenged] = [`${label('t')}.example`, `${label('c')}.example`];
+    await admin.create(CertificateRequestPolicyKind, { metadata: { name: label('trust') }, spec: spec(trusted, 'Namespace') });
+    await admin.create(CertificateRequestPolicyKind, {
+      metadata: { name: label('prove') },
+      spec: spec(challenged, 'Challenge'),
+    });
+    const acme = await aClient('payments');
+    await expect
+      .poll(async () => (await newOrder(acme, [`a.${trusted}`]).catch(() => undefined))?.object.status, { timeout: 30_000 })
+      .toBe('ready');
+    await complete(acme, await newOrder(acme, [`a.${trusted}`]));
+    await expect
+      .poll(async () => (await newOrder(acme, [`a.${challenged}`]).catch(() => undefined))?.object.status, {
+        timeout: 30_000,
+      })
+      .toBe('pending');
+  });
+
+  test('an issuer that believes nobody leaves all to challenges', async () => {
+    const { admin, directory } = stage();
+    const name = label('strict');
+    await admin.create(ClusterCAIssuerKind, {
+      metadata: { name },
+      spec: { backend: { ca: { secretRef: { name: `${name}-ca` }, selfSigned: { commonName: 'Strict CA' } } } },
+    });
+    const manager = await certManager(admin, {
+      transport: stage().transport,
+      directory: directory.replace('/acme/main/', `/acme/${name}/`),
+    });
+    const names = [await aService('payments')];
+    const reply = await firstAuthorization(manager, { namespace: 'payments', names });
+    expect(reply.json.status).toBe('pending');
+  });
+}
