@@ -89,7 +89,7 @@ export interface Evidence {
 }
 
 export function createEvidence(deps: EvidenceDeps): Evidence {
-  const { cluster, caches, clock, clusterDomain = 'cluster.local' } = deps;
+  const { cluster, caches, clock, random, log, clusterDomain = 'cluster.local' } = deps;
   const wanted: [OptionalReflector<never>, Wants][] = [];
 
   function watch<T extends KubeObject>(
@@ -99,7 +99,8 @@ export function createEvidence(deps: EvidenceDeps): Evidence {
   ): OptionalReflector<T> {
     const { lookAgainMs } = deps;
     const again = lookAgainMs === undefined ? {} : { lookAgainMs };
-    const reflector = createOptionalReflector({ ...deps, kind, metrics: deps.metrics.reflectors, ...again, ...more });
+    const metrics = deps.metrics.reflectors;
+    const reflector = createOptionalReflector({ cluster, clock, random, log, kind, metrics, ...again, ...more });
     const label = kind.group === '' ? kind.kind : `${kind.kind}.${kind.group}`;
     deps.metrics.gauge('reflectorAge', { kind: label }, () => reflector.ageSeconds());
     wanted.push([reflector as unknown as OptionalReflector<never>, wants]);

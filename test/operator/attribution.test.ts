@@ -1,5 +1,10 @@
 // Attribution on the embedded store.
-import { afterAll, beforeAll } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { FOREIGN_KINDS, ServiceKind } from '../../src/api/foreign.ts';
+import type { Kind } from '../../src/api/kind.ts';
+import type { Cluster } from '../../src/ports.ts';
+import { complete } from '../support/acme-flow.ts';
+import { certManager, orderFrom } from '../support/cert-manager.ts';
 import { NamespaceKind } from '../../src/api/core.ts';
 import { createTransport } from '../support/acme-wire.ts';
 import { attributionCases, ISSUER_ACME, prepareStage, type Stage, TEAM_POLICY, TEAMS } from './attribution-cases.ts';
@@ -8,9 +13,11 @@ import { CertificateRequestPolicyKind } from '../../src/api/certificate-request-
 
 let operator: Awaited<ReturnType<typeof startOperator>>;
 let stage: Stage;
+/** Reads of the operator since it started, by kind. */
+const reads = new Map<string, number>();
 
 beforeAll(async () => {
-  operator = await startOperator({ issuer: { acme: ISSUER_ACME } });
+  operator = await startOperator({ issuer: { acme: ISSUER_ACME }, wrap: countReads });
   const { cluster: admin } = operator;
   for (const name of TEAMS) await admin.create(NamespaceKind, { metadata: { name } });
   await admin.create(CertificateRequestPolicyKind, { metadata: { name: 'team' }, spec: TEAM_POLICY });
@@ -22,4 +29,40 @@ afterAll(async () => {
   await operator?.stop();
 });
 
+function countReads(cluster: Cluster): Cluster {
+  const count = ({ kind }: Kind): void => void reads.set(kind, (reads.get(kind) ?? 0) + 1);
+  return {
+    get: (kind, ref) => (count(kind), cluster.get(kind, ref)),
+    list: (kind, options) => (count(kind), cluster.list(kind, options)),
+    watch: (kind, options) => cluster.watch(kind, options),
+    create: (kind, object) => cluster.create(kind, object),
+    replace: (kind, object) => cluster.replace(kind, object),
+    replaceStatus: (kind, object) => cluster.replaceStatus(kind, object),
+    delete: (kind, ref, precondition) => cluster.delete(kind, ref, precondition),
+    apply: (kind, object, options) => cluster.apply(kind, object, options),
+  };
+}
+
 attributionCases(() => stage);
+
+test('what the watches show costs no reads', async () => {
+  const { admin } = stage;
+  await admin.create(ServiceKind, { metadata: { namespace: 'payments', name: 'counted' } } as never);
+  const manager = await certManager(admin, stage);
+  const order = { namespace: 'payments', names: ['counted.payments.svc'] };
+  await complete(manager.acme, (await orderFrom(admin, manager, order)).order);
+  await settled(operator);
+  reads.clear();
+  const { order: second } = await orderFrom(admin, manager, order);
+  await settled(operator);
+  for (const url of second.object.authorizations) expect((await manager.acme.get(url)).json.status).toBe('valid');
+  await complete(manager.acme, second);
+  const foreign = FOREIGN_KINDS.map(({ kind }) => [kind, reads.get(kind) ?? 0]);
+  expect(foreign).toEqual(FOREIGN_KINDS.map(({ kind }) => [kind, 0]));
+});
+
+/** What was written has come to the watches, which are of this process. */
+async function settled({ operator: { synced } }: typeof operator): Promise<void> {
+  await synced(AbortSignal.timeout(30_000));
+  for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
