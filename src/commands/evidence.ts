@@ -18,49 +18,22 @@ import {
 } from '../api/foreign.ts';
 import type { Issuer } from '../api/issuer.ts';
 import { type Kind, type KubeObject, metadataOf } from '../api/kind.ts';
-import type { Right } from '../api/right.ts';
-import { clusterIssuer } from '../domain/issuer.ts';
 import type { Cache, Clock, Cluster, Log, Random } from '../ports.ts';
 import {
   createOptionalReflector,
+  joinOptional,
   type OptionalReflector,
   type OptionalReflectorDeps,
 } from '../runtime/optional-reflector.ts';
 import { createSharedRead } from '../runtime/shared-read.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Caches } from './caches.ts';
-
-export const NAMESPACE_RIGHTS: readonly Right[] = [
-  { kind: NamespaceKind, verbs: ['get'], in: ['cluster'], why: 'know the labels of the namespace that asks' },
-];
-
-export const CERT_MANAGER_RIGHTS: readonly Right[] = [
-  {
-    kind: CertManagerOrderKind,
-    verbs: ['list', 'watch'],
-    in: ['cluster'],
-    why: 'know the namespace in which cert-manager keeps an order',
-  },
-  {
-    kind: CertManagerClusterIssuerKind,
-    verbs: ['list', 'watch'],
-    in: ['cluster'],
-    why: 'know which account is that of which issuer of cert-manager',
-  },
-  { kind: CertManagerIssuerKind, verbs: ['list', 'watch'], in: ['cluster'], why: 'the same' },
-];
-
-export const SERVICE_RIGHTS: readonly Right[] = [
-  {
-    kind: ServiceKind,
-    verbs: ['get', 'list', 'watch'],
-    in: ['cluster'],
-    why: 'know that a name is that of a Service of the namespace that asks',
-  },
-];
+import { type Wants, wantsOrders, wantsServices } from './optional-features.ts';
 
 export interface EvidenceDeps {
   cluster: Cluster;
+  /** The namespaces that are served; all when absent. */
+  tenants?: readonly string[];
   caches: Pick<Caches, 'issuers' | 'namespaces'>;
   clusterDomain?: string;
   clock: Clock;
@@ -74,14 +47,6 @@ export interface EvidenceDeps {
 /** Between two lists of the Orders of a cluster. */
 const LIST_GAP_MS = 500;
 
-type Wants = (issuer: Issuer) => boolean;
-
-const proofOf = (issuer: Issuer) => clusterIssuer(issuer)?.spec.acme?.proof;
-const wantsOrders: Wants = (issuer) =>
-  proofOf(issuer)?.certManagerOrders === true ||
-  (clusterIssuer(issuer)?.spec.acme?.externalAccountBinding?.keys?.some(({ scope }) => scope === 'ByOrder') ?? false);
-const wantsServices: Wants = (issuer) => proofOf(issuer)?.services === true;
-
 export interface Evidence {
   sources: AcmeServerDeps['evidence'];
   /** Until the signal aborts. */
@@ -89,8 +54,8 @@ export interface Evidence {
 }
 
 export function createEvidence(deps: EvidenceDeps): Evidence {
-  const { cluster, caches, clock, random, log, clusterDomain = 'cluster.local' } = deps;
-  const wanted: [OptionalReflector<never>, Wants][] = [];
+  const { cluster, caches, clock, random, log, tenants, clusterDomain = 'cluster.local' } = deps;
+  const wanted: [Pick<OptionalReflector<never>, 'want' | 'run'>, Wants][] = [];
 
   function watch<T extends KubeObject>(
     kind: Kind<T>,
@@ -100,10 +65,13 @@ export function createEvidence(deps: EvidenceDeps): Evidence {
     const { lookAgainMs } = deps;
     const again = lookAgainMs === undefined ? {} : { lookAgainMs };
     const metrics = deps.metrics.reflectors;
-    const reflector = createOptionalReflector({ cluster, clock, random, log, kind, metrics, ...again, ...more });
+    const inOne = (scope: { namespace?: string }): OptionalReflector<T> =>
+      createOptionalReflector({ cluster, clock, random, log, kind, metrics, ...again, ...more, ...scope });
+    const reflector =
+      tenants && kind.namespaced ? joinOptional(tenants.map((namespace) => inOne({ namespace }))) : inOne({});
     const label = kind.group === '' ? kind.kind : `${kind.kind}.${kind.group}`;
     deps.metrics.gauge('reflectorAge', { kind: label }, () => reflector.ageSeconds());
-    wanted.push([reflector as unknown as OptionalReflector<never>, wants]);
+    wanted.push([reflector, wants]);
     return reflector;
   }
 
@@ -116,15 +84,21 @@ export function createEvidence(deps: EvidenceDeps): Evidence {
   const namespacedIssuers = watch(CertManagerIssuerKind, wantsOrders, issuersOf);
   const services = watch(metadataOf(ServiceKind), wantsServices);
 
+  const namespaces = createSharedRead({
+    read: async () => (await cluster.list(NamespaceKind)).items,
+    clock,
+    gapMs: LIST_GAP_MS,
+  });
   const sources: Evidence['sources'] = {
     orders,
     clusterIssuers,
     namespacedIssuers,
     services,
     clusterDomain,
-    live: liveReads(cluster, clock),
+    live: liveReads(deps),
     liveService: (ref) => cluster.get(metadataOf(ServiceKind), ref),
-    namespace: async (name) => caches.namespaces.get({ name }) ?? cluster.get(NamespaceKind, { name }),
+    namespace: async (name) =>
+      caches.namespaces.get({ name }) ?? (await namespaces()).find(({ metadata }) => metadata.name === name),
   };
   return {
     sources,
@@ -136,28 +110,24 @@ export function createEvidence(deps: EvidenceDeps): Evidence {
   };
 }
 
-function liveReads(cluster: Cluster, clock: Clock): Evidence['sources']['live'] {
+function liveReads({ cluster, clock, tenants }: EvidenceDeps): Evidence['sources']['live'] {
+  async function list<T extends KubeObject>(kind: Kind<T>): Promise<readonly T[]> {
+    if (!tenants || !kind.namespaced) return (await cluster.list(kind)).items;
+    const lists = await Promise.all(tenants.map((namespace) => cluster.list(kind, { namespace })));
+    return lists.flatMap(({ items }) => items);
+  }
+  const issuers = async () =>
+    (await Promise.all([list(CertManagerClusterIssuerKind), list(CertManagerIssuerKind)])).flat();
   return {
-    orders: createSharedRead({
-      read: async () => (await cluster.list(CertManagerOrderKind)).items,
-      clock,
-      gapMs: LIST_GAP_MS,
-    }),
-    issuers: createSharedRead({
-      read: async () => {
-        const lists = [cluster.list(CertManagerClusterIssuerKind), cluster.list(CertManagerIssuerKind)];
-        return (await Promise.all(lists)).flatMap(({ items }) => items);
-      },
-      clock,
-      gapMs: LIST_GAP_MS,
-    }),
+    orders: createSharedRead({ read: () => list(CertManagerOrderKind), clock, gapMs: LIST_GAP_MS }),
+    issuers: createSharedRead({ read: issuers, clock, gapMs: LIST_GAP_MS }),
   };
 }
 
 /** Watches what some issuer wants, from when it does until none does. */
 function follow(
   issuers: Pick<Cache<Issuer>, 'list' | 'onChange'>,
-  wanted: readonly (readonly [OptionalReflector<never>, Wants])[],
+  wanted: readonly (readonly [Pick<OptionalReflector<never>, 'want'>, Wants])[],
 ): () => void {
   const look = (): void => {
     for (const [reflector, wants] of wanted) reflector.want(issuers.list().some(wants));

@@ -115,3 +115,41 @@ export function createOptionalReflector<T extends KubeObject>(deps: OptionalRefl
     },
   };
 }
+
+/** Several of one kind, each of one namespace, as one. */
+export function joinOptional<T extends KubeObject>(parts: readonly OptionalReflector<T>[]): OptionalReflector<T> {
+  return {
+    /** As of the one that is furthest from being watched. */
+    state: () => STATES.find((state) => parts.some((part) => part.state() === state)) ?? 'watching',
+    want: (wanted) => {
+      for (const part of parts) part.want(wanted);
+    },
+    run: async (signal) => void (await Promise.all(parts.map((part) => part.run(signal)))),
+    ageSeconds: () => Math.max(0, ...parts.map((part) => part.ageSeconds())),
+    get: (ref) => firstOf(parts, (part) => part.get(ref)),
+    list: () => parts.flatMap((part) => part.list()),
+    *each() {
+      for (const part of parts) yield* part.each();
+    },
+    byIndex: (index, value, { from, count } = { from: 0, count: Infinity }) =>
+      parts.flatMap((part) => part.byIndex(index, value)).slice(from, from + count),
+    has: (index, value) => parts.some((part) => part.has(index, value)),
+    hasSynced: () => parts.every((part) => part.hasSynced()),
+    onChange(listener) {
+      const stops = parts.map((part) => part.onChange(listener));
+      return () => {
+        for (const stop of stops) stop();
+      };
+    },
+  };
+}
+
+const STATES: readonly OptionalState[] = ['refused', 'absent', 'off', 'filling'];
+
+function firstOf<P, R>(parts: readonly P[], find: (part: P) => R | undefined): R | undefined {
+  for (const part of parts) {
+    const found = find(part);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}

@@ -1,0 +1,79 @@
+// Features that only some issuers ask for, with the rights they need: nobody who does not use them has to grant those.
+import {
+  CertManagerClusterIssuerKind,
+  CertManagerIssuerKind,
+  CertManagerOrderKind,
+  ServiceKind,
+} from '../api/foreign.ts';
+import type { Issuer } from '../api/issuer.ts';
+import type { Right } from '../api/right.ts';
+import { clusterIssuer } from '../domain/issuer.ts';
+
+export type Wants = (issuer: Pick<Issuer, 'spec' | 'metadata'>) => boolean;
+
+const acmeOf = (issuer: Pick<Issuer, 'spec' | 'metadata'>) => clusterIssuer(issuer as Issuer)?.spec.acme;
+
+export const wantsOrders: Wants = (issuer) => {
+  const { proof, externalAccountBinding: binding } = acmeOf(issuer) ?? {};
+  return proof?.certManagerOrders === true || (binding?.keys?.some(({ scope }) => scope === 'ByOrder') ?? false);
+};
+
+export const wantsServices: Wants = (issuer) => acmeOf(issuer)?.proof?.services === true;
+
+const ORDER_RIGHTS: readonly Right[] = [
+  {
+    kind: CertManagerOrderKind,
+    verbs: ['list', 'watch'],
+    in: ['tenants'],
+    why: 'know the namespace in which cert-manager keeps an order',
+  },
+  {
+    kind: CertManagerIssuerKind,
+    verbs: ['list', 'watch'],
+    in: ['tenants'],
+    why: 'know which account is that of an Issuer of cert-manager',
+  },
+  {
+    kind: CertManagerClusterIssuerKind,
+    verbs: ['list', 'watch'],
+    in: ['cluster'],
+    why: 'know which account is that of a ClusterIssuer of cert-manager',
+  },
+];
+
+const SERVICE_RIGHTS: readonly Right[] = [
+  {
+    kind: ServiceKind,
+    verbs: ['get', 'list', 'watch'],
+    in: ['tenants'],
+    why: 'know that a name is that of a Service of the namespace that asks; metadata alone is read',
+  },
+];
+
+export interface OptionalFeature {
+  /** Last part of the names of its roles. */
+  name: string;
+  /** What it does, for the people who grant its rights. */
+  does: string;
+  /** The setting of an issuer that asks for it. */
+  setting: string;
+  rights: readonly Right[];
+  wants: Wants;
+}
+
+export const OPTIONAL_FEATURES: readonly OptionalFeature[] = [
+  {
+    name: 'cert-manager',
+    does: 'Learns from cert-manager whose an ACME order is.',
+    setting: '`acme.proof.certManagerOrders`, `acme.externalAccountBinding.keys[].scope: ByOrder`',
+    rights: ORDER_RIGHTS,
+    wants: wantsOrders,
+  },
+  {
+    name: 'services',
+    does: 'Takes the Services of a namespace as proof of their names.',
+    setting: '`acme.proof.services`',
+    rights: SERVICE_RIGHTS,
+    wants: wantsServices,
+  },
+];
