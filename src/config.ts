@@ -56,6 +56,14 @@ export const ConfigSchema = Closed({
       64,
     ),
   ),
+  clusterDomain: Type.Optional(
+    Type.String({
+      pattern: '^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$',
+      maxLength: 253,
+      accepts: 'a domain such as cluster.local',
+      description: 'Domain in which the DNS of the cluster has its Services; cluster.local when absent.',
+    }),
+  ),
   service: Type.Optional(
     Closed(
       {
@@ -173,6 +181,7 @@ export interface Config {
   readonly namespace: string;
   /** Undefined: all. */
   readonly watchNamespaces: readonly string[] | undefined;
+  readonly clusterDomain: string;
   readonly serviceName: string;
   readonly listen: {
     /** Undefined: all addresses. */
@@ -241,6 +250,7 @@ function complete(given: Given, podNamespace: string | undefined): Config {
     ...secretsOf(given),
     listen,
     watchNamespaces: given.watchNamespaces,
+    clusterDomain: given.clusterDomain ?? 'cluster.local',
     trustProxy: given.trustProxy ?? [],
     tenantBackends: given.tenantBackends ?? [],
     deniedNetworks: given.validation?.deniedNetworks ?? [],
