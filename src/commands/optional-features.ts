@@ -6,6 +6,7 @@ import {
   ServiceKind,
 } from '../api/foreign.ts';
 import type { Issuer } from '../api/issuer.ts';
+import { MINTED_KEY_RIGHTS } from '../controllers/minted-keys.ts';
 import type { Right } from '../api/right.ts';
 import { clusterIssuer } from '../domain/issuer.ts';
 
@@ -61,7 +62,16 @@ export interface OptionalFeature {
   wants: Wants;
 }
 
+const mintsKeys: Wants = (issuer) => acmeOf(issuer)?.externalAccountBinding?.mint !== undefined;
+
 export const OPTIONAL_FEATURES: readonly OptionalFeature[] = [
+  {
+    name: 'minted-keys',
+    does: 'Keeps keys for external account binding in namespaces.',
+    setting: '`acme.externalAccountBinding.mint`',
+    rights: MINTED_KEY_RIGHTS,
+    wants: mintsKeys,
+  },
   {
     name: 'cert-manager',
     does: 'Learns from cert-manager whose an ACME order is.',

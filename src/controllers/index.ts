@@ -13,6 +13,7 @@ import { createMismatches, type Mismatches } from '../issuance/mismatches.ts';
 import { createOrphans } from '../issuance/orphans.ts';
 import type { Records } from '../issuance/records.ts';
 import { createCarryRevocation } from '../issuance/remote-revocation.ts';
+import type { KeySource } from '../issuance/minted-keys.ts';
 import type { Issue } from '../issuance/types.ts';
 import type {
   Audit,
@@ -34,6 +35,7 @@ import { createCaIssuerReconciler } from './ca-issuer.ts';
 import { createClaimReconciler } from './certificate-claim.ts';
 import { createPolicyReconciler } from './certificate-request-policy.ts';
 import type { Marks } from './claim-secret.ts';
+import { createMintedKeyReconciler } from './minted-keys.ts';
 import { watchClaims } from './claim-triggers.ts';
 import { createGarbage, type Sweep, sweepRegularly } from './garbage.ts';
 import { createIssuedCertificateController } from './issued-certificate.ts';
@@ -42,7 +44,9 @@ export interface ControllersDeps {
   cluster: Cluster;
   /** The operator's. */
   namespace: string;
-  /** `claims` with CLAIM_INDEXES; of `secrets` the metadata (metadataOf). */
+  /** The namespaces that are served; all when absent. */
+  tenants?: readonly string[];
+  /** `claims` with CLAIM_INDEXES; of `secrets` the metadata (metadataOf), with KEPT_INDEX. */
   caches: {
     issuers: Cache<Issuer>;
     policies: Cache<CertificateRequestPolicy>;
@@ -57,7 +61,7 @@ export interface ControllersDeps {
   records: Records;
   chains: ChainStore;
   backends: Backends;
-  marks: Marks;
+  marks: Marks & KeySource;
   directoryURL: (issuer: Issuer) => string;
   /** Why a policy cannot be used, if it cannot. */
   policyFault: (policy: CertificateRequestPolicy) => string | undefined;
@@ -106,6 +110,11 @@ export function createControllers(deps: ControllersDeps): Controllers {
       name: 'certificate-request-policy',
       reconciler: createPolicyReconciler({ ...deps, ...caches, faultOf: deps.policyFault }),
       cache: caches.policies,
+    },
+    {
+      name: 'minted-key',
+      reconciler: createMintedKeyReconciler({ ...deps, ...caches }),
+      cache: caches.namespaces,
     },
     { name: 'certificate-claim', reconciler: claimReconciler(deps), cache: caches.claims, workers: CLAIM_WORKERS },
   ].map(({ name, reconciler, cache, workers }) => ({

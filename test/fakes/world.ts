@@ -13,6 +13,7 @@ import { createEmbeddedCluster } from '../../src/cluster/embedded.ts';
 import { memoryStorage } from '../../src/cluster/storage.ts';
 import { CLAIM_INDEXES } from '../../src/controllers/certificate-claim.ts';
 import { type ControllersDeps, createControllers } from '../../src/controllers/index.ts';
+import { KEPT_INDEX, keptIndex } from '../../src/controllers/minted-keys.ts';
 import { createChainStore } from '../../src/issuance/chains.ts';
 import { createNewestRecords, createRecords, RECORD_INDEXES } from '../../src/issuance/records.ts';
 import type { Backend, BackendHealth, Cluster } from '../../src/ports.ts';
@@ -81,7 +82,7 @@ export async function startWorld(
     issuers: joinReflectors(cache(ClusterCAIssuerKind), cache(CAIssuerKind)),
     policies: cache(CertificateRequestPolicyKind),
     claims: cache(CertificateClaimKind, { indexes: CLAIM_INDEXES }),
-    secrets: cache(metadataOf(SecretKind)),
+    secrets: cache(metadataOf(SecretKind), { indexes: { [KEPT_INDEX]: keptIndex } }),
     namespaces: cache(NamespaceKind),
     accounts: cache(AccountKind),
     authorizations: cache(AuthorizationKind),
@@ -119,7 +120,13 @@ export async function startWorld(
       namespace: OPERATOR_NAMESPACE,
     }),
     backends: { of: () => ({ local: true, check: async () => backend.health }) as unknown as Backend },
-    marks: { mac: digest, verifyMac: (purpose, parts, mac) => digest(purpose, parts) === mac },
+    marks: {
+      mac: digest,
+      verifyMac: (purpose, parts, mac) => digest(purpose, parts) === mac,
+      derive: (purpose, parts, key) => Buffer.from(digest(purpose, [...parts, String(key)]), 'hex').toString('base64url'),
+      currentKey: () => 1,
+      keys: () => [1],
+    },
     directoryURL: ({ metadata }) => `https://ca.test/acme/${metadata.name}/directory`,
     policyFault: () => undefined,
     events,

@@ -13,6 +13,7 @@ import { complete, expectStatus, finalize, newOrder, register } from '../support
 import { type AcmeWire, connect, type Reply, type Transport } from '../support/acme-wire.ts';
 import { certManager, type CertManager, keepOrder, orderFrom } from '../support/cert-manager.ts';
 import { buildCsr, csrNames } from '../support/csr-builder.ts';
+import { eventually } from '../support/eventually.ts';
 import { createSigningKey } from '../support/jws.ts';
 import { freshName } from '../support/names.ts';
 import { NAMESPACE } from './harness.ts';
@@ -37,6 +38,7 @@ export const ISSUER_ACME = {
       { keyID: 'shared', secretRef: { name: 'eab', key: 'kid-1' }, scope: 'ByOrder' as const },
       { keyID: 'plain', secretRef: { name: 'eab', key: 'kid-1' } },
     ],
+    mint: { namespaceSelector: { matchNames: ['payments', 'hr', 'gone-*'] }, secretName: 'acme-eab' },
   },
 };
 
@@ -268,6 +270,44 @@ export function attributionCases(stage: () => Stage): void {
       .toBe(503);
     const csr = buildCsr({ names: csrNames(order.object.identifiers) });
     expect((await finalize(manager.acme, order, csr.der)).status).toBe(503);
+  });
+
+  /** The minted key of a namespace, as cert-manager reads it: key identifier, and the MAC key out of base64url without padding. */
+  async function mintedKey(namespace: string): Promise<{ kid: string; macKey: string }> {
+    const ref = { namespace, name: 'acme-eab' };
+    const { data = {} } = await eventually(`${namespace} has its key`, () => stage().admin.get(SecretKind, ref));
+    const text = (key: string): string => Buffer.from(data[key] ?? '', 'base64').toString();
+    expect(text('secret')).toMatch(/^[A-Za-z0-9_-]{43}$/);
+    return { kid: text('keyID'), macKey: text('secret') };
+  }
+
+  async function bindWith(options: { kid: string; macKey: string }): Promise<{ acme: AcmeWire; reply: Reply }> {
+    const acme = await connect(stage().transport, stage().directory);
+    const key = createSigningKey();
+    const payload = { externalAccountBinding: binding(acme, key, options) };
+    const reply = await acme.post(acme.directory.newAccount, payload, { jwkOf: key });
+    acme.account = { key, url: reply.location };
+    return { acme, reply };
+  }
+
+  test('a minted key speaks for its namespace', async () => {
+    const { acme, reply } = await bindWith(await mintedKey('hr'));
+    expectStatus(reply, 201, 'newAccount');
+    const order = await newOrder(acme, [await aService('hr')]);
+    expect(order.object.status).toBe('ready');
+    await complete(acme, order);
+    const theirs = await acme.post(acme.directory.newOrder, {
+      identifiers: [{ type: 'dns', value: await aService('payments') }],
+    });
+    expect(problemOf(theirs)).toEqual({ status: 403, type: 'rejectedIdentifier' });
+  });
+
+  test('the minted key of a namespace binds nothing under the name of another, nor of one that has none', async () => {
+    const { macKey } = await mintedKey('hr');
+    for (const kid of ['ns.payments', 'ns.default', 'ns.none', 'ns.']) {
+      const { reply } = await bindWith({ kid, macKey });
+      expect({ kid, ...problemOf(reply) }).toEqual({ kid, status: 403, type: 'unauthorized' });
+    }
   });
 
   test('a policy may be content with the namespace, and then no object is needed', async () => {

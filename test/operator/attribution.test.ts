@@ -1,9 +1,15 @@
 // Attribution on the embedded store.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { FOREIGN_KINDS, ServiceKind } from '../../src/api/foreign.ts';
 import type { Kind } from '../../src/api/kind.ts';
 import type { Cluster } from '../../src/ports.ts';
-import { complete } from '../support/acme-flow.ts';
+import { SecretKind } from '../../src/api/core.ts';
+import { binding } from '../conformance/external-account-keys.ts';
+import { complete, register } from '../support/acme-flow.ts';
+import { connect } from '../support/acme-wire.ts';
+import { eventually } from '../support/eventually.ts';
+import { createSigningKey } from '../support/jws.ts';
 import { certManager, orderFrom } from '../support/cert-manager.ts';
 import { NamespaceKind } from '../../src/api/core.ts';
 import { createTransport } from '../support/acme-wire.ts';
@@ -59,6 +65,36 @@ test('what the watches show costs no reads', async () => {
   await complete(manager.acme, second);
   const foreign = FOREIGN_KINDS.map(({ kind }) => [kind, reads.get(kind) ?? 0]);
   expect(foreign).toEqual(FOREIGN_KINDS.map(({ kind }) => [kind, 0]));
+});
+
+test('who was bound by the key of a namespace is not of one that is made anew under its name', async () => {
+  const { admin } = stage;
+  const name = 'gone-team';
+  const key = async (): Promise<string> => {
+    const secret = await eventually('the key is there', () => admin.get(SecretKind, { namespace: name, name: 'acme-eab' }));
+    return Buffer.from(secret.data?.secret ?? '', 'base64').toString();
+  };
+  await admin.create(NamespaceKind, { metadata: { name } });
+  const macKey = await key();
+  const acme = await connect(stage.transport, stage.directory);
+  const signer = createSigningKey();
+  await register(acme, signer, { externalAccountBinding: binding(acme, signer, { kid: `ns.${name}`, macKey }) });
+  await admin.create(CertificateRequestPolicyKind, {
+    metadata: { name: 'gone' },
+    spec: { selector: { namespace: { matchNames: [name] } }, allowed: { dnsNames: { values: ['*.gone.example'] } }, proof: 'Namespace' },
+  });
+  const status = async (): Promise<string> => {
+    const identifiers = [{ type: 'dns', value: 'a.gone.example' }];
+    return (await acme.post(acme.directory.newOrder, { identifiers })).json.status;
+  };
+  await expect.poll(status, { timeout: 30_000 }).toBe('ready');
+  await admin.delete(NamespaceKind, { name });
+  await expect.poll(status, { timeout: 30_000 }).toBe('pending');
+  // Times of objects are of whole seconds.
+  await sleep(1100);
+  await admin.create(NamespaceKind, { metadata: { name } });
+  expect(await key()).not.toBe(macKey);
+  expect(await status()).toBe('pending');
 });
 
 /** What was written has come to the watches, which are of this process. */
