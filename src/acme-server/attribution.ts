@@ -9,6 +9,7 @@ import { Problem } from '../domain/problem.ts';
 import type { Requester } from '../issuance/types.ts';
 import type { CertManagerOrders, FoundOrder } from './cert-manager-orders.ts';
 import { type Authenticated, isCertManager } from './exchange.ts';
+import type { PodAddresses } from './pod-addresses.ts';
 
 /** The order that a request is about: its URL, or that of one of its authorizations, as the client has it. */
 export interface About {
@@ -29,16 +30,11 @@ export interface Attribution {
   of(exchange: Authenticated, about: About): Promise<Attributed>;
 }
 
-/** The Pod whose address the peer of the connection has. */
-export interface PodIdentity {
-  namespace: string;
-  serviceAccount: string;
-}
-
 export interface AttributionDeps {
   /** Namespaces as they are; absent ones are asked for live. */
   namespace: (name: string) => Promise<Namespace | undefined>;
   orders: CertManagerOrders;
+  pods: PodAddresses;
 }
 
 /** What the account's binding says, for as long as the issuer lists or mints the key: what was taken back speaks for nobody. */
@@ -58,7 +54,7 @@ interface BindingKey {
 export function attributes(issuer: Issuer): boolean {
   const { proof, externalAccountBinding: binding } = clusterIssuer(issuer)?.spec.acme ?? {};
   if (binding?.mint || binding?.keys?.some(({ scope }) => scope !== undefined)) return true;
-  return proof !== undefined && Object.values(proof).some((member) => member !== false);
+  return proof?.certManagerOrders === true || proof?.podAddress?.enabled === true;
 }
 
 export function createAttribution(deps: AttributionDeps): Attribution {
@@ -73,9 +69,11 @@ export function createAttribution(deps: AttributionDeps): Attribution {
     held: Held | undefined,
     order: FoundOrder | undefined,
   ): Promise<Requester> {
+    const pod = await deps.pods.find(exchange);
     const namespace = agreed([
       ['its external account binding', held?.namespace],
       ['the Order of cert-manager', order?.namespace],
+      ['the Pod that has the address of the client', pod?.namespace],
     ]);
     const labels = namespace === undefined ? undefined : (await deps.namespace(namespace))?.metadata.labels;
     return {
@@ -83,6 +81,7 @@ export function createAttribution(deps: AttributionDeps): Attribution {
       ...(held === undefined ? {} : { eabKeyID: held.keyID }),
       ...(namespace === undefined ? {} : { namespace }),
       ...(labels === undefined ? {} : { namespaceLabels: labels }),
+      ...(pod === undefined ? {} : { serviceAccount: `${pod.namespace}/${pod.serviceAccount}` }),
       source: exchange.source,
     };
   }

@@ -22,6 +22,7 @@ import { createAccountHandlers } from './account.ts';
 import { type Attribution, type AttributionDeps, createAttribution } from './attribution.ts';
 import { type Births, createBirths } from './birth.ts';
 import { type CertManagerOrdersDeps, createCertManagerOrders } from './cert-manager-orders.ts';
+import { createPodAddresses, type PodAddressesDeps } from './pod-addresses.ts';
 import { createProofs, type ProofsDeps } from './proofs.ts';
 import { createAcmeApp, type Handlers } from './app.ts';
 import { createAuthenticator } from './authenticate.ts';
@@ -71,7 +72,10 @@ export interface AcmeServerDeps {
   /** Whether the watched copies are whole: until then there are the directory and nonces, and nothing else. */
   caughtUp: () => boolean;
   /** What tells who asks, and what is whose. */
-  evidence: Omit<CertManagerOrdersDeps, 'sealed' | 'clock'> & Omit<AttributionDeps, 'orders'> & ProofsDeps;
+  evidence: Omit<CertManagerOrdersDeps, 'sealed' | 'clock'> &
+    PodAddressesDeps &
+    Pick<AttributionDeps, 'namespace'> &
+    ProofsDeps;
   /** Absent where this process is alone. */
   peering?: Peering;
   server: FastifyServerOptions;
@@ -101,7 +105,7 @@ export function createAcmeServer(deps: AcmeServerDeps): AcmeServer {
   const caa = createCaaChecks(deps);
   const sealed = createSealed(deps.keyring);
   const orders = createCertManagerOrders({ ...deps.evidence, clock: deps.clock, sealed });
-  const attribution = createAttribution({ ...deps.evidence, orders });
+  const attribution = createAttribution({ ...deps.evidence, orders, pods: createPodAddresses(deps.evidence) });
   const births = createBirths({ attribution, proofs: createProofs(deps.evidence), judge: deps.judge });
   const runs = createValidationRuns({ ...deps, caa, limits, attribution, validations: counters.validations });
   const app = createAcmeApp({

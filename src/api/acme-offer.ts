@@ -84,6 +84,24 @@ const Proof = Closed(
           'Take the namespace in which cert-manager keeps an Order as that of the requester, for the account of each ClusterIssuer and Issuer of cert-manager.',
       }),
     ),
+    podAddress: Type.Optional(
+      Closed(
+        {
+          enabled: Type.Boolean({
+            description:
+              'Take the namespace and the ServiceAccount of the one running Pod with the address of the client as those of the requester. Only where Pods reach the operator with their own addresses, and none can send from that of another.',
+          }),
+          relayNamespaces: Type.Optional(
+            List(
+              Text('Name of a namespace.', 63),
+              'Namespaces whose Pods ask for others, such as ingress controllers, and so for none; cert-manager, ingress-nginx and kube-system when absent.',
+              64,
+            ),
+          ),
+        },
+        'Pods known by their addresses.',
+      ),
+    ),
     services: Type.Optional(
       Type.Boolean({
         description:

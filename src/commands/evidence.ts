@@ -9,11 +9,13 @@ import {
   orderURLs,
 } from '../acme-server/cert-manager-orders.ts';
 import type { AcmeServerDeps } from '../acme-server/index.ts';
+import { POD_ADDRESS_INDEX, podAddresses, podEssence } from '../acme-server/pod-addresses.ts';
 import { NamespaceKind } from '../api/core.ts';
 import {
   CertManagerClusterIssuerKind,
   CertManagerIssuerKind,
   CertManagerOrderKind,
+  PodKind,
   ServiceKind,
 } from '../api/foreign.ts';
 import type { Issuer } from '../api/issuer.ts';
@@ -28,7 +30,7 @@ import {
 import { createSharedRead } from '../runtime/shared-read.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Caches } from './caches.ts';
-import { type Wants, wantsOrders, wantsServices } from './optional-features.ts';
+import { type Wants, wantsOrders, wantsPods, wantsServices } from './optional-features.ts';
 
 export interface EvidenceDeps {
   cluster: Cluster;
@@ -83,6 +85,7 @@ export function createEvidence(deps: EvidenceDeps): Evidence {
   const clusterIssuers = watch(CertManagerClusterIssuerKind, wantsOrders, issuersOf);
   const namespacedIssuers = watch(CertManagerIssuerKind, wantsOrders, issuersOf);
   const services = watch(metadataOf(ServiceKind), wantsServices);
+  const pods = watch(PodKind, wantsPods, { indexes: { [POD_ADDRESS_INDEX]: podAddresses }, transform: podEssence });
 
   const namespaces = createSharedRead({
     read: async () => (await cluster.list(NamespaceKind)).items,
@@ -94,8 +97,10 @@ export function createEvidence(deps: EvidenceDeps): Evidence {
     clusterIssuers,
     namespacedIssuers,
     services,
+    pods,
     clusterDomain,
     live: liveReads(deps),
+    livePod: (ref) => cluster.get(PodKind, ref),
     liveService: (ref) => cluster.get(metadataOf(ServiceKind), ref),
     namespace: async (name) =>
       caches.namespaces.get({ name }) ?? (await namespaces()).find(({ metadata }) => metadata.name === name),

@@ -3,6 +3,7 @@ import {
   CertManagerClusterIssuerKind,
   CertManagerIssuerKind,
   CertManagerOrderKind,
+  PodKind,
   ServiceKind,
 } from '../api/foreign.ts';
 import type { Issuer } from '../api/issuer.ts';
@@ -20,6 +21,8 @@ export const wantsOrders: Wants = (issuer) => {
 };
 
 export const wantsServices: Wants = (issuer) => acmeOf(issuer)?.proof?.services === true;
+
+export const wantsPods: Wants = (issuer) => acmeOf(issuer)?.proof?.podAddress?.enabled === true;
 
 const ORDER_RIGHTS: readonly Right[] = [
   {
@@ -48,6 +51,15 @@ const SERVICE_RIGHTS: readonly Right[] = [
     verbs: ['get', 'list', 'watch'],
     in: ['tenants'],
     why: 'know that a name is that of a Service of the namespace that asks; metadata alone is read',
+  },
+];
+
+const POD_RIGHTS: readonly Right[] = [
+  {
+    kind: PodKind,
+    verbs: ['get', 'list', 'watch'],
+    in: ['tenants'],
+    why: 'know the Pod that has the address of a client; its namespace, ServiceAccount, phase and addresses are kept',
   },
 ];
 
@@ -85,5 +97,12 @@ export const OPTIONAL_FEATURES: readonly OptionalFeature[] = [
     setting: '`acme.proof.services`',
     rights: SERVICE_RIGHTS,
     wants: wantsServices,
+  },
+  {
+    name: 'pods',
+    does: 'Knows Pods by their addresses.',
+    setting: '`acme.proof.podAddress`',
+    rights: POD_RIGHTS,
+    wants: wantsPods,
   },
 ];

@@ -8,7 +8,7 @@ import { loadApiConfig } from '../../src/cluster/kubernetes-config.ts';
 import { OPTIONAL_FEATURES } from '../../src/commands/optional-features.ts';
 import { createClock } from '../../src/runtime/clock.ts';
 import { createRandom } from '../../src/runtime/random.ts';
-import { attributionCases, ISSUER_ACME, prepareStage, type Stage, TEAM_POLICY, TEAMS } from '../operator/attribution-cases.ts';
+import { attributionCases, ISSUER_ACME, prepareStage, type Stage, STAGE_NAMESPACES, TEAM_POLICY } from '../operator/attribution-cases.ts';
 import { NAMESPACE, startOperator } from '../operator/harness.ts';
 import { createTransport } from '../support/acme-wire.ts';
 import { describeOnApiServer } from '../support/api-server-suite.ts';
@@ -41,7 +41,11 @@ async function start(plane: ControlPlane): Promise<Running> {
   cleanup.defer(() => admin.close());
   const own = await clusterOf(await plane.kubeconfigFor(await plane.serviceAccountToken(NAMESPACE, 'countersign')));
   cleanup.defer(() => own.close());
-  for (const name of TEAMS) await admin.create(NamespaceKind, { metadata: { name } });
+  for (const name of STAGE_NAMESPACES) {
+    await admin.create(NamespaceKind, { metadata: { name } });
+    // Pods need it, and no controller is there to make it.
+    await plane.api.expect('POST', `/api/v1/namespaces/${name}/serviceaccounts`, { metadata: { name: 'default' } });
+  }
   const operator = await startOperator({
     issuer: { acme: ISSUER_ACME },
     clusters: { operator: own, admin },
@@ -53,8 +57,8 @@ async function start(plane: ControlPlane): Promise<Running> {
   const transport = createTransport(operator.ca);
   cleanup.defer(() => transport.close());
   const running = cleanup.move();
-  const { directory, lines } = operator;
-  return { admin, transport, directory, lines, stop: () => running.disposeAsync() };
+  const { directory, lines, ca } = operator;
+  return { admin, transport, ca, directory, lines, stop: () => running.disposeAsync() };
 }
 
 describeOnApiServer('attribution', (plane) => {

@@ -1,16 +1,16 @@
 // Who asks, by what the cluster tells: the same on an embedded store and on a real API server.
 import { X509Certificate } from 'node:crypto';
-import { expect, test } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
 import { AuthorizationKind } from '../../src/api/acme.ts';
 import { CertificateRequestPolicyKind, type PolicySpec } from '../../src/api/certificate-request-policy.ts';
 import { ClusterCAIssuerKind } from '../../src/api/ca-issuer.ts';
 import { SecretKind } from '../../src/api/core.ts';
-import { CertManagerOrderKind, ServiceKind } from '../../src/api/foreign.ts';
+import { CertManagerOrderKind, type Pod, PodKind, ServiceKind } from '../../src/api/foreign.ts';
 import { IssuedCertificateKind } from '../../src/api/issued-certificate.ts';
 import type { Cluster } from '../../src/ports.ts';
 import { binding, EAB_KEYS } from '../conformance/external-account-keys.ts';
 import { complete, expectStatus, finalize, newOrder, register } from '../support/acme-flow.ts';
-import { type AcmeWire, connect, type Reply, type Transport } from '../support/acme-wire.ts';
+import { type AcmeWire, connect, createTransport, type Reply, type Transport } from '../support/acme-wire.ts';
 import { certManager, type CertManager, keepOrder, orderFrom } from '../support/cert-manager.ts';
 import { buildCsr, csrNames } from '../support/csr-builder.ts';
 import { eventually } from '../support/eventually.ts';
@@ -22,15 +22,22 @@ export interface Stage {
   /** Somebody who may do anything. */
   admin: Cluster;
   transport: Transport;
+  /** PEM of what signed the certificate of the server. */
+  ca: string;
   /** Of the issuer `main`, which has ISSUER_ACME. */
   directory: string;
 }
 
 /** Namespaces of the stage. */
 export const TEAMS = ['payments', 'hr'] as const;
+export const STAGE_NAMESPACES = [...TEAMS, 'relays'] as const;
 
 export const ISSUER_ACME = {
-  proof: { certManagerOrders: true, services: true },
+  proof: {
+    certManagerOrders: true,
+    services: true,
+    podAddress: { enabled: true, relayNamespaces: ['relays'] },
+  },
   externalAccountBinding: {
     mode: 'Optional' as const,
     keys: [
@@ -62,6 +69,9 @@ const label = (prefix: string): string => freshName(prefix).split('.')[0] ?? '';
 const problemOf = (reply: Reply) => ({ status: reply.status, type: reply.problem.type.split(':').at(-1) });
 
 export function attributionCases(stage: () => Stage): void {
+  const transports: Transport[] = [];
+  afterAll(() => transports.forEach((transport) => transport.close()));
+
   const aManager = (options: Parameters<typeof certManager>[2] = {}) =>
     certManager(stage().admin, stage(), options);
 
@@ -308,6 +318,107 @@ export function attributionCases(stage: () => Stage): void {
       const { reply } = await bindWith({ kid, macKey });
       expect({ kid, ...problemOf(reply) }).toEqual({ kid, status: 403, type: 'unauthorized' });
     }
+  });
+
+  let addresses = 10;
+
+  /** A Pod with an address of its own of this machine, and a client that sends from there. */
+  async function aPod(
+    namespace: string,
+    { spec = {}, status = {}, kid }: { spec?: object; status?: object; kid?: string } = {},
+  ): Promise<{ acme: AcmeWire; pod: Pod }> {
+    const address = `127.0.7.${addresses++}`;
+    const made = await stage().admin.create(PodKind, {
+      metadata: { namespace, name: label('pod') },
+      spec: { serviceAccountName: 'default', containers: [{ name: 'main', image: 'none' }], ...spec },
+    } as never);
+    const podIPs = [{ ip: address }];
+    const pod = await stage().admin.replaceStatus(PodKind, {
+      ...made,
+      status: { phase: 'Running', podIP: address, podIPs, ...status },
+    } as Pod);
+    const transport = createTransport(stage().ca, { localAddress: address });
+    transports.push(transport);
+    const acme = await connect(transport, stage().directory);
+    const key = createSigningKey();
+    await register(acme, key, kid === undefined ? {} : bound(kid)(acme, key));
+    return { acme, pod };
+  }
+
+  /** Of an order for the name. */
+  const statusFor = async (acme: AcmeWire, name: string): Promise<string> => {
+    const reply = await acme.post(acme.directory.newOrder, { identifiers: [{ type: 'dns', value: name }] });
+    return reply.status === 201 ? reply.json.status : `${reply.status} ${reply.problem.detail}`;
+  };
+
+  test('a running Pod is known by its address, with its namespace and its ServiceAccount', async () => {
+    const [ours, theirs] = [await aService('payments'), await aService('hr')];
+    const { acme } = await aPod('payments');
+    await expect.poll(() => statusFor(acme, ours), { timeout: 30_000 }).toBe('ready');
+    expect(await statusFor(acme, theirs)).toMatch(/^403 .*policy "team" refuses/);
+    await complete(acme, await newOrder(acme, [ours]));
+    const { items } = await stage().admin.list(IssuedCertificateKind, { namespace: NAMESPACE });
+    const record = items.find(({ spec }) => spec.names.includes(`dns:${ours}`));
+    expect(record?.spec.requester).toMatchObject({ namespace: 'payments', serviceAccount: 'payments/default' });
+  });
+
+  test('policies know ServiceAccounts by the Pods that ask', async () => {
+    const { admin } = stage();
+    const domain = `${label('sa')}.example`;
+    await admin.create(CertificateRequestPolicyKind, {
+      metadata: { name: label('sa') },
+      spec: {
+        selector: { serviceAccounts: ['payments/def*'] },
+        allowed: { dnsNames: { values: [`*.${domain}`] } },
+        proof: 'Namespace',
+      },
+    });
+    const [{ acme: ours }, { acme: theirs }] = [await aPod('payments'), await aPod('hr')];
+    await expect.poll(() => statusFor(ours, `a.${domain}`), { timeout: 30_000 }).toBe('ready');
+    expect(await statusFor(theirs, `a.${domain}`)).toMatch(/^403/);
+  });
+
+  test('a Pod that shares the address of its node, has ended, relays for others, or does not have the address alone, is nobody', async () => {
+    const name = await aService('payments');
+    const mark = await aPod('payments');
+    await expect.poll(() => statusFor(mark.acme, name), { timeout: 30_000 }).toBe('ready');
+    const address = mark.pod.status?.podIPs?.[0]?.ip ?? '';
+    const nobodies = [
+      await aPod('payments', { spec: { hostNetwork: true } }),
+      await aPod('payments', { status: { phase: 'Succeeded' } }),
+      await aPod('relays'),
+    ];
+    // As the last of them is known, so are the others.
+    const last = await aPod('payments');
+    await expect.poll(() => statusFor(last.acme, name), { timeout: 30_000 }).toBe('ready');
+    for (const { acme } of nobodies) expect(await statusFor(acme, name)).toBe('pending');
+    await aPod('hr', { status: { podIP: address, podIPs: [{ ip: address }] } });
+    await expect.poll(() => statusFor(mark.acme, name), { timeout: 30_000 }).toBe('pending');
+  });
+
+  test('a Pod that was deleted is believed no more, whoever has its address', async () => {
+    const name = await aService('payments');
+    const { acme, pod } = await aPod('payments');
+    await expect.poll(() => statusFor(acme, name), { timeout: 30_000 }).toBe('ready');
+    await stage().admin.delete(PodKind, pod.metadata);
+    expect(await statusFor(acme, name)).toBe('pending');
+  });
+
+  test('a Pod with the key of another namespace is refused', async () => {
+    const name = await aService('hr');
+    const { acme } = await aPod('hr', { kid: 'payments' });
+    await expect.poll(() => statusFor(acme, name), { timeout: 30_000 }).toMatch(/^403 it cannot be told who asks/);
+  });
+
+  test('X-Forwarded-For makes nobody a Pod', async () => {
+    const name = await aService('payments');
+    const { acme, pod } = await aPod('payments');
+    await expect.poll(() => statusFor(acme, name), { timeout: 30_000 }).toBe('ready');
+    const stranger = await aClient('plain');
+    const headers = { 'x-forwarded-for': pod.status?.podIPs?.[0]?.ip ?? '' };
+    const identifiers = [{ type: 'dns', value: name }];
+    const reply = await stranger.post(stranger.directory.newOrder, { identifiers }, { headers });
+    expect(reply.json.status).toBe('pending');
   });
 
   test('a policy may be content with the namespace, and then no object is needed', async () => {

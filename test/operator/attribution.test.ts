@@ -13,7 +13,7 @@ import { createSigningKey } from '../support/jws.ts';
 import { certManager, orderFrom } from '../support/cert-manager.ts';
 import { NamespaceKind } from '../../src/api/core.ts';
 import { createTransport } from '../support/acme-wire.ts';
-import { attributionCases, ISSUER_ACME, prepareStage, type Stage, TEAM_POLICY, TEAMS } from './attribution-cases.ts';
+import { attributionCases, ISSUER_ACME, prepareStage, type Stage, STAGE_NAMESPACES, TEAM_POLICY } from './attribution-cases.ts';
 import { startOperator } from './harness.ts';
 import { CertificateRequestPolicyKind } from '../../src/api/certificate-request-policy.ts';
 
@@ -25,10 +25,10 @@ const reads = new Map<string, number>();
 beforeAll(async () => {
   operator = await startOperator({ issuer: { acme: ISSUER_ACME }, wrap: countReads });
   const { cluster: admin } = operator;
-  for (const name of TEAMS) await admin.create(NamespaceKind, { metadata: { name } });
+  for (const name of STAGE_NAMESPACES) await admin.create(NamespaceKind, { metadata: { name } });
   await admin.create(CertificateRequestPolicyKind, { metadata: { name: 'team' }, spec: TEAM_POLICY });
   await prepareStage(admin);
-  stage = { admin, transport: createTransport(operator.ca), directory: operator.directory };
+  stage = { admin, transport: createTransport(operator.ca), ca: operator.ca, directory: operator.directory };
 });
 afterAll(async () => {
   stage?.transport.close();
