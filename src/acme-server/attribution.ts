@@ -4,7 +4,8 @@
 import type { Namespace } from '../api/core.ts';
 import type { Issuer } from '../api/issuer.ts';
 import { clusterIssuer } from '../domain/issuer.ts';
-import { getsKey, namespaceOfKey } from '../domain/minted-key.ts';
+import { namespaceOfKey } from '../domain/minted-key.ts';
+import { selectsNamespace } from '../domain/namespace-selector.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Requester } from '../issuance/types.ts';
 import type { CertManagerOrders, FoundOrder } from './cert-manager-orders.ts';
@@ -110,7 +111,7 @@ async function heldKey(
   const { mint } = clusterIssuer(issuer)?.spec.acme?.externalAccountBinding ?? {};
   const name = namespaceOfKey(keyID);
   const namespace = mint && name !== undefined ? await deps.namespace(name) : undefined;
-  if (!mint || !namespace || !getsKey(mint, namespace.metadata.name, namespace.metadata.labels)) return undefined;
+  if (!mint || !namespace || !selectsNamespace(mint.namespaceSelector, namespace.metadata)) return undefined;
   // A namespace that was made anew is another: who was bound before is not of it.
   const isOlder = Date.parse(account.metadata.creationTimestamp) < Date.parse(namespace.metadata.creationTimestamp);
   return isOlder ? undefined : { keyID, namespace: namespace.metadata.name, byOrder: false };

@@ -8,7 +8,8 @@ import { parseJson } from '../domain/json.ts';
 import { clusterIssuer } from '../domain/issuer.ts';
 import { importJwk } from '../domain/jwk.ts';
 import { type BindingJws, parseBindingJws, verifyBinding } from '../domain/jws.ts';
-import { getsKey, type Mint, namespaceOfKey, periodsOf } from '../domain/minted-key.ts';
+import { type Mint, namespaceOfKey, periodsOf } from '../domain/minted-key.ts';
+import { selectsNamespace } from '../domain/namespace-selector.ts';
 import { Problem } from '../domain/problem.ts';
 import { type KeySource, mintedKeys } from '../issuance/minted-keys.ts';
 import type { Cache, Clock, SecretReader } from '../ports.ts';
@@ -133,7 +134,7 @@ async function mintedFor(
   { issuer, mint, name }: { issuer: Issuer; mint: Mint; name: string },
 ): Promise<readonly Buffer[]> {
   const found = await namespaceOf(name);
-  const namespace = found && getsKey(mint, name, found.metadata.labels) ? found : undefined;
+  const namespace = found && selectsNamespace(mint.namespaceSelector, found.metadata) ? found : undefined;
   const { current, before } = periodsOf(mint, clock.now());
   return [current, before].flatMap((period) => mintedKeys(keys, { issuer, namespace, period }));
 }

@@ -62,6 +62,7 @@ export const ISSUER_RULES: readonly PlaceRule[] = [
   ].map(positiveDurationRule),
   patternRule('spec.deny.dnsNames[]', 'dns', false),
   networkRule('spec.deny.cidrs[]'),
+  certificatesRule('spec.publishTrust.additional'),
   subjectTemplateRule('spec.subject.template'),
   webRule('spec.acme.termsOfService'),
   webRule('spec.acme.website'),
@@ -103,6 +104,7 @@ export const CLUSTER_ISSUER_RULES: readonly PlaceRule[] = [
   ...BINDING_RULES,
   nameserverRule('spec.acme.validation.nameservers[]'),
   labelsRule('spec.allowedNamespaces.matchLabels'),
+  labelsRule('spec.publishTrust.configMap.namespaceSelector.matchLabels'),
 ];
 
 /** What is written for a tenant is kept and judged beside what is written for everyone: tenants do not say for how long. */

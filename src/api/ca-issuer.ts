@@ -22,6 +22,7 @@ import {
   Usage,
   VERSION,
 } from './kind.ts';
+import { PublishTrust } from './publish-trust.ts';
 import { WebhookBackend } from './webhook-backend.ts';
 
 export const KeyParameters = Closed(
@@ -148,6 +149,7 @@ const Spec = Closed({
       'Defaults for requests that leave these out.',
     ),
   ),
+  publishTrust: Type.Optional(PublishTrust),
   reissueBefore: Type.Optional(
     Instant('Certificates issued before this instant are due for renewal now (ARI and claims).'),
   ),

@@ -1,4 +1,4 @@
-// Kinds of others that tell who asks, or that a name is somebody's, reduced to the fields that are read. Nothing of theirs is written.
+// Kinds of others that tell who asks, or that a name is somebody's, reduced to the fields that are read; and where trust is published.
 import type { Kind, KubeObject } from './kind.ts';
 
 const foreign = {
@@ -83,6 +83,29 @@ export const PodKind: Kind<Pod> = {
   description: 'A Kubernetes Pod.',
 };
 
+/** A bundle that Pods can mount (certificates.k8s.io); the one foreign kind that is written. */
+export interface ClusterTrustBundle extends KubeObject {
+  spec: {
+    /** Whoever publishes under it needs the right to attest for it. */
+    signerName?: string;
+    /** PEM, CA certificates only, none twice. */
+    trustBundle: string;
+  };
+}
+
+/** In the version in which the API server has it. */
+export const clusterTrustBundleKind = (version: 'v1' | 'v1beta1'): Kind<ClusterTrustBundle> => ({
+  ...foreign,
+  version,
+  namespaced: false,
+  statusSubresource: false,
+  group: 'certificates.k8s.io',
+  kind: 'ClusterTrustBundle',
+  plural: 'clustertrustbundles',
+  singular: 'clustertrustbundle',
+  description: 'CA certificates for all Pods.',
+});
+
 /** All of them. */
 export const FOREIGN_KINDS: readonly Kind[] = [
   CertManagerOrderKind,
@@ -90,4 +113,5 @@ export const FOREIGN_KINDS: readonly Kind[] = [
   CertManagerClusterIssuerKind,
   ServiceKind,
   PodKind,
+  clusterTrustBundleKind('v1'),
 ];

@@ -10,8 +10,16 @@ import {
 } from './ca-issuer.ts';
 import { TENANT_ISSUER_RULES, tenantIssuerRules } from './ca-issuer-rules.ts';
 import { Closed, GROUP, type Kind, type KubeObject, VERSION } from './kind.ts';
+import { TenantPublishTrust } from './publish-trust.ts';
 
-const { allowedNamespaces: _namespaces, recordGrace: _grace, backend, acme, ...common } = ClusterIssuerSpec.properties;
+const {
+  allowedNamespaces: _namespaces,
+  recordGrace: _grace,
+  publishTrust: _trust,
+  backend,
+  acme,
+  ...common
+} = ClusterIssuerSpec.properties;
 const { ejbca: _ejbca, ...backends } = backend.properties;
 const {
   validation: _validation,
@@ -27,6 +35,7 @@ const Schema = Closed({
     backend: Closed(backends, 'What signs. Exactly one.'),
     ...common,
     acme: Type.Optional(Closed(offered, 'How the issuer is offered over ACME.')),
+    publishTrust: Type.Optional(TenantPublishTrust),
   }),
   status: Type.Optional(IssuerStatus),
 });

@@ -72,6 +72,8 @@ export interface OperatorDeps {
     service: string;
   };
   limits?: Readonly<Record<Limit, Bucket>>;
+  /** PEM of what signed the certificate of the ACME server, for whoever must trust it. */
+  servingCA?: () => Promise<string | undefined>;
   /** Such as cluster.local, which it is when absent. */
   clusterDomain?: string;
   /** As of EvidenceDeps. */
@@ -175,6 +177,7 @@ function leading(
     records: createRecords({ ...leader, cache: caches.issued, newest: services.newestRecords }),
     caches: { ...caches, secrets: caches.secretCache, records: caches.issued },
     marks: deps.keyring,
+    servingCA: deps.servingCA ?? (async () => undefined),
     directoryURL: ({ metadata }) => createUrls(deps.externalURLs[0] ?? '', metadata).directory,
     policyFault: (policy) => prepare(policy, compileExpression).broken,
     events,

@@ -6,9 +6,11 @@ import {
   PodKind,
   ServiceKind,
 } from '../api/foreign.ts';
+import type { CAIssuerSpec } from '../api/ca-issuer.ts';
 import type { Issuer } from '../api/issuer.ts';
 import { MINTED_KEY_RIGHTS } from '../controllers/minted-keys.ts';
 import type { Right } from '../api/right.ts';
+import { TRUST_BUNDLE_RIGHTS, TRUST_RIGHTS } from '../controllers/trust.ts';
 import { clusterIssuer } from '../domain/issuer.ts';
 
 export type Wants = (issuer: Pick<Issuer, 'spec' | 'metadata'>) => boolean;
@@ -74,6 +76,9 @@ export interface OptionalFeature {
   wants: Wants;
 }
 
+const publishesMaps: Wants = ({ spec }) => spec.publishTrust?.configMap !== undefined;
+const publishesBundles: Wants = ({ spec }) => (spec as CAIssuerSpec).publishTrust?.clusterTrustBundle === true;
+
 const mintsKeys: Wants = (issuer) => acmeOf(issuer)?.externalAccountBinding?.mint !== undefined;
 
 export const OPTIONAL_FEATURES: readonly OptionalFeature[] = [
@@ -104,5 +109,19 @@ export const OPTIONAL_FEATURES: readonly OptionalFeature[] = [
     setting: '`acme.proof.podAddress`',
     rights: POD_RIGHTS,
     wants: wantsPods,
+  },
+  {
+    name: 'trust',
+    does: 'Publishes what clients must trust in ConfigMaps.',
+    setting: '`publishTrust.configMap`',
+    rights: TRUST_RIGHTS,
+    wants: publishesMaps,
+  },
+  {
+    name: 'trust-bundles',
+    does: 'Publishes it as ClusterTrustBundles.',
+    setting: '`publishTrust.clusterTrustBundle`',
+    rights: TRUST_BUNDLE_RIGHTS,
+    wants: publishesBundles,
   },
 ];

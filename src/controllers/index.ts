@@ -36,6 +36,7 @@ import { createClaimReconciler } from './certificate-claim.ts';
 import { createPolicyReconciler } from './certificate-request-policy.ts';
 import type { Marks } from './claim-secret.ts';
 import { createMintedKeyReconciler } from './minted-keys.ts';
+import { createTrustReconciler } from './trust.ts';
 import { watchClaims } from './claim-triggers.ts';
 import { createGarbage, type Sweep, sweepRegularly } from './garbage.ts';
 import { createIssuedCertificateController } from './issued-certificate.ts';
@@ -62,6 +63,8 @@ export interface ControllersDeps {
   chains: ChainStore;
   backends: Backends;
   marks: Marks & KeySource;
+  /** PEM of what signed the certificate of the ACME server; undefined where that is not known. */
+  servingCA: () => Promise<string | undefined>;
   directoryURL: (issuer: Issuer) => string;
   /** Why a policy cannot be used, if it cannot. */
   policyFault: (policy: CertificateRequestPolicy) => string | undefined;
@@ -116,6 +119,7 @@ export function createControllers(deps: ControllersDeps): Controllers {
       reconciler: createMintedKeyReconciler({ ...deps, ...caches }),
       cache: caches.namespaces,
     },
+    { name: 'trust', reconciler: createTrustReconciler({ ...deps, ...caches }), cache: { list: () => [] } },
     { name: 'certificate-claim', reconciler: claimReconciler(deps), cache: caches.claims, workers: CLAIM_WORKERS },
   ].map(({ name, reconciler, cache, workers }) => ({
     watch: (enqueue: Enqueue) => reconciler.watch(enqueue),

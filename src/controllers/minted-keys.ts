@@ -5,7 +5,8 @@ import { type Namespace, type Secret, SecretKind } from '../api/core.ts';
 import type { KubeObject } from '../api/kind.ts';
 import type { Right } from '../api/right.ts';
 import { clusterIssuer } from '../domain/issuer.ts';
-import { getsKey, type Mint, mintedKeyID, periodsOf } from '../domain/minted-key.ts';
+import { type Mint, mintedKeyID, periodsOf } from '../domain/minted-key.ts';
+import { selectsNamespace } from '../domain/namespace-selector.ts';
 import { type KeySource, mintedKeys, mintKey } from '../issuance/minted-keys.ts';
 import type { Cache, Clock, Cluster, EventRecorder, Log, ObjectRef } from '../ports.ts';
 import type { Enqueue, Reconciler, Requeue } from '../runtime/controller.ts';
@@ -103,7 +104,7 @@ function mintings({ issuers }: MintedKeysDeps): Minting[] {
 }
 
 function isSelected({ tenants }: MintedKeysDeps, mint: Mint, { metadata }: Namespace): boolean {
-  return (!tenants || tenants.includes(metadata.name)) && getsKey(mint, metadata.name, metadata.labels);
+  return (!tenants || tenants.includes(metadata.name)) && selectsNamespace(mint.namespaceSelector, metadata);
 }
 
 /** Whether an issuer that came, changed or went mints otherwise than before. */

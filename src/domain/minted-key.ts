@@ -1,7 +1,7 @@
 // External account binding keys that the operator makes for namespaces: how they are called, and which of them hold when. They are
 // derived, not stored: any replica knows those of a period.
 import { parseDuration } from './duration.ts';
-import { type Glob, matchesGlob, parseGlob } from './policy/glob.ts';
+import type { NamespaceSelector } from './namespace-selector.ts';
 
 /** Identifiers of minted keys begin with it. */
 export const MINTED_PREFIX = 'ns.';
@@ -15,7 +15,7 @@ export function namespaceOfKey(keyID: string): string | undefined {
 
 /** `spec.acme.externalAccountBinding.mint`. */
 export interface Mint {
-  namespaceSelector: { matchNames?: readonly string[]; matchLabels?: Readonly<Record<string, string>> };
+  namespaceSelector: NamespaceSelector;
   secretName: string;
   rotateAfter?: string;
 }
@@ -33,15 +33,4 @@ export function periodsOf({ rotateAfter = DEFAULT_PERIOD }: Pick<Mint, 'rotateAf
   const length = parseDuration(rotateAfter);
   const start = Math.floor(now.getTime() / length) * length;
   return { current: String(start), before: String(start - length), nextAt: new Date(start + length) };
-}
-
-/** Whether namespaces of this name and with these labels get a key. */
-export function getsKey(
-  { namespaceSelector: { matchNames, matchLabels = {} } }: Pick<Mint, 'namespaceSelector'>,
-  name: string,
-  labels: Readonly<Record<string, string>> = {},
-): boolean {
-  const globs = matchNames?.map((text): Glob => parseGlob(text));
-  if (globs && !globs.some((glob) => matchesGlob(glob, name))) return false;
-  return Object.entries(matchLabels).every(([key, value]) => labels[key] === value);
 }

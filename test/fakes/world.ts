@@ -5,6 +5,7 @@ import { type ClusterCAIssuer, ClusterCAIssuerKind } from '../../src/api/ca-issu
 import { CertificateClaimKind } from '../../src/api/certificate-claim.ts';
 import { CertificateRequestPolicyKind } from '../../src/api/certificate-request-policy.ts';
 import { NamespaceKind, SecretKind } from '../../src/api/core.ts';
+import { FOREIGN_KINDS } from '../../src/api/foreign.ts';
 import { ALL_KINDS } from '../../src/api/index.ts';
 import { CAIssuerKind } from '../../src/api/issuer.ts';
 import { isIssued, type IssuedCertificate, IssuedCertificateKind } from '../../src/api/issued-certificate.ts';
@@ -39,7 +40,7 @@ export function createFakeStore(
   const still = { ...clock, sleep: () => new Promise<never>(() => undefined) };
   return {
     clock,
-    cluster: createEmbeddedCluster({ storage: memoryStorage(), clock: still, random, kinds: ALL_KINDS, namespaces }),
+    cluster: createEmbeddedCluster({ storage: memoryStorage(), clock: still, random, kinds: [...ALL_KINDS, ...FOREIGN_KINDS], namespaces }),
   };
 }
 
@@ -127,6 +128,7 @@ export async function startWorld(
       currentKey: () => 1,
       keys: () => [1],
     },
+    servingCA: async () => undefined,
     directoryURL: ({ metadata }) => `https://ca.test/acme/${metadata.name}/directory`,
     policyFault: () => undefined,
     events,

@@ -100,6 +100,7 @@ export async function startOperator(options: HarnessOptions = {}) {
     metrics: createMetrics(),
     externalURLs: [`https://127.0.0.1:${port}`],
     distributionURL: `http://127.0.0.1:${httpPort}`,
+    servingCA: async () => serving.ca,
     server: listenerOptions({ cert: serving.cert, key: serving.key }),
     ...options.overrides,
   });
