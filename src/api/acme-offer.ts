@@ -84,6 +84,20 @@ const Proof = Closed(
           'Take the namespace in which cert-manager keeps an Order as that of the requester, for the account of each ClusterIssuer and Issuer of cert-manager.',
       }),
     ),
+    ingressClasses: Type.Optional(
+      List(
+        Text('Name of an IngressClass.', 253),
+        'Hosts in rules of Ingresses of these classes need no challenge where the Ingress is of the namespace of the requester and no other namespace has such a host. Not where the operator serves listed namespaces only.',
+        64,
+      ),
+    ),
+    gateways: Type.Optional(
+      List(
+        Text('NAMESPACE/NAME of a Gateway.', 317),
+        'The same of host names of HTTPRoutes that one of these Gateways has accepted.',
+        64,
+      ),
+    ),
     podAddress: Type.Optional(
       Closed(
         {

@@ -92,6 +92,12 @@ const BINDING_RULES: readonly PlaceRule[] = [
     message: 'keyID must not begin with ns., as those of minted keys do',
     holds: ({ keyID }) => !keyID.startsWith(MINTED_PREFIX),
   }),
+  placeRule<string>({
+    at: 'spec.acme.proof.gateways[]',
+    cel: "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')",
+    message: 'must be NAMESPACE/NAME',
+    holds: (self) => /^[a-z0-9]([-a-z0-9]*[a-z0-9])?\/[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/.test(self),
+  }),
   positiveDurationRule('spec.acme.externalAccountBinding.mint.rotateAfter'),
   labelsRule('spec.acme.externalAccountBinding.mint.namespaceSelector.matchLabels'),
 ];

@@ -83,6 +83,54 @@ export const PodKind: Kind<Pod> = {
   description: 'A Kubernetes Pod.',
 };
 
+export interface Ingress extends KubeObject {
+  spec?: {
+    ingressClassName?: string;
+    rules?: readonly { host?: string }[] | null;
+    tls?: readonly { hosts?: readonly string[] | null }[] | null;
+  };
+}
+
+export const IngressKind: Kind<Ingress> = {
+  ...foreign,
+  group: 'networking.k8s.io',
+  kind: 'Ingress',
+  plural: 'ingresses',
+  singular: 'ingress',
+  description: 'A Kubernetes Ingress.',
+};
+
+export interface ParentRef {
+  group?: string;
+  kind?: string;
+  /** That of the route when absent. */
+  namespace?: string;
+  name: string;
+}
+
+/** A route of the Gateway API. */
+export interface HTTPRoute extends KubeObject {
+  spec?: { hostnames?: readonly string[] | null; parentRefs?: readonly ParentRef[] | null };
+  /** Written by the controllers of Gateways. */
+  status?: {
+    parents?:
+      | readonly {
+          parentRef: ParentRef;
+          conditions?: readonly { type: string; status: string; observedGeneration?: number }[] | null;
+        }[]
+      | null;
+  };
+}
+
+export const HTTPRouteKind: Kind<HTTPRoute> = {
+  ...foreign,
+  group: 'gateway.networking.k8s.io',
+  kind: 'HTTPRoute',
+  plural: 'httproutes',
+  singular: 'httproute',
+  description: 'A route of the Gateway API.',
+};
+
 /** A bundle that Pods can mount (certificates.k8s.io); the one foreign kind that is written. */
 export interface ClusterTrustBundle extends KubeObject {
   spec: {
@@ -113,5 +161,7 @@ export const FOREIGN_KINDS: readonly Kind[] = [
   CertManagerClusterIssuerKind,
   ServiceKind,
   PodKind,
+  IngressKind,
+  HTTPRouteKind,
   clusterTrustBundleKind('v1'),
 ];

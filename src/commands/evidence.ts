@@ -10,11 +10,22 @@ import {
 } from '../acme-server/cert-manager-orders.ts';
 import type { AcmeServerDeps } from '../acme-server/index.ts';
 import { POD_ADDRESS_INDEX, podAddresses, podEssence } from '../acme-server/pod-addresses.ts';
+import {
+  HOST_INDEX,
+  ingressEssence,
+  ingressHosts,
+  PARENT_INDEX,
+  parents,
+  routeEssence,
+  routeHosts,
+} from '../acme-server/route-hosts.ts';
 import { NamespaceKind } from '../api/core.ts';
 import {
   CertManagerClusterIssuerKind,
   CertManagerIssuerKind,
   CertManagerOrderKind,
+  HTTPRouteKind,
+  IngressKind,
   PodKind,
   ServiceKind,
 } from '../api/foreign.ts';
@@ -30,7 +41,7 @@ import {
 import { createSharedRead } from '../runtime/shared-read.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Caches } from './caches.ts';
-import { type Wants, wantsOrders, wantsPods, wantsServices } from './optional-features.ts';
+import { type Wants, wantsIngresses, wantsOrders, wantsPods, wantsRoutes, wantsServices } from './optional-features.ts';
 
 export interface EvidenceDeps {
   cluster: Cluster;
@@ -87,6 +98,15 @@ export function createEvidence(deps: EvidenceDeps): Evidence {
   const services = watch(metadataOf(ServiceKind), wantsServices);
   const pods = watch(PodKind, wantsPods, { indexes: { [POD_ADDRESS_INDEX]: podAddresses }, transform: podEssence });
 
+  const ingresses = watch(IngressKind, wantsIngresses, {
+    indexes: { [HOST_INDEX]: ingressHosts, [PARENT_INDEX]: parents(ingressHosts) },
+    transform: ingressEssence,
+  });
+  const routes = watch(HTTPRouteKind, wantsRoutes, {
+    indexes: { [HOST_INDEX]: routeHosts, [PARENT_INDEX]: parents(routeHosts) },
+    transform: routeEssence,
+  });
+
   const namespaces = createSharedRead({
     read: async () => (await cluster.list(NamespaceKind)).items,
     clock,
@@ -98,6 +118,9 @@ export function createEvidence(deps: EvidenceDeps): Evidence {
     namespacedIssuers,
     services,
     pods,
+    ingresses,
+    routes,
+    seesAll: tenants === undefined,
     clusterDomain,
     live: liveReads(deps),
     livePod: (ref) => cluster.get(PodKind, ref),

@@ -3,6 +3,8 @@ import {
   CertManagerClusterIssuerKind,
   CertManagerIssuerKind,
   CertManagerOrderKind,
+  HTTPRouteKind,
+  IngressKind,
   PodKind,
   ServiceKind,
 } from '../api/foreign.ts';
@@ -25,6 +27,9 @@ export const wantsOrders: Wants = (issuer) => {
 export const wantsServices: Wants = (issuer) => acmeOf(issuer)?.proof?.services === true;
 
 export const wantsPods: Wants = (issuer) => acmeOf(issuer)?.proof?.podAddress?.enabled === true;
+
+export const wantsIngresses: Wants = (issuer) => acmeOf(issuer)?.proof?.ingressClasses !== undefined;
+export const wantsRoutes: Wants = (issuer) => acmeOf(issuer)?.proof?.gateways !== undefined;
 
 const ORDER_RIGHTS: readonly Right[] = [
   {
@@ -62,6 +67,19 @@ const POD_RIGHTS: readonly Right[] = [
     verbs: ['get', 'list', 'watch'],
     in: ['tenants'],
     why: 'know the Pod that has the address of a client; its namespace, ServiceAccount, phase and addresses are kept',
+  },
+];
+
+const INGRESS_RIGHTS: readonly Right[] = [
+  { kind: IngressKind, verbs: ['list', 'watch'], in: ['tenants'], why: 'know the namespaces that have a host' },
+];
+
+const ROUTE_RIGHTS: readonly Right[] = [
+  {
+    kind: HTTPRouteKind,
+    verbs: ['list', 'watch'],
+    in: ['tenants'],
+    why: 'know the namespaces that have a host, and the Gateways that gave it to them',
   },
 ];
 
@@ -109,6 +127,20 @@ export const OPTIONAL_FEATURES: readonly OptionalFeature[] = [
     setting: '`acme.proof.podAddress`',
     rights: POD_RIGHTS,
     wants: wantsPods,
+  },
+  {
+    name: 'ingresses',
+    does: 'Takes Ingresses as proof of their hosts.',
+    setting: '`acme.proof.ingressClasses`',
+    rights: INGRESS_RIGHTS,
+    wants: wantsIngresses,
+  },
+  {
+    name: 'routes',
+    does: 'Takes HTTPRoutes as proof of their host names.',
+    setting: '`acme.proof.gateways`',
+    rights: ROUTE_RIGHTS,
+    wants: wantsRoutes,
   },
   {
     name: 'trust',

@@ -57,6 +57,8 @@ export interface TrustDeps {
 /** What others change is mended, and what expired is left out, this often. */
 const LOOK_MS = 600_000;
 const CONDITION = 'TrustPublished';
+/** Rights may have been granted meanwhile. */
+const RETRY_MS = 30_000;
 /** All issuers together are one piece of work. */
 const ALL = { name: 'all' };
 
@@ -95,7 +97,8 @@ export function createTrustReconciler(deps: TrustDeps): Reconciler {
       return { foreign: [...inMaps, ...inBundles], served: bundles.length === 0 || kind !== undefined };
     });
     for (const publication of publications) await tell(deps, publication, outcome);
-    return publications.length > 0 ? { requeueAfterMs: LOOK_MS } : undefined;
+    if (publications.length === 0) return undefined;
+    return { requeueAfterMs: outcome.forbidden === undefined ? LOOK_MS : RETRY_MS };
   }
 
   return {

@@ -1,71 +1,26 @@
 // Attribution on a real API server, under the roles of deploy/: those of the optional features are granted, or not, or come late.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CertificateRequestPolicyKind } from '../../src/api/certificate-request-policy.ts';
-import { NamespaceKind } from '../../src/api/core.ts';
 import { FOREIGN_KINDS, ServiceKind } from '../../src/api/foreign.ts';
-import { createKubernetesCluster, type KubernetesCluster } from '../../src/cluster/kubernetes.ts';
-import { loadApiConfig } from '../../src/cluster/kubernetes-config.ts';
 import { OPTIONAL_FEATURES } from '../../src/commands/optional-features.ts';
-import { createClock } from '../../src/runtime/clock.ts';
-import { createRandom } from '../../src/runtime/random.ts';
 import { attributionCases, ISSUER_ACME, prepareStage, type Stage, STAGE_NAMESPACES, TEAM_POLICY } from '../operator/attribution-cases.ts';
-import { NAMESPACE, startOperator } from '../operator/harness.ts';
-import { createTransport } from '../support/acme-wire.ts';
 import { describeOnApiServer } from '../support/api-server-suite.ts';
 import { certManager, orderFrom } from '../support/cert-manager.ts';
-import type { ControlPlane } from '../support/control-plane.ts';
 import { eventually } from '../support/eventually.ts';
 import { installForeign } from '../support/foreign-crds.ts';
 import { apply, deployed } from '../support/manifests.ts';
+import { type RoledOperator, startUnderRoles } from '../support/operator-under-roles.ts';
 
-const THEIRS = FOREIGN_KINDS.filter(({ group }) => group.includes('cert-manager'));
-
-interface Running extends Stage {
-  lines: readonly string[];
-  admin: KubernetesCluster;
-  stop(): Promise<void>;
-}
-
-async function clusterOf(kubeconfig: string): Promise<KubernetesCluster> {
-  const clock = createClock();
-  const config = await loadApiConfig({ env: {}, clock, kubeconfig });
-  const sockets = { requests: 7, watches: 22 };
-  return createKubernetesCluster({ config, clock, random: createRandom(), sockets });
-}
-
-/** The operator under its roles, those of no optional feature among them. */
-async function start(plane: ControlPlane): Promise<Running> {
-  await using cleanup = new AsyncDisposableStack();
-  for (const name of ['namespace', 'roles', 'everywhere', 'admission', 'users']) await apply(plane.api, deployed(name));
-  const admin = await clusterOf(plane.adminKubeconfig);
-  cleanup.defer(() => admin.close());
-  const own = await clusterOf(await plane.kubeconfigFor(await plane.serviceAccountToken(NAMESPACE, 'countersign')));
-  cleanup.defer(() => own.close());
-  for (const name of STAGE_NAMESPACES) {
-    await admin.create(NamespaceKind, { metadata: { name } });
-    // Pods need it, and no controller is there to make it.
-    await plane.api.expect('POST', `/api/v1/namespaces/${name}/serviceaccounts`, { metadata: { name: 'default' } });
-  }
-  const operator = await startOperator({
-    issuer: { acme: ISSUER_ACME },
-    clusters: { operator: own, admin },
-    overrides: { lookAgainMs: 500 },
-  });
-  cleanup.defer(() => operator.stop());
-  await admin.create(CertificateRequestPolicyKind, { metadata: { name: 'team' }, spec: TEAM_POLICY });
-  await prepareStage(admin);
-  const transport = createTransport(operator.ca);
-  cleanup.defer(() => transport.close());
-  const running = cleanup.move();
-  const { directory, lines, ca } = operator;
-  return { admin, transport, ca, directory, lines, stop: () => running.disposeAsync() };
-}
+const THEIRS = FOREIGN_KINDS.filter(({ group }) => /cert-manager|gateway/.test(group));
 
 describeOnApiServer('attribution', (plane) => {
-  let stage: Running;
+  let stage: RoledOperator & Stage;
 
   beforeAll(async () => {
-    stage = await start(plane());
+    const namespaces = STAGE_NAMESPACES;
+    stage = await startUnderRoles(plane(), { issuer: { acme: ISSUER_ACME }, namespaces });
+    await stage.admin.create(CertificateRequestPolicyKind, { metadata: { name: 'team' }, spec: TEAM_POLICY });
+    await prepareStage(stage.admin);
   }, 300_000);
   afterAll(() => stage?.stop());
 

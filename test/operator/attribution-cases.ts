@@ -5,7 +5,15 @@ import { AuthorizationKind } from '../../src/api/acme.ts';
 import { CertificateRequestPolicyKind, type PolicySpec } from '../../src/api/certificate-request-policy.ts';
 import { ClusterCAIssuerKind } from '../../src/api/ca-issuer.ts';
 import { SecretKind } from '../../src/api/core.ts';
-import { CertManagerOrderKind, type Pod, PodKind, ServiceKind } from '../../src/api/foreign.ts';
+import {
+  CertManagerOrderKind,
+  HTTPRouteKind,
+  type Ingress,
+  IngressKind,
+  type Pod,
+  PodKind,
+  ServiceKind,
+} from '../../src/api/foreign.ts';
 import { IssuedCertificateKind } from '../../src/api/issued-certificate.ts';
 import type { Cluster } from '../../src/ports.ts';
 import { binding, EAB_KEYS } from '../conformance/external-account-keys.ts';
@@ -36,6 +44,8 @@ export const ISSUER_ACME = {
   proof: {
     certManagerOrders: true,
     services: true,
+    ingressClasses: ['public'],
+    gateways: ['relays/front'],
     podAddress: { enabled: true, relayNamespaces: ['relays'] },
   },
   externalAccountBinding: {
@@ -52,7 +62,12 @@ export const ISSUER_ACME = {
 /** Each team has the names of its own Services; who the requester is decides. */
 export const TEAM_POLICY: PolicySpec = {
   selector: { namespace: { matchNames: [...TEAMS] } },
-  allowed: { dnsNames: { values: ['*.{{namespace}}.svc', '*.{{namespace}}.svc.cluster.local'] } },
+  allowed: {
+    dnsNames: {
+      values: ['*.{{namespace}}.svc', '*.{{namespace}}.svc.cluster.local', '**.hosted.example'],
+      wildcards: true,
+    },
+  },
 };
 
 /** Beside namespaces TEAMS, the issuer and the policy `team`. */
@@ -318,6 +333,80 @@ export function attributionCases(stage: () => Stage): void {
       const { reply } = await bindWith({ kid, macKey });
       expect({ kid, ...problemOf(reply) }).toEqual({ kid, status: 403, type: 'unauthorized' });
     }
+  });
+
+  /** A domain whose names the policy lets payments and hr have, and nothing else. */
+  const HOSTED = 'hosted.example';
+
+  async function anIngress(namespace: string, host: string, ingressClassName = 'public'): Promise<Ingress> {
+    const backend = { service: { name: 'web', port: { number: 80 } } };
+    const http = { paths: [{ path: '/', pathType: 'Prefix', backend }] };
+    return stage().admin.create(IngressKind, {
+      metadata: { namespace, name: label('ingress') },
+      spec: { ingressClassName, rules: [{ host, http }] },
+    } as never);
+  }
+
+  async function aRoute(namespace: string, host: string, accepted?: { status?: string; gateway?: string }) {
+    const { admin } = stage();
+    const parentRef = { namespace: 'relays', name: accepted?.gateway ?? 'front' };
+    const metadata = { namespace, name: label('route') };
+    const made = await admin.create(HTTPRouteKind, { metadata, spec: { hostnames: [host], parentRefs: [parentRef] } });
+    if (!accepted) return made;
+    const { generation: observedGeneration } = made.metadata;
+    const conditions = [{ type: 'Accepted', status: accepted.status ?? 'True', observedGeneration }];
+    return admin.replaceStatus(HTTPRouteKind, { ...made, status: { parents: [{ parentRef, conditions }] } });
+  }
+
+  test('hosts of Ingresses and HTTPRoutes prove themselves to their own namespace', async () => {
+    const acme = await aClient('payments');
+    const [byIngress, byRoute] = [`${label('i')}.${HOSTED}`, `${label('r')}.${HOSTED}`];
+    await anIngress('payments', byIngress);
+    await aRoute('payments', byRoute, {});
+    for (const host of [byIngress, byRoute]) {
+      await expect.poll(() => statusFor(acme, host), { timeout: 30_000 }).toBe('ready');
+      await complete(acme, await newOrder(acme, [host]));
+    }
+  });
+
+  test('no proof is a host of another class or Gateway, of another namespace, of two, or that no Gateway accepted', async () => {
+    const acme = await aClient('payments');
+    const hosts = Array.from({ length: 8 }, () => `${label('h')}.${HOSTED}`);
+    const [otherClass, theirs, shared, otherGateway, refused, unseen, both, mark] = hosts as [string, ...string[]];
+    await anIngress('payments', otherClass, 'private');
+    await anIngress('hr', theirs ?? '');
+    await anIngress('payments', shared ?? '');
+    await anIngress('hr', shared ?? '', 'private');
+    await aRoute('payments', otherGateway ?? '', { gateway: 'other' });
+    await aRoute('payments', refused ?? '', { status: 'False' });
+    await aRoute('payments', unseen ?? '');
+    await anIngress('payments', both ?? '');
+    await aRoute('hr', both ?? '');
+    // As the last of each kind is known, so are the others.
+    await anIngress('payments', mark ?? '');
+    await expect.poll(() => statusFor(acme, mark ?? ''), { timeout: 30_000 }).toBe('ready');
+    const routed = `${label('m')}.${HOSTED}`;
+    await aRoute('payments', routed, {});
+    await expect.poll(() => statusFor(acme, routed), { timeout: 30_000 }).toBe('ready');
+    for (const host of hosts.slice(0, 7)) expect({ host, status: await statusFor(acme, host) }).toEqual({ host, status: 'pending' });
+  });
+
+  test('a wildcard meets the hosts below it', async () => {
+    const acme = await aClient('payments');
+    const [free, met] = [`${label('w')}.${HOSTED}`, `${label('w')}.${HOSTED}`];
+    await anIngress('hr', `below.${met}`);
+    await anIngress('payments', `*.${met}`);
+    await anIngress('payments', `*.${free}`);
+    await expect.poll(() => statusFor(acme, `*.${free}`), { timeout: 30_000 }).toBe('ready');
+    expect(await statusFor(acme, `*.${met}`)).toBe('pending');
+    expect(await statusFor(acme, `a.${free}`)).toBe('pending');
+  });
+
+  test('a host of an Ingress is nobody’s without a policy for it', async () => {
+    const acme = await aClient('payments');
+    const host = `${label('x')}.elsewhere.example`;
+    await anIngress('payments', host);
+    expect(await statusFor(acme, host)).toMatch(/^403/);
   });
 
   let addresses = 10;
