@@ -24,7 +24,9 @@ if (wrong.length > 0) {
   console.error(`no valid name: ${wrong.map((each) => JSON.stringify(each)).join(', ')}`);
   process.exitCode = 1;
 } else if (unknown.length > 0) {
-  console.error(`no optional feature: ${unknown.join(', ')}; there are ${OPTIONAL_FEATURES.map((each) => each.name).join(', ')}`);
+  console.error(
+    `no optional feature: ${unknown.join(', ')}; there are ${OPTIONAL_FEATURES.map((each) => each.name).join(', ')}`,
+  );
   process.exitCode = 1;
 } else {
   const served = tenants ? `It serves ${tenants.join(', ')}.` : 'It serves every namespace.';

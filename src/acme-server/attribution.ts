@@ -124,7 +124,7 @@ function listedKey({ spec }: Issuer, keyID: string): BindingKey | undefined {
 
 function scopeOf(key: BindingKey): Omit<Held, 'keyID'> {
   const byOrder = key.scope === 'ByOrder';
-  return key.scope === 'Namespace' && key.namespace !== undefined ? { namespace: key.namespace, byOrder } : { byOrder };
+  return key.scope === undefined || key.namespace === undefined ? { byOrder } : { namespace: key.namespace, byOrder };
 }
 
 /** The one namespace that all evidence is for. */

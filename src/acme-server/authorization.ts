@@ -3,12 +3,7 @@ import type { Authorization } from '../api/acme.ts';
 import { type ChallengeType, challengeTypesFor } from '../domain/challenge.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import { identifierKey } from '../domain/identifier.ts';
-import {
-  authorizationFacts,
-  type AuthorizationRef,
-  authorizationStatus,
-  orderedIdentifier,
-} from '../domain/order.ts';
+import { authorizationFacts, type AuthorizationRef, authorizationStatus, orderedIdentifier } from '../domain/order.ts';
 import { parseProblem, Problem } from '../domain/problem.ts';
 import type { Clock } from '../ports.ts';
 import { unsigned } from './account.ts';

@@ -20,10 +20,7 @@ export interface Birth {
 
 export interface Births {
   /** Undefined where the issuer believes nothing but challenges. `about`: absent at newOrder. */
-  of(
-    exchange: Authenticated,
-    asked: { about: About; identifiers: readonly Identifier[] },
-  ): Promise<Birth | undefined>;
+  of(exchange: Authenticated, asked: { about: About; identifiers: readonly Identifier[] }): Promise<Birth | undefined>;
   /** Of a requester that is known already. */
   ofKnown(exchange: Authenticated, attributed: Attributed, identifiers: readonly Identifier[]): Promise<Birth>;
 }
@@ -55,7 +52,8 @@ export function createBirths(deps: BirthsDeps): Births {
       ),
     );
     const unproven = identifiers.filter((_, index) => !proven[index]);
-    const needed = unproven.length > 0 && (await deps.judge.atAuthorization({ issuer, requester, identifiers, unproven }));
+    const needed =
+      unproven.length > 0 && (await deps.judge.atAuthorization({ issuer, requester, identifiers, unproven }));
     if (!needed) return { requester, valid: new Set(identifiers.map(identifierKey)), byPolicy: unproven };
     const valid = new Set(identifiers.filter((_, index) => proven[index]).map(identifierKey));
     const [first] = unproven;

@@ -44,7 +44,11 @@ const bindings = createExternalAccountBindings({
     createAccount: () => Promise.reject(new Error('nothing is to be made')),
     liveAccount: async () => undefined,
   },
-  minted: { keys: createKeyring([{ id: 1, secret: Buffer.alloc(32, 1) }], () => Promise.resolve([])), namespace: async () => undefined, clock: createFakeClock() },
+  minted: {
+    keys: createKeyring([{ id: 1, secret: Buffer.alloc(32, 1) }], () => Promise.resolve([])),
+    namespace: async () => undefined,
+    clock: createFakeClock(),
+  },
 });
 
 async function refusal(kid: string, mac: Buffer, alg = 'HS256'): Promise<Problem> {

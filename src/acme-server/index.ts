@@ -135,7 +135,11 @@ function createHandlers(
   const minted = { ...deps.evidence, keys: deps.keyring, clock: deps.clock };
   const finalizations = createFinalizations({ ...deps, caa });
   const view = createOrderView({ ...deps, finalizations });
-  const accounts = createAccountHandlers({ ...deps, bindings: createExternalAccountBindings({ ...deps, minted }), limits });
+  const accounts = createAccountHandlers({
+    ...deps,
+    bindings: createExternalAccountBindings({ ...deps, minted }),
+    limits,
+  });
   const renewal = createRenewalInfo({ ...deps, limits });
   const authorizations = createAuthorizationHandlers({ ...deps, runs });
   const orders = createOrderHandlers({ ...deps, view, finalizations });

@@ -96,7 +96,14 @@ export const keyIndex = ({ spec }: Account) => [spec.thumbprint, ...(spec.retire
 export type ReuseKey = Pick<AuthorizationSpec, 'issuerUID' | 'account' | 'namespace' | 'identifier' | 'wildcard'>;
 
 export function reuseKey(spec: ReuseKey): string {
-  return [spec.issuerUID, spec.account, spec.namespace ?? '', spec.identifier.type, spec.identifier.value, spec.wildcard].join('|');
+  return [
+    spec.issuerUID,
+    spec.account,
+    spec.namespace ?? '',
+    spec.identifier.type,
+    spec.identifier.value,
+    spec.wildcard,
+  ].join('|');
 }
 
 /** Account names derive from issuer and key, so that creating one twice is impossible. */

@@ -142,7 +142,10 @@ export function createOrderHandlers(deps: { view: OrderView; sealed: Sealed; fin
   async function read(exchange: Authenticated): Promise<Reply> {
     requireEmptyPayload(exchange);
     const order = await deps.sealed.openOrder(exchange);
-    return deps.view.render(exchange, order, { facts: await deps.view.facts(exchange, order), sealed: exchange.params.sealed });
+    return deps.view.render(exchange, order, {
+      facts: await deps.view.facts(exchange, order),
+      sealed: exchange.params.sealed,
+    });
   }
 
   async function finalize(exchange: Authenticated): Promise<Reply> {

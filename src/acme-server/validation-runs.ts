@@ -157,8 +157,7 @@ async function attempt(deps: ValidationRunsDeps, work: Work): Promise<Attempt> {
     if (error instanceof Problem) return error;
     throw error;
   });
-  if (asked instanceof Problem)
-    return { valid: false, problem: asked, retryable: asked.status >= 500, addresses: [] };
+  if (asked instanceof Problem) return { valid: false, problem: asked, retryable: asked.status >= 500, addresses: [] };
   const { namespace } = asked.requester;
   const result = await attemptFor(deps, work, asked.requester);
   return namespace === undefined ? result : { ...result, namespace };
@@ -183,7 +182,14 @@ async function attemptFor(
       resolver: deps.resolverOf(issuer),
       redirects: clusterIssuer(issuer)?.spec.acme?.validation?.redirects ?? 0,
       judge: (_host, addresses, incomplete) =>
-        deps.judge.atValidation({ issuer, requester, identifier: orderedIdentifier(ref), addresses, incomplete, signal }),
+        deps.judge.atValidation({
+          issuer,
+          requester,
+          identifier: orderedIdentifier(ref),
+          addresses,
+          incomplete,
+          signal,
+        }),
     },
     signal,
   );

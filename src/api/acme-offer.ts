@@ -45,7 +45,12 @@ const ExternalAccountBinding = Closed(
                 'For whom accounts bound with this key ask: for the one namespace named below, or for the namespace in which cert-manager keeps the order at hand; for no namespace when absent.',
             }),
           ),
-          namespace: Type.Optional(Text('Namespace of a key of scope Namespace.', 63)),
+          namespace: Type.Optional(
+            Text(
+              'The namespace, of scope Namespace; the only one whose orders count, of scope ByOrder, where any does when absent.',
+              63,
+            ),
+          ),
         }),
         'keyID',
         KEYS_TITLE,
@@ -64,7 +69,9 @@ const ExternalAccountBinding = Closed(
             },
             'Namespaces that get a key.',
           ),
-          secretName: Name('Name of the Secret made in each of them; what it holds is explained in docs/attribution.md.'),
+          secretName: Name(
+            'Name of the Secret made in each of them; what it holds is explained in docs/attribution.md.',
+          ),
           rotateAfter: Type.Optional(
             Duration('A new key is made so often, and the one before is taken as long again; 720h when absent.'),
           ),

@@ -82,9 +82,9 @@ const BINDING_RULES: readonly PlaceRule[] = [
   placeRule<BindingKey>({
     at: 'spec.acme.externalAccountBinding.keys[]',
     // `namespace` is a reserved word of CEL, which Kubernetes escapes.
-    cel: "has(self.__namespace__) == (has(self.scope) && self.scope == 'Namespace')",
-    message: 'scope Namespace and namespace go together',
-    holds: ({ scope, namespace }) => (namespace !== undefined) === (scope === 'Namespace'),
+    cel: "has(self.__namespace__) ? has(self.scope) : !has(self.scope) || self.scope != 'Namespace'",
+    message: 'scope Namespace needs namespace, and namespace a scope',
+    holds: ({ scope, namespace }) => (namespace === undefined ? scope !== 'Namespace' : scope !== undefined),
   }),
   placeRule<BindingKey>({
     at: 'spec.acme.externalAccountBinding.keys[]',

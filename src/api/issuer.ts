@@ -2,12 +2,7 @@
 // tenants power over others; docs/tenants.md has the reason for each.
 import { type Static, Type } from 'typebox';
 import { TenantExternalAccountBinding } from './acme-offer.ts';
-import {
-  type ClusterCAIssuer,
-  ClusterCAIssuerKind,
-  ClusterIssuerSpec,
-  IssuerStatus,
-} from './ca-issuer.ts';
+import { type ClusterCAIssuer, ClusterCAIssuerKind, ClusterIssuerSpec, IssuerStatus } from './ca-issuer.ts';
 import { TENANT_ISSUER_RULES, tenantIssuerRules } from './ca-issuer-rules.ts';
 import { Closed, GROUP, type Kind, type KubeObject, VERSION } from './kind.ts';
 import { TenantPublishTrust } from './publish-trust.ts';

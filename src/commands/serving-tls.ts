@@ -136,7 +136,10 @@ function formerCA({ clock }: ServingTlsDeps, ca: string, before: Secret | undefi
   try {
     const pem = Buffer.from(before?.data?.['ca.crt'] ?? '', 'base64').toString('latin1');
     const others = trustBundle(pem, clock.now()).match(/-----BEGIN[^-]+-----[^-]+-----END[^-]+-----\n/g) ?? [];
-    return others.filter((each) => each.trim() !== ca.trim()).slice(0, MAX_FORMER).join('');
+    return others
+      .filter((each) => each.trim() !== ca.trim())
+      .slice(0, MAX_FORMER)
+      .join('');
   } catch {
     // What somebody else put there is nothing to keep.
     return '';

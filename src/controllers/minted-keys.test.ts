@@ -9,7 +9,12 @@ const DAY = 86_400_000;
 const WEB = { namespace: 'web', name: 'acme-key' };
 
 function minting(name = 'corporate', more: object = {}): NewObject<ClusterCAIssuer> {
-  const mint = { namespaceSelector: { matchLabels: { acme: 'yes' } }, secretName: 'acme-key', rotateAfter: '240h', ...more };
+  const mint = {
+    namespaceSelector: { matchLabels: { acme: 'yes' } },
+    secretName: 'acme-key',
+    rotateAfter: '240h',
+    ...more,
+  };
   const { spec } = anIssuer({ acme: { externalAccountBinding: { mode: 'Required', mint } } });
   return { metadata: { name }, spec };
 }
@@ -75,7 +80,8 @@ test('the Secret goes when the namespace is selected no more, or the issuer mint
   const withdrawals: (() => Promise<unknown>)[] = [
     async () => {
       const namespace = await cluster.get(NamespaceKind, { name: 'web' });
-      if (namespace) await cluster.replace(NamespaceKind, { ...namespace, metadata: { ...namespace.metadata, labels: {} } });
+      if (namespace)
+        await cluster.replace(NamespaceKind, { ...namespace, metadata: { ...namespace.metadata, labels: {} } });
     },
     async () => {
       const issuer = await cluster.get(ClusterCAIssuerKind, { name: 'corporate' });
@@ -104,7 +110,11 @@ test('a Secret of somebody else stays as it is, whatever its annotations say, an
   const world = await start();
   const { cluster } = world.store;
   const annotations = { 'countersign.dev/kept-for': 'x', 'countersign.dev/marker': '1.AAAA' };
-  await cluster.create(SecretKind, { metadata: { ...WEB, annotations }, type: 'Opaque', stringData: { secret: 'mine' } });
+  await cluster.create(SecretKind, {
+    metadata: { ...WEB, annotations },
+    type: 'Opaque',
+    stringData: { secret: 'mine' },
+  });
   await cluster.create(ClusterCAIssuerKind, minting());
   await world.quiet();
   expect(await textsOf(world)).toEqual({ secret: 'mine' });

@@ -11,7 +11,12 @@ type Place = Pick<KubeObject['metadata'], 'name'> & { namespace?: string };
 const partsOf = ({ namespace = '', name }: Place, issuerUID: string): readonly string[] => [namespace, name, issuerUID];
 
 /** Annotations that say so. */
-export function ownMark(marks: Pick<Marks, 'mac'>, purpose: string, place: Place, issuerUID: string): Record<string, string> {
+export function ownMark(
+  marks: Pick<Marks, 'mac'>,
+  purpose: string,
+  place: Place,
+  issuerUID: string,
+): Record<string, string> {
   return {
     [SecretAnnotation.marker]: marks.mac(purpose, partsOf(place, issuerUID)),
     [KEPT_FOR]: issuerUID,

@@ -58,7 +58,10 @@ async function change(world: World, spec: Partial<CAIssuerSpec>): Promise<void> 
 
 test('every namespace selected has the roots and what signed the certificate of the ACME server, a new one soon too', async () => {
   const root = authority('Root 1');
-  const world = await start({ configMap: { name: 'trust', namespaceSelector: { matchLabels: { tier: 'web' } } } }, root);
+  const world = await start(
+    { configMap: { name: 'trust', namespaceSelector: { matchLabels: { tier: 'web' } } } },
+    root,
+  );
   const data = { 'ca.crt': root.pem, 'acme-ca.crt': serving.pem };
   expect((await mapIn(world, 'web'))?.data).toEqual(data);
   expect(await mapIn(world, 'db')).toBeUndefined();
@@ -93,7 +96,11 @@ test('what tenants change is mended, what nobody wants any more goes, and the co
   const world = await start({ configMap: { name: 'trust' }, clusterTrustBundle: true });
   const { cluster } = world.store;
   const made = (await mapIn(world, 'web')) as ConfigMap;
-  await cluster.replace(ConfigMapKind, { ...made, metadata: { ...made.metadata, labels: {} }, data: { 'ca.crt': 'mine' } });
+  await cluster.replace(ConfigMapKind, {
+    ...made,
+    metadata: { ...made.metadata, labels: {} },
+    data: { 'ca.crt': 'mine' },
+  });
   await world.pass(PASS, 2);
   expect((await mapIn(world, 'web'))?.data).toEqual(made.data);
   await change(world, { publishTrust: { configMap: { name: 'other' }, clusterTrustBundle: true } });

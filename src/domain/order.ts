@@ -159,7 +159,10 @@ export function authorizationRef(order: Order, index: number): AuthorizationRef 
 }
 
 /** The identifier as the order has it: policy judges `*.x`, not `x`. */
-export function orderedIdentifier({ identifier, wildcard }: Pick<AuthorizationRef, 'identifier' | 'wildcard'>): Identifier {
+export function orderedIdentifier({
+  identifier,
+  wildcard,
+}: Pick<AuthorizationRef, 'identifier' | 'wildcard'>): Identifier {
   return wildcard ? { type: 'dns', value: `*.${identifier.value}` } : identifier;
 }
 

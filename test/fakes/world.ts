@@ -40,7 +40,13 @@ export function createFakeStore(
   const still = { ...clock, sleep: () => new Promise<never>(() => undefined) };
   return {
     clock,
-    cluster: createEmbeddedCluster({ storage: memoryStorage(), clock: still, random, kinds: [...ALL_KINDS, ...FOREIGN_KINDS], namespaces }),
+    cluster: createEmbeddedCluster({
+      storage: memoryStorage(),
+      clock: still,
+      random,
+      kinds: [...ALL_KINDS, ...FOREIGN_KINDS],
+      namespaces,
+    }),
   };
 }
 
@@ -124,7 +130,8 @@ export async function startWorld(
     marks: {
       mac: digest,
       verifyMac: (purpose, parts, mac) => digest(purpose, parts) === mac,
-      derive: (purpose, parts, key) => Buffer.from(digest(purpose, [...parts, String(key)]), 'hex').toString('base64url'),
+      derive: (purpose, parts, key) =>
+        Buffer.from(digest(purpose, [...parts, String(key)]), 'hex').toString('base64url'),
       currentKey: () => 1,
       keys: () => [1],
     },

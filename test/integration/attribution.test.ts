@@ -3,7 +3,14 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CertificateRequestPolicyKind } from '../../src/api/certificate-request-policy.ts';
 import { FOREIGN_KINDS, ServiceKind } from '../../src/api/foreign.ts';
 import { OPTIONAL_FEATURES } from '../../src/commands/optional-features.ts';
-import { attributionCases, ISSUER_ACME, prepareStage, type Stage, STAGE_NAMESPACES, TEAM_POLICY } from '../operator/attribution-cases.ts';
+import {
+  attributionCases,
+  ISSUER_ACME,
+  prepareStage,
+  type Stage,
+  STAGE_NAMESPACES,
+  TEAM_POLICY,
+} from '../operator/attribution-cases.ts';
 import { describeOnApiServer } from '../support/api-server-suite.ts';
 import { certManager, orderFrom } from '../support/cert-manager.ts';
 import { eventually } from '../support/eventually.ts';
@@ -60,7 +67,13 @@ describeOnApiServer('attribution', (plane) => {
       const { api } = plane();
       const path = '/apis/acme.cert-manager.io/v1/namespaces/payments/orders';
       const { spec, status } = object;
-      await api.expect('POST', path, { apiVersion: object.apiVersion, kind: 'Order', metadata: { name: 'forged' }, spec, status });
+      await api.expect('POST', path, {
+        apiVersion: object.apiVersion,
+        kind: 'Order',
+        metadata: { name: 'forged' },
+        spec,
+        status,
+      });
       const { json } = await manager.acme.get(order.object.authorizations[0] ?? '');
       expect(json.status).toBe('valid');
     });

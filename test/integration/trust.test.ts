@@ -28,7 +28,10 @@ const untilCondition = (operator: RoledOperator, reason: string) =>
 async function touch({ admin }: RoledOperator, spec: object): Promise<void> {
   await eventually('the issuer is changed', async () => {
     const issuer = await admin.get(ClusterCAIssuerKind, { name: 'main' });
-    return issuer && admin.replace(ClusterCAIssuerKind, { ...issuer, spec: { ...issuer.spec, ...spec } }).catch(() => undefined);
+    return (
+      issuer &&
+      admin.replace(ClusterCAIssuerKind, { ...issuer, spec: { ...issuer.spec, ...spec } }).catch(() => undefined)
+    );
   });
 }
 
@@ -70,7 +73,9 @@ describeOnApiServer(
     test('what is wanted no more goes, and with it the condition', async () => {
       await touch(operator, { publishTrust: undefined });
       await eventually('nothing is left', async () => {
-        const maps = (await operator.admin.list(ConfigMapKind)).items.filter(({ metadata }) => metadata.name === 'ca-trust');
+        const maps = (await operator.admin.list(ConfigMapKind)).items.filter(
+          ({ metadata }) => metadata.name === 'ca-trust',
+        );
         const left = [...maps, ...(await bundles())];
         return left.length === 0 && (await conditionOf(operator)) === undefined ? true : undefined;
       });
@@ -82,7 +87,11 @@ describeOnApiServer(
 describeOnApiServer('trust without ClusterTrustBundles', (plane) => {
   test('the condition says that the API server has none; ConfigMaps are published all the same', async () => {
     const optional = ['trust', 'trust-bundles'];
-    const operator = await startUnderRoles(plane(), { issuer: { publishTrust: PUBLISH }, namespaces: ['web'], optional });
+    const operator = await startUnderRoles(plane(), {
+      issuer: { publishTrust: PUBLISH },
+      namespaces: ['web'],
+      optional,
+    });
     try {
       await untilCondition(operator, 'NoClusterTrustBundles');
       expect(await operator.admin.get(ConfigMapKind, { namespace: 'web', name: 'trust' })).toBeDefined();

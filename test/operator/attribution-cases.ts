@@ -51,7 +51,12 @@ export const ISSUER_ACME = {
   externalAccountBinding: {
     mode: 'Optional' as const,
     keys: [
-      { keyID: 'payments', secretRef: { name: 'eab', key: 'kid-1' }, scope: 'Namespace' as const, namespace: 'payments' },
+      {
+        keyID: 'payments',
+        secretRef: { name: 'eab', key: 'kid-1' },
+        scope: 'Namespace' as const,
+        namespace: 'payments',
+      },
       { keyID: 'shared', secretRef: { name: 'eab', key: 'kid-1' }, scope: 'ByOrder' as const },
       { keyID: 'plain', secretRef: { name: 'eab', key: 'kid-1' } },
     ],
@@ -87,8 +92,7 @@ export function attributionCases(stage: () => Stage): void {
   const transports: Transport[] = [];
   afterAll(() => transports.forEach((transport) => transport.close()));
 
-  const aManager = (options: Parameters<typeof certManager>[2] = {}) =>
-    certManager(stage().admin, stage(), options);
+  const aManager = (options: Parameters<typeof certManager>[2] = {}) => certManager(stage().admin, stage(), options);
 
   /** A fresh Service, and its names. */
   async function aService(namespace: string): Promise<string> {
@@ -388,7 +392,8 @@ export function attributionCases(stage: () => Stage): void {
     const routed = `${label('m')}.${HOSTED}`;
     await aRoute('payments', routed, {});
     await expect.poll(() => statusFor(acme, routed), { timeout: 30_000 }).toBe('ready');
-    for (const host of hosts.slice(0, 7)) expect({ host, status: await statusFor(acme, host) }).toEqual({ host, status: 'pending' });
+    for (const host of hosts.slice(0, 7))
+      expect({ host, status: await statusFor(acme, host) }).toEqual({ host, status: 'pending' });
   });
 
   test('a wildcard meets the hosts below it', async () => {
@@ -518,14 +523,19 @@ export function attributionCases(stage: () => Stage): void {
       proof,
     });
     const [trusted, challenged] = [`${label('t')}.example`, `${label('c')}.example`];
-    await admin.create(CertificateRequestPolicyKind, { metadata: { name: label('trust') }, spec: spec(trusted, 'Namespace') });
+    await admin.create(CertificateRequestPolicyKind, {
+      metadata: { name: label('trust') },
+      spec: spec(trusted, 'Namespace'),
+    });
     await admin.create(CertificateRequestPolicyKind, {
       metadata: { name: label('prove') },
       spec: spec(challenged, 'Challenge'),
     });
     const acme = await aClient('payments');
     await expect
-      .poll(async () => (await newOrder(acme, [`a.${trusted}`]).catch(() => undefined))?.object.status, { timeout: 30_000 })
+      .poll(async () => (await newOrder(acme, [`a.${trusted}`]).catch(() => undefined))?.object.status, {
+        timeout: 30_000,
+      })
       .toBe('ready');
     await complete(acme, await newOrder(acme, [`a.${trusted}`]));
     await expect

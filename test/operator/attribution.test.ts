@@ -13,7 +13,14 @@ import { createSigningKey } from '../support/jws.ts';
 import { certManager, orderFrom } from '../support/cert-manager.ts';
 import { NamespaceKind } from '../../src/api/core.ts';
 import { createTransport } from '../support/acme-wire.ts';
-import { attributionCases, ISSUER_ACME, prepareStage, type Stage, STAGE_NAMESPACES, TEAM_POLICY } from './attribution-cases.ts';
+import {
+  attributionCases,
+  ISSUER_ACME,
+  prepareStage,
+  type Stage,
+  STAGE_NAMESPACES,
+  TEAM_POLICY,
+} from './attribution-cases.ts';
 import { startOperator } from './harness.ts';
 import { CertificateRequestPolicyKind } from '../../src/api/certificate-request-policy.ts';
 
@@ -71,7 +78,9 @@ test('who was bound by the key of a namespace is not of one that is made anew un
   const { admin } = stage;
   const name = 'gone-team';
   const key = async (): Promise<string> => {
-    const secret = await eventually('the key is there', () => admin.get(SecretKind, { namespace: name, name: 'acme-eab' }));
+    const secret = await eventually('the key is there', () =>
+      admin.get(SecretKind, { namespace: name, name: 'acme-eab' }),
+    );
     return Buffer.from(secret.data?.secret ?? '', 'base64').toString();
   };
   await admin.create(NamespaceKind, { metadata: { name } });
@@ -81,7 +90,11 @@ test('who was bound by the key of a namespace is not of one that is made anew un
   await register(acme, signer, { externalAccountBinding: binding(acme, signer, { kid: `ns.${name}`, macKey }) });
   await admin.create(CertificateRequestPolicyKind, {
     metadata: { name: 'gone' },
-    spec: { selector: { namespace: { matchNames: [name] } }, allowed: { dnsNames: { values: ['*.gone.example'] } }, proof: 'Namespace' },
+    spec: {
+      selector: { namespace: { matchNames: [name] } },
+      allowed: { dnsNames: { values: ['*.gone.example'] } },
+      proof: 'Namespace',
+    },
   });
   const status = async (): Promise<string> => {
     const identifiers = [{ type: 'dns', value: 'a.gone.example' }];

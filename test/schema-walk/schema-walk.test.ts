@@ -4,6 +4,7 @@ import { ClusterCAIssuerKind } from '../../src/api/ca-issuer.ts';
 import { CertificateClaimKind } from '../../src/api/certificate-claim.ts';
 import { CertificateRequestPolicyKind } from '../../src/api/certificate-request-policy.ts';
 import { CAIssuerKind } from '../../src/api/issuer.ts';
+import { ATTRIBUTION_CASES } from './attribution-cases.ts';
 import { CLAIM_CASES } from './claim-cases.ts';
 import { EJBCA_CASES, stopEjbca } from './ejbca-cases.ts';
 import { ABSENT, type FieldCase, indifferent, runCase, withValue } from './field-case.ts';
@@ -19,6 +20,7 @@ const CASES: readonly FieldCase[] = [
   ...WEBHOOK_CASES,
   ...EJBCA_CASES,
   ...CLAIM_CASES,
+  ...ATTRIBUTION_CASES,
 ];
 
 afterAll(stopLab);

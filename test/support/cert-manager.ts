@@ -1,9 +1,5 @@
 // cert-manager as an ACME server and the Kubernetes API see it: its objects, written by its own hand, and its requests.
-import {
-  CertManagerClusterIssuerKind,
-  type CertManagerOrder,
-  CertManagerOrderKind,
-} from '../../src/api/foreign.ts';
+import { CertManagerClusterIssuerKind, type CertManagerOrder, CertManagerOrderKind } from '../../src/api/foreign.ts';
 import type { Cluster } from '../../src/ports.ts';
 import { newOrder, type Order, register } from './acme-flow.ts';
 import { type AcmeWire, connect, type Transport } from './acme-wire.ts';
