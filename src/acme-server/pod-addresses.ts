@@ -51,23 +51,27 @@ export interface PodAddressesDeps {
   livePod: (ref: ObjectRef) => Promise<Pod | undefined>;
 }
 
-export function createPodAddresses({ pods, livePod }: PodAddressesDeps): PodAddresses {
+export function createPodAddresses(deps: PodAddressesDeps): PodAddresses {
   return {
     find: async ({ issuer, source, peer }) => {
       const settings = clusterIssuer(issuer)?.spec.acme?.proof?.podAddress;
       // What a proxy passes on is not of the Pod whose address the connection has.
       if (!settings?.enabled || peer !== source) return undefined;
-      requireKnown(pods);
-      const [found, ...others] = pods.byIndex(POD_ADDRESS_INDEX, peer);
-      if (!found || others.length > 0) return undefined;
-      const { namespace = '', uid } = found.metadata;
-      if ((settings.relayNamespaces ?? RELAYS).includes(namespace)) return undefined;
-      // An address may be another Pod's by now, and the watch may be behind.
-      const live = await livePod(found.metadata);
-      if (!live || live.metadata.uid !== uid || !isLive(live) || !addressesOf(live).includes(peer)) return undefined;
-      return { namespace, serviceAccount: live.spec.serviceAccountName ?? 'default' };
+      const identity = await identityAt(deps, peer);
+      const relays = settings.relayNamespaces ?? RELAYS;
+      return identity && !relays.includes(identity.namespace) ? identity : undefined;
     },
   };
+}
+
+async function identityAt({ pods, livePod }: PodAddressesDeps, address: string): Promise<PodIdentity | undefined> {
+  requireKnown(pods);
+  const [found, ...others] = pods.byIndex(POD_ADDRESS_INDEX, address);
+  if (!found || others.length > 0) return undefined;
+  // An address may be another Pod's by now, and the watch may be behind.
+  const live = await livePod(found.metadata);
+  if (live?.metadata.uid !== found.metadata.uid || !podAddresses(live).includes(address)) return undefined;
+  return { namespace: live.metadata.namespace ?? '', serviceAccount: live.spec.serviceAccountName ?? 'default' };
 }
 
 function isLive({ metadata, spec, status }: Pod): boolean {

@@ -59,6 +59,8 @@ function ownMarks<T extends KubeObject>(secret: T): T {
   };
 }
 
+const SECRETS = { transform: ownMarks, indexes: { [KEPT_INDEX]: keptIndex } };
+
 export function createCaches({ cluster, namespace, tenants, clock, random, log, metrics }: CachesDeps) {
   const watch = <T extends KubeObject>(
     kind: Kind<T>,
@@ -83,11 +85,7 @@ export function createCaches({ cluster, namespace, tenants, clock, random, log, 
     issuers: joinReflectors(watch(ClusterCAIssuerKind), watchTenants(CAIssuerKind)),
     policies: watch(CertificateRequestPolicyKind),
     claims: watchTenants(CertificateClaimKind, { indexes: CLAIM_INDEXES }),
-    secretCache: watchTenants(
-      metadataOf(SecretKind),
-      { transform: ownMarks, packing: createPacking(), indexes: { [KEPT_INDEX]: keptIndex } },
-      [namespace],
-    ),
+    secretCache: watchTenants(metadataOf(SecretKind), { ...SECRETS, packing: createPacking() }, [namespace]),
     namespaces: watch(NamespaceKind),
     slices: watch(EndpointSliceKind, { namespace }),
     accounts: watch(AccountKind, { namespace, indexes: ACCOUNT_INDEXES }),

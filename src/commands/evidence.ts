@@ -67,74 +67,80 @@ export interface Evidence {
 }
 
 export function createEvidence(deps: EvidenceDeps): Evidence {
-  const { cluster, caches, clock, random, log, tenants, clusterDomain = 'cluster.local' } = deps;
-  const wanted: [Pick<OptionalReflector<never>, 'want' | 'run'>, Wants][] = [];
-
-  function watch<T extends KubeObject>(
-    kind: Kind<T>,
-    wants: Wants,
-    more: Pick<OptionalReflectorDeps<T>, 'indexes' | 'transform'> = {},
-  ): OptionalReflector<T> {
-    const { lookAgainMs } = deps;
-    const again = lookAgainMs === undefined ? {} : { lookAgainMs };
-    const metrics = deps.metrics.reflectors;
-    const inOne = (scope: { namespace?: string }): OptionalReflector<T> =>
-      createOptionalReflector({ cluster, clock, random, log, kind, metrics, ...again, ...more, ...scope });
-    const reflector =
-      tenants && kind.namespaced ? joinOptional(tenants.map((namespace) => inOne({ namespace }))) : inOne({});
-    const label = kind.group === '' ? kind.kind : `${kind.kind}.${kind.group}`;
-    deps.metrics.gauge('reflectorAge', { kind: label }, () => reflector.ageSeconds());
-    wanted.push([reflector, wants]);
-    return reflector;
-  }
-
-  const issuersOf = { indexes: { [ACCOUNT_URI_INDEX]: accountURIs }, transform: issuerEssence };
-  const orders = watch(CertManagerOrderKind, wantsOrders, {
-    indexes: { [ORDER_URL_INDEX]: orderURLs },
-    transform: orderEssence,
-  });
-  const clusterIssuers = watch(CertManagerClusterIssuerKind, wantsOrders, issuersOf);
-  const namespacedIssuers = watch(CertManagerIssuerKind, wantsOrders, issuersOf);
-  const services = watch(metadataOf(ServiceKind), wantsServices);
-  const pods = watch(PodKind, wantsPods, { indexes: { [POD_ADDRESS_INDEX]: podAddresses }, transform: podEssence });
-
-  const ingresses = watch(IngressKind, wantsIngresses, {
-    indexes: { [HOST_INDEX]: ingressHosts, [PARENT_INDEX]: parents(ingressHosts) },
-    transform: ingressEssence,
-  });
-  const routes = watch(HTTPRouteKind, wantsRoutes, {
-    indexes: { [HOST_INDEX]: routeHosts, [PARENT_INDEX]: parents(routeHosts) },
-    transform: routeEssence,
-  });
-
+  const { cluster, caches, clock, tenants, clusterDomain = 'cluster.local' } = deps;
+  const { watch, wanted } = createWatch(deps);
   const namespaces = createSharedRead({
     read: async () => (await cluster.list(NamespaceKind)).items,
     clock,
     gapMs: LIST_GAP_MS,
   });
-  const sources: Evidence['sources'] = {
-    orders,
-    clusterIssuers,
-    namespacedIssuers,
-    services,
-    pods,
-    ingresses,
-    routes,
-    seesAll: tenants === undefined,
-    clusterDomain,
-    live: liveReads(deps),
-    livePod: (ref) => cluster.get(PodKind, ref),
-    liveService: (ref) => cluster.get(metadataOf(ServiceKind), ref),
-    namespace: async (name) =>
-      caches.namespaces.get({ name }) ?? (await namespaces()).find(({ metadata }) => metadata.name === name),
-  };
   return {
-    sources,
+    sources: {
+      ...watchedKinds(watch),
+      seesAll: tenants === undefined,
+      clusterDomain,
+      live: liveReads(deps),
+      livePod: (ref) => cluster.get(PodKind, ref),
+      liveService: (ref) => cluster.get(metadataOf(ServiceKind), ref),
+      namespace: async (name) =>
+        caches.namespaces.get({ name }) ?? (await namespaces()).find(({ metadata }) => metadata.name === name),
+    },
     keep: async (signal) => {
       const stop = follow(caches.issuers, wanted);
       await Promise.all(wanted.map(([reflector]) => reflector.run(signal)));
       stop();
     },
+  };
+}
+
+type Watch = <T extends KubeObject>(
+  kind: Kind<T>,
+  wants: Wants,
+  more?: Pick<OptionalReflectorDeps<T>, 'indexes' | 'transform'>,
+) => OptionalReflector<T>;
+
+type Wanted = readonly [Pick<OptionalReflector<never>, 'want' | 'run'>, Wants];
+
+/** Makes reflectors, and notes who wants each. */
+function createWatch(deps: EvidenceDeps): { watch: Watch; wanted: readonly Wanted[] } {
+  const { cluster, clock, random, log, tenants, lookAgainMs } = deps;
+  const metrics = deps.metrics.reflectors;
+  const again = lookAgainMs === undefined ? {} : { lookAgainMs };
+  const wanted: Wanted[] = [];
+  return {
+    wanted,
+    watch(kind, wants, more = {}) {
+      const inOne = (scope: { namespace?: string }) =>
+        createOptionalReflector({ cluster, clock, random, log, kind, metrics, ...again, ...more, ...scope });
+      const reflector =
+        tenants && kind.namespaced ? joinOptional(tenants.map((namespace) => inOne({ namespace }))) : inOne({});
+      const label = kind.group === '' ? kind.kind : `${kind.kind}.${kind.group}`;
+      deps.metrics.gauge('reflectorAge', { kind: label }, () => reflector.ageSeconds());
+      wanted.push([reflector, wants]);
+      return reflector;
+    },
+  };
+}
+
+function watchedKinds(watch: Watch) {
+  const issuersOf = { indexes: { [ACCOUNT_URI_INDEX]: accountURIs }, transform: issuerEssence };
+  return {
+    orders: watch(CertManagerOrderKind, wantsOrders, {
+      indexes: { [ORDER_URL_INDEX]: orderURLs },
+      transform: orderEssence,
+    }),
+    clusterIssuers: watch(CertManagerClusterIssuerKind, wantsOrders, issuersOf),
+    namespacedIssuers: watch(CertManagerIssuerKind, wantsOrders, issuersOf),
+    services: watch(metadataOf(ServiceKind), wantsServices),
+    pods: watch(PodKind, wantsPods, { indexes: { [POD_ADDRESS_INDEX]: podAddresses }, transform: podEssence }),
+    ingresses: watch(IngressKind, wantsIngresses, {
+      indexes: { [HOST_INDEX]: ingressHosts, [PARENT_INDEX]: parents(ingressHosts) },
+      transform: ingressEssence,
+    }),
+    routes: watch(HTTPRouteKind, wantsRoutes, {
+      indexes: { [HOST_INDEX]: routeHosts, [PARENT_INDEX]: parents(routeHosts) },
+      transform: routeEssence,
+    }),
   };
 }
 
@@ -153,10 +159,7 @@ function liveReads({ cluster, clock, tenants }: EvidenceDeps): Evidence['sources
 }
 
 /** Watches what some issuer wants, from when it does until none does. */
-function follow(
-  issuers: Pick<Cache<Issuer>, 'list' | 'onChange'>,
-  wanted: readonly (readonly [Pick<OptionalReflector<never>, 'want'>, Wants])[],
-): () => void {
+function follow(issuers: Pick<Cache<Issuer>, 'list' | 'onChange'>, wanted: readonly Wanted[]): () => void {
   const look = (): void => {
     for (const [reflector, wants] of wanted) reflector.want(issuers.list().some(wants));
   };

@@ -93,11 +93,7 @@ export interface OperatorDeps {
 export function createOperator(given: OperatorDeps) {
   const forged = createForgedRecords(given);
   const deps = withSealedRecords(given, forged);
-  const { caches, filled, keep: keepCaches } = createCaches(deps);
-  const evidence = createEvidence({ ...deps, caches });
-  const keep = async (signal: AbortSignal): Promise<void> => {
-    await Promise.all([keepCaches(signal), evidence.keep(signal)]);
-  };
+  const { caches, filled, keep, evidence } = watching(deps);
   const peers = peersOf(deps, caches);
   const services = createServices(deps, caches, peers);
   const acme = createAcmeServer({
@@ -106,7 +102,7 @@ export function createOperator(given: OperatorDeps) {
     ...services,
     ...(peers && deps.replica ? { peering: { ask: peers.ask, ...homeOf(deps.replica.address) } } : {}),
     caughtUp: deps.caughtUp ?? (() => true),
-    evidence: evidence.sources,
+    evidence,
     checkCaa,
     chainsOf: (issuer, record) => services.chains.pemsOf(issuer, record),
     counters: countersOf(deps.metrics),
@@ -147,6 +143,20 @@ export function createOperator(given: OperatorDeps) {
       await acme.stop();
       await distribution.close();
       peers?.close();
+    },
+  };
+}
+
+/** All that is watched: always, or while an issuer wants it. */
+function watching(deps: OperatorDeps) {
+  const { caches, filled, keep } = createCaches(deps);
+  const evidence = createEvidence({ ...deps, caches });
+  return {
+    caches,
+    filled,
+    evidence: evidence.sources,
+    keep: async (signal: AbortSignal): Promise<void> => {
+      await Promise.all([keep(signal), evidence.keep(signal)]);
     },
   };
 }

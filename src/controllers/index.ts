@@ -102,26 +102,7 @@ export function createControllers(deps: ControllersDeps): Controllers {
   const { caches } = deps;
   const checkIssuer = (issuer: IssuerName) => reconciled[0]?.controller.enqueue(issuer);
   const mismatches = createMismatches({ ...deps, onChange: ({ metadata }) => checkIssuer(metadata) });
-  const chainsInUse = createChainsInUse({ ...deps, ...caches });
-  const reconciled = [
-    {
-      name: 'ca-issuer',
-      reconciler: createCaIssuerReconciler({ ...deps, ...caches, chainsInUse, mismatches }),
-      cache: caches.issuers,
-    },
-    {
-      name: 'certificate-request-policy',
-      reconciler: createPolicyReconciler({ ...deps, ...caches, faultOf: deps.policyFault }),
-      cache: caches.policies,
-    },
-    {
-      name: 'minted-key',
-      reconciler: createMintedKeyReconciler({ ...deps, ...caches }),
-      cache: caches.namespaces,
-    },
-    { name: 'trust', reconciler: createTrustReconciler({ ...deps, ...caches }), cache: { list: () => [] } },
-    { name: 'certificate-claim', reconciler: claimReconciler(deps), cache: caches.claims, workers: CLAIM_WORKERS },
-  ].map(({ name, reconciler, cache, workers }) => ({
+  const reconciled = reconcilersOf(deps, mismatches).map(({ name, reconciler, cache, workers }) => ({
     watch: (enqueue: Enqueue) => reconciler.watch(enqueue),
     controller: createController({
       ...deps,
@@ -150,6 +131,38 @@ export function createControllers(deps: ControllersDeps): Controllers {
     },
     idle: () => idle(made.map(({ controller }) => controller)),
   };
+}
+
+interface Reconciled {
+  name: string;
+  reconciler: Reconciler;
+  /** What is looked at again from time to time. */
+  cache: { list(): readonly KubeObject[] };
+  workers?: number;
+}
+
+function reconcilersOf(deps: ControllersDeps, mismatches: Mismatches): Reconciled[] {
+  const { caches } = deps;
+  const chainsInUse = createChainsInUse({ ...deps, ...caches });
+  return [
+    {
+      name: 'ca-issuer',
+      reconciler: createCaIssuerReconciler({ ...deps, ...caches, chainsInUse, mismatches }),
+      cache: caches.issuers,
+    },
+    {
+      name: 'certificate-request-policy',
+      reconciler: createPolicyReconciler({ ...deps, ...caches, faultOf: deps.policyFault }),
+      cache: caches.policies,
+    },
+    {
+      name: 'minted-key',
+      reconciler: createMintedKeyReconciler({ ...deps, ...caches }),
+      cache: caches.namespaces,
+    },
+    { name: 'trust', reconciler: createTrustReconciler({ ...deps, ...caches }), cache: { list: () => [] } },
+    { name: 'certificate-claim', reconciler: claimReconciler(deps), cache: caches.claims, workers: CLAIM_WORKERS },
+  ];
 }
 
 function issuedCertificates(

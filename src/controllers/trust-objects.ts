@@ -36,65 +36,80 @@ export interface TrustObjects {
 
 const placeOf = ({ namespace = '', name }: { namespace?: string; name: string }): string => `${namespace}/${name}`;
 
-export function createTrustObjects({ cluster, marks, tenants }: TrustObjectsDeps): TrustObjects {
-  async function existing<T extends KubeObject>(kind: Kind<T>): Promise<readonly T[]> {
-    if (!tenants || !kind.namespaced) return (await cluster.list(kind, { labels: LABELS })).items;
-    const lists = await Promise.all(tenants.map((namespace) => cluster.list(kind, { namespace, labels: LABELS })));
-    return lists.flatMap(({ items }) => items);
-  }
-
-  /** False where somebody else has the object. */
-  async function keep<T extends KubeObject>(kind: Kind<T>, wanted: Wanted, listed: T | undefined): Promise<boolean> {
-    const { namespace, name, issuerUID, content } = wanted;
-    const ref = { ...(namespace === undefined ? {} : { namespace }), name };
-    // Without its label it is not in the list, and may be there all the same.
-    const found = listed ?? (await cluster.get(kind, ref));
-    const annotations = ownMark(marks, PURPOSE, ref, issuerUID);
-    if (!found) {
-      const made = { metadata: { ...ref, labels: LABELS, annotations }, ...content };
-      await cluster.create(kind as unknown as Kind, made);
-      return true;
-    }
-    if (keptFor(marks, PURPOSE, found) === undefined) return false;
-    const { metadata, apiVersion, kind: word, ...body } = found;
-    const labels = { ...metadata.labels, ...LABELS };
-    // A mark may be of an older key, which is as good.
-    const same = keptFor(marks, PURPOSE, found) === issuerUID && isDeepStrictEqual(metadata.labels ?? {}, labels);
-    if (same && isDeepStrictEqual(plain(body), plain(content))) return true;
-    const next = { ...metadata, labels, annotations: { ...metadata.annotations, ...annotations } };
-    await cluster.replace(kind as unknown as Kind, { apiVersion, kind: word, metadata: next, ...content });
-    return true;
-  }
-
+export function createTrustObjects(deps: TrustObjectsDeps): TrustObjects {
+  const { cluster, marks } = deps;
   return {
     bring: async (kind, wanted) => {
-      const there = new Map((await existing(kind)).map((object) => [placeOf(object.metadata), object]));
+      const there = new Map((await existing(deps, kind)).map((object) => [placeOf(object.metadata), object]));
       const foreign: Wanted[] = [];
       for (const each of wanted) {
-        const isKept = await keep(kind, each, there.get(placeOf(each)));
+        const isKept = await keep(deps, kind, { wanted: each, listed: there.get(placeOf(each)) });
         if (!isKept) foreign.push(each);
         there.delete(placeOf(each));
       }
       for (const { metadata } of there.values()) {
         if (keptFor(marks, PURPOSE, { metadata }) === undefined) continue;
         const { uid, resourceVersion } = metadata;
-        await cluster.delete(kind as unknown as Kind, metadata, { uid, resourceVersion });
+        await cluster.delete(kind, metadata, { uid, resourceVersion });
       }
       return foreign;
     },
-    bundleKind: async () => {
-      for (const version of ['v1', 'v1beta1'] as const) {
-        const kind = clusterTrustBundleKind(version);
-        try {
-          await cluster.list(kind, { labels: LABELS, limit: 1 });
-          return kind;
-        } catch (error) {
-          if (!isClusterError(error, 'NotFound')) throw error;
-        }
-      }
-      return undefined;
-    },
+    bundleKind: () => bundleKind(deps),
   };
+}
+
+/** With our label, whoever put it there. */
+async function existing<T extends KubeObject>(
+  { cluster, tenants }: TrustObjectsDeps,
+  kind: Kind<T>,
+): Promise<readonly T[]> {
+  if (!tenants || !kind.namespaced) return (await cluster.list(kind, { labels: LABELS })).items;
+  const lists = await Promise.all(tenants.map((namespace) => cluster.list(kind, { namespace, labels: LABELS })));
+  return lists.flatMap(({ items }) => items);
+}
+
+/** False where somebody else has the object. */
+async function keep<T extends KubeObject>(
+  { cluster, marks }: TrustObjectsDeps,
+  kind: Kind<T>,
+  { wanted, listed }: { wanted: Wanted; listed: T | undefined },
+): Promise<boolean> {
+  const { namespace, name, issuerUID, content } = wanted;
+  const ref = { ...(namespace === undefined ? {} : { namespace }), name };
+  // Without its label it is not in the list, and may be there all the same.
+  const found = listed ?? (await cluster.get(kind, ref));
+  const annotations = ownMark(marks, PURPOSE, ref, issuerUID);
+  const plainKind: Kind = kind;
+  if (!found) {
+    const made = { metadata: { ...ref, labels: LABELS, annotations }, ...content };
+    await cluster.create(plainKind, made);
+    return true;
+  }
+  const owner = keptFor(marks, PURPOSE, found);
+  if (owner === undefined) return false;
+  const { metadata, apiVersion, kind: word, ...body } = found;
+  const labels = { ...metadata.labels, ...LABELS };
+  // A mark may be of an older key, which is as good.
+  const same = owner === issuerUID && isDeepStrictEqual(metadata.labels ?? {}, labels);
+  if (same && isDeepStrictEqual(plain(body), plain(content))) return true;
+  const next = { ...metadata, labels, annotations: { ...metadata.annotations, ...annotations } };
+  await cluster.replace(plainKind, { apiVersion, kind: word, metadata: next, ...content });
+  return true;
+}
+
+async function bundleKind({
+  cluster,
+}: Pick<TrustObjectsDeps, 'cluster'>): Promise<Kind<ClusterTrustBundle> | undefined> {
+  for (const version of ['v1', 'v1beta1'] as const) {
+    const kind = clusterTrustBundleKind(version);
+    try {
+      await cluster.list(kind, { labels: LABELS, limit: 1 });
+      return kind;
+    } catch (error) {
+      if (!isClusterError(error, 'NotFound')) throw error;
+    }
+  }
+  return undefined;
 }
 
 /** As it goes over the wire. */

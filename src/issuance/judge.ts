@@ -80,16 +80,7 @@ export function createJudge(deps: JudgeDeps): Judge {
       if (decision.verdict === 'transient') throw undecided(decision.reason);
       return denial(deps, decision, aboutOf(issuer, judged, 'newOrder'));
     },
-    atAuthorization: async ({ issuer, requester, identifiers, unproven }) => {
-      const proof = unproven ? { unproven: new Set(unproven.map(identifierKey)) } : {};
-      const judged = { door: 'ACME', requester, names: alternativeNames(identifiers), ...proof } as const;
-      const decide: Decide = (policies) => evaluate(inputOf(policies, issuer, judged, 'authorization'));
-      // That a name needs a challenge after all is no refusal: no line, no live read.
-      const decision = unproven ? await settled.now(decide) : await settled(decide);
-      if (decision.verdict === 'transient') throw undecided(decision.reason);
-      if (!unproven) return denial(deps, decision, aboutOf(issuer, judged, 'authorization'));
-      return decision.verdict === 'deny' ? renderDenial(decision) : undefined;
-    },
+    atAuthorization: createAtAuthorization(deps, { inputOf, settled }),
     atValidation: async ({ issuer, requester, identifier, addresses, incomplete, signal }) => {
       const judged = { door: 'ACME', requester, names: alternativeNames([identifier]) } as const;
       const decision = await settled(async (policies) => {
@@ -126,6 +117,22 @@ export function createJudge(deps: JudgeDeps): Judge {
 }
 
 type Decide = (policies: readonly PreparedPolicy[]) => Decision | Promise<Decision>;
+
+function createAtAuthorization(
+  deps: JudgeDeps,
+  { inputOf, settled }: { inputOf: InputOf; settled: Settling },
+): Judge['atAuthorization'] {
+  return async ({ issuer, requester, identifiers, unproven }) => {
+    const proof = unproven ? { unproven: new Set(unproven.map(identifierKey)) } : {};
+    const judged = { door: 'ACME', requester, names: alternativeNames(identifiers), ...proof } as const;
+    const decide: Decide = (policies) => evaluate(inputOf(policies, issuer, judged, 'authorization'));
+    // That a name needs a challenge after all is no refusal: no line, no live read.
+    const decision = unproven ? await settled.now(decide) : await settled(decide);
+    if (decision.verdict === 'transient') throw undecided(decision.reason);
+    if (!unproven) return denial(deps, decision, aboutOf(issuer, judged, 'authorization'));
+    return decision.verdict === 'deny' ? renderDenial(decision) : undefined;
+  };
+}
 
 interface Settling {
   /** Decides by the policies watched; before a denial, by those stored now where they are others. */

@@ -3,8 +3,8 @@
 import type { KubeObject } from '../api/kind.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import type { OptionalCache, OptionalState } from '../ports.ts';
-import { createReflector, type Reflector, type ReflectorDeps } from './reflector.ts';
 import type { Tell } from './object-feed.ts';
+import { createReflector, type Reflector, type ReflectorDeps } from './reflector.ts';
 
 export interface OptionalReflector<T extends KubeObject> extends OptionalCache<T> {
   /** Begins or ends to watch. */
@@ -22,98 +22,132 @@ export interface OptionalReflectorDeps<T extends KubeObject> extends ReflectorDe
 
 const LOOK_AGAIN_MS = 30_000;
 
+/** What there is just now. */
+interface Present<T extends KubeObject> {
+  state: OptionalState;
+  reflector: Reflector<T> | undefined;
+  tell: Tell<T>;
+}
+
 export function createOptionalReflector<T extends KubeObject>(deps: OptionalReflectorDeps<T>): OptionalReflector<T> {
-  const { clock, log, kind } = deps;
   const listeners = new Set<Tell<T>>();
-  const tell: Tell<T> = (...change) => {
-    for (const listener of listeners) listener(...change);
+  const present: Present<T> = {
+    state: 'off',
+    reflector: undefined,
+    tell: (...change) => {
+      for (const listener of listeners) listener(...change);
+    },
   };
-  let state: OptionalState = 'off';
-  let current: Reflector<T> | undefined;
-  let wanted = false;
-  let changed = Promise.withResolvers<void>();
-
-  function enter(next: OptionalState): void {
-    if (state !== next) log.info({ kind: kind.kind, group: kind.group, state: next }, 'an optional kind');
-    state = next;
-  }
-
-  /** Whether the kind is to be had, which one cheap question tells. */
-  async function look(): Promise<boolean> {
-    try {
-      const scope = deps.namespace === undefined ? {} : { namespace: deps.namespace };
-      await deps.cluster.list(kind, { ...scope, limit: 1 });
-      return true;
-    } catch (error) {
-      if (isClusterError(error, 'NotFound')) enter('absent');
-      else if (isClusterError(error, 'Forbidden')) enter('refused');
-      else log.warn({ kind: kind.kind, error }, 'an optional kind could not be looked for');
-      return false;
-    }
-  }
-
-  async function watch(signal: AbortSignal): Promise<void> {
-    enter('filling');
-    const reflector = createReflector(deps);
-    reflector.onChange(tell);
-    current = reflector;
-    const over = new AbortController();
-    reflector.synced(over.signal).then(
-      () => enter('watching'),
-      () => undefined,
-    );
-    await reflector.run(signal);
-    over.abort();
-    current = undefined;
-    for (const object of reflector.list()) tell(object, 'DELETED');
-  }
-
-  /** One stretch of being wanted. */
-  async function stretch(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      if (await look()) return watch(signal);
-      await clock.sleep(deps.lookAgainMs ?? LOOK_AGAIN_MS, signal).catch(() => undefined);
-    }
-  }
+  const wish = createWish();
 
   return {
-    state: () => state,
-    want(next) {
-      if (wanted === next) return;
-      wanted = next;
-      const { resolve } = changed;
-      changed = Promise.withResolvers<void>();
-      resolve();
-    },
-    async run(signal) {
-      const ended = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+    ...viewOf(present),
+    want: wish.want,
+    run: async (signal) => {
       while (!signal.aborted) {
-        const until = changed.promise;
-        if (!wanted) {
-          await Promise.race([until, ended]);
-          continue;
-        }
+        const changed = wish.change();
         const over = new AbortController();
-        const done = stretch(AbortSignal.any([signal, over.signal]));
-        await Promise.race([until, ended]);
+        const done = wish.isWanted() && stretch(deps, present, AbortSignal.any([signal, over.signal]));
+        await Promise.race([changed, aborted(signal)]);
         over.abort();
         await done;
-        enter('off');
+        enter(deps, present, 'off');
       }
     },
-    ageSeconds: () => current?.ageSeconds() ?? 0,
-    get: (ref) => current?.get(ref),
-    list: () => current?.list() ?? [],
-    each: () => current?.each() ?? [],
-    byIndex: (index, value, part) => current?.byIndex(index, value, part) ?? [],
-    has: (index, value) => current?.has(index, value) ?? false,
-    hasSynced: () => current?.hasSynced() ?? false,
     onChange(listener) {
       const registered: Tell<T> = (...change) => listener(...change);
       listeners.add(registered);
       return () => void listeners.delete(registered);
     },
   };
+}
+
+function viewOf<T extends KubeObject>(present: Present<T>): Omit<OptionalReflector<T>, 'want' | 'run' | 'onChange'> {
+  return {
+    state: () => present.state,
+    ageSeconds: () => present.reflector?.ageSeconds() ?? 0,
+    get: (ref) => present.reflector?.get(ref),
+    list: () => present.reflector?.list() ?? [],
+    each: () => present.reflector?.each() ?? [],
+    byIndex: (index, value, part) => present.reflector?.byIndex(index, value, part) ?? [],
+    has: (index, value) => present.reflector?.has(index, value) ?? false,
+    hasSynced: () => present.reflector?.hasSynced() ?? false,
+  };
+}
+
+/** Whether it is wanted, and when that changes. */
+function createWish() {
+  let wanted = false;
+  let changed = Promise.withResolvers<void>();
+  return {
+    isWanted: () => wanted,
+    /** Resolves with the next change. */
+    change: () => changed.promise,
+    want(this: void, next: boolean): void {
+      if (wanted === next) return;
+      wanted = next;
+      const { resolve } = changed;
+      changed = Promise.withResolvers<void>();
+      resolve();
+    },
+  };
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+}
+
+type Deps = Pick<OptionalReflectorDeps<never>, 'log'> & { kind: { kind: string; group: string } };
+
+function enter({ log, kind }: Deps, present: { state: OptionalState }, next: OptionalState): void {
+  if (present.state !== next) log.info({ kind: kind.kind, group: kind.group, state: next }, 'an optional kind');
+  present.state = next;
+}
+
+/** One stretch of being wanted. */
+async function stretch<T extends KubeObject>(
+  deps: OptionalReflectorDeps<T>,
+  present: Present<T>,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    if (await look(deps, present)) return watch(deps, present, signal);
+    await deps.clock.sleep(deps.lookAgainMs ?? LOOK_AGAIN_MS, signal).catch(() => undefined);
+  }
+}
+
+/** Whether the kind is to be had, which one cheap question tells. */
+async function look<T extends KubeObject>(deps: OptionalReflectorDeps<T>, present: Present<T>): Promise<boolean> {
+  try {
+    const scope = deps.namespace === undefined ? {} : { namespace: deps.namespace };
+    await deps.cluster.list(deps.kind, { ...scope, limit: 1 });
+    return true;
+  } catch (error) {
+    if (isClusterError(error, 'NotFound')) enter(deps, present, 'absent');
+    else if (isClusterError(error, 'Forbidden')) enter(deps, present, 'refused');
+    else deps.log.warn({ kind: deps.kind.kind, error }, 'an optional kind could not be looked for');
+    return false;
+  }
+}
+
+async function watch<T extends KubeObject>(
+  deps: OptionalReflectorDeps<T>,
+  present: Present<T>,
+  signal: AbortSignal,
+): Promise<void> {
+  enter(deps, present, 'filling');
+  const reflector = createReflector(deps);
+  reflector.onChange(present.tell);
+  present.reflector = reflector;
+  const over = new AbortController();
+  reflector.synced(over.signal).then(
+    () => enter(deps, present, 'watching'),
+    () => undefined,
+  );
+  await reflector.run(signal);
+  over.abort();
+  present.reflector = undefined;
+  for (const object of reflector.list()) present.tell(object, 'DELETED');
 }
 
 /** Several of one kind, each of one namespace, as one. */

@@ -430,7 +430,7 @@ export function attributionCases(stage: () => Stage): void {
     const pod = await stage().admin.replaceStatus(PodKind, {
       ...made,
       status: { phase: 'Running', podIP: address, podIPs, ...status },
-    } as Pod);
+    });
     const transport = createTransport(stage().ca, { localAddress: address });
     transports.push(transport);
     const acme = await connect(transport, stage().directory);

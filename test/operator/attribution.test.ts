@@ -60,7 +60,7 @@ attributionCases(() => stage);
 
 test('what the watches show costs no reads', async () => {
   const { admin } = stage;
-  await admin.create(ServiceKind, { metadata: { namespace: 'payments', name: 'counted' } } as never);
+  await admin.create(ServiceKind, { metadata: { namespace: 'payments', name: 'counted' } });
   const manager = await certManager(admin, stage);
   const order = { namespace: 'payments', names: ['counted.payments.svc'] };
   await complete(manager.acme, (await orderFrom(admin, manager, order)).order);

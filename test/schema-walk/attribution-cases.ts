@@ -1,14 +1,7 @@
 // Effects of the fields that say who asks, what proves a name, and where trust is published.
 import { ClusterCAIssuerKind, type CAIssuerSpec } from '../../src/api/ca-issuer.ts';
 import { ConfigMapKind, NamespaceKind, SecretKind } from '../../src/api/core.ts';
-import {
-  clusterTrustBundleKind,
-  HTTPRouteKind,
-  IngressKind,
-  type Pod,
-  PodKind,
-  ServiceKind,
-} from '../../src/api/foreign.ts';
+import { clusterTrustBundleKind, HTTPRouteKind, IngressKind, PodKind, ServiceKind } from '../../src/api/foreign.ts';
 import { CAIssuerKind } from '../../src/api/issuer.ts';
 import type { Kind, KubeObject } from '../../src/api/kind.ts';
 import { findCondition } from '../../src/domain/conditions.ts';
@@ -42,11 +35,11 @@ function stage(): Promise<void> {
 
 async function prepare(): Promise<void> {
   const { cluster } = (await lab()).operator;
-  const make = (kind: Kind, object: object): Promise<KubeObject> => cluster.create(kind, object as never);
+  const make = (kind: Kind, object: object) => cluster.create(kind, object as Parameters<typeof cluster.create>[1]);
   for (const name of [HOME, AWAY]) await make(NamespaceKind, { metadata: { name, labels: { walk: name } } });
   const at = { namespace: HOME, name: 'web' };
   await make(ServiceKind, { metadata: at, spec: {} });
-  await make(IngressKind as unknown as Kind, {
+  await make(IngressKind, {
     metadata: at,
     spec: { ingressClassName: 'public', rules: [{ host: BY_INGRESS }] },
   });
@@ -60,7 +53,7 @@ async function prepare(): Promise<void> {
   const pod = await cluster.create(PodKind, { metadata: at, spec: { serviceAccountName: 'web' } });
   // From where the clients of the walk ask.
   const status = { phase: 'Running', podIPs: [{ ip: '127.0.0.1' }] };
-  await cluster.replaceStatus(PodKind, { ...pod, status } as Pod);
+  await cluster.replaceStatus(PodKind, { ...pod, status });
 }
 
 function issuer(path: string, values: readonly unknown[], outcome: Outcome, base: object = {}): FieldCase {
@@ -204,14 +197,14 @@ const published: Outcome = async (spec) => {
   const ref = { name: metadata.name, ...(metadata.namespace === undefined ? {} : { namespace: metadata.namespace }) };
   const kind = metadata.namespace === undefined ? ClusterCAIssuerKind : CAIssuerKind;
   await eventually('the issuer says that it publishes', async () => {
-    const found = await cluster.get(kind as typeof ClusterCAIssuerKind, ref);
+    const found = await cluster.get(kind, ref);
     return findCondition(found?.status?.conditions, 'TrustPublished')?.status === 'True' ? true : undefined;
   });
   const ours = ({ metadata: each }: KubeObject): boolean =>
     each.annotations?.['countersign.dev/kept-for'] === metadata.uid;
   const maps = (await cluster.list(ConfigMapKind)).items.filter(ours);
   const bundles = (await cluster.list(clusterTrustBundleKind('v1'))).items.filter(ours);
-  await cluster.delete(kind as unknown as Kind, ref);
+  await cluster.delete(kind, ref);
   return {
     maps: maps.map((each) => `${each.metadata.namespace}/${each.metadata.name}`),
     extra: [FIRST, SECOND].map((pem) => maps.some(({ data }) => data?.['ca.crt']?.includes(pem ?? ''))),
