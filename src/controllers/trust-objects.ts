@@ -79,10 +79,10 @@ async function keep<T extends KubeObject>(
   // Without its label it is not in the list, and may be there all the same.
   const found = listed ?? (await cluster.get(kind, ref));
   const annotations = ownMark(marks, PURPOSE, ref, issuerUID);
-  const plainKind: Kind = kind;
+  const any: Kind = kind;
   if (!found) {
     const made = { metadata: { ...ref, labels: LABELS, annotations }, ...content };
-    await cluster.create(plainKind, made);
+    await cluster.create(any, made);
     return true;
   }
   const owner = keptFor(marks, PURPOSE, found);
@@ -93,7 +93,7 @@ async function keep<T extends KubeObject>(
   const same = owner === issuerUID && isDeepStrictEqual(metadata.labels ?? {}, labels);
   if (same && isDeepStrictEqual(plain(body), plain(content))) return true;
   const next = { ...metadata, labels, annotations: { ...metadata.annotations, ...annotations } };
-  await cluster.replace(plainKind, { apiVersion, kind: word, metadata: next, ...content });
+  await cluster.replace(any, { apiVersion, kind: word, metadata: next, ...content });
   return true;
 }
 

@@ -129,6 +129,10 @@ const listsOf = (...members: string[]) =>
 
 const word = fc.constantFrom('x');
 const backend = fc.record({ ca: word, ejbca: word, webhook: word }, { requiredKeys: [] });
+const bindingKey = fc.record(
+  { keyID: fc.constantFrom('ns.web', 'nsweb'), scope: fc.constantFrom('Namespace', 'ByOrder'), namespace: word },
+  { requiredKeys: ['keyID'] },
+);
 const serial = fc.constantFrom('0a', '0b');
 const recordStatus = fc.oneof(
   fc.constant({ refusal: { detail: 'no' } }),
@@ -153,6 +157,8 @@ function valuesFor(at: string): fc.Arbitrary<unknown> {
   if (at === 'spec.selector.namespace') return listsOf('matchNames', 'matchLabels');
   if (at === 'status') return recordStatus;
   if (at === '') return fc.record({ status: recordStatus }, { requiredKeys: [] });
+  if (at === 'spec.acme.externalAccountBinding') return fc.record({ keys: word, mint: word }, { requiredKeys: [] });
+  if (at === 'spec.acme.externalAccountBinding.keys[]') return bindingKey;
   if (at === 'spec.backend') return backend;
   if (at === 'spec.backend.webhook') return fc.record({ caBundle: word, caBundleRef: word }, { requiredKeys: [] });
   if (at === 'spec.backend.ejbca')

@@ -52,6 +52,7 @@ function issuerTexts(kind: string) {
     [`${kind} spec.subject.template`]: { why: FIXED, texts: BAD_TEMPLATES },
     [`${kind} spec.backend.webhook.trustAnchors`]: { why: DER, texts: BAD_PEMS },
     [`${kind} spec.backend.webhook.caBundle`]: { why: DER, texts: BAD_PEMS },
+    [`${kind} spec.publishTrust.additional`]: { why: DER, texts: BAD_PEMS },
   };
 }
 
