@@ -8,6 +8,7 @@ import { namespaceOfKey } from '../domain/minted-key.ts';
 import { selectsNamespace } from '../domain/namespace-selector.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Requester } from '../issuance/types.ts';
+import type { Counter } from '../ports.ts';
 import type { CertManagerOrders, FoundOrder } from './cert-manager-orders.ts';
 import { type Authenticated, isCertManager } from './exchange.ts';
 import type { PodAddresses } from './pod-addresses.ts';
@@ -36,6 +37,7 @@ export interface AttributionDeps {
   namespace: (name: string) => Promise<Namespace | undefined>;
   orders: CertManagerOrders;
   pods: PodAddresses;
+  attributions: Counter;
 }
 
 /** What the account's binding says, for as long as the issuer lists or mints the key: what was taken back speaks for nobody. */
@@ -71,11 +73,14 @@ export function createAttribution(deps: AttributionDeps): Attribution {
     order: FoundOrder | undefined,
   ): Promise<Requester> {
     const pod = await deps.pods.find(exchange);
-    const namespace = agreed([
-      ['its external account binding', held?.namespace],
-      ['the Order of cert-manager', order?.namespace],
-      ['the Pod that has the address of the client', pod?.namespace],
-    ]);
+    const namespace = agreed(
+      [
+        { is: 'binding', what: 'its external account binding', namespace: held?.namespace },
+        { is: 'order', what: 'the Order of cert-manager', namespace: order?.namespace },
+        { is: 'pod', what: 'the Pod that has the address of the client', namespace: pod?.namespace },
+      ],
+      (evidence) => attributes(exchange.issuer) && deps.attributions.inc({ evidence }),
+    );
     const labels = namespace === undefined ? undefined : (await deps.namespace(namespace))?.metadata.labels;
     return {
       account: exchange.account.metadata.name,
@@ -127,11 +132,22 @@ function scopeOf(key: BindingKey): Omit<Held, 'keyID'> {
   return key.scope === undefined || key.namespace === undefined ? { byOrder } : { namespace: key.namespace, byOrder };
 }
 
+interface Evidence {
+  is: string;
+  what: string;
+  /** Undefined where it says nothing. */
+  namespace: string | undefined;
+}
+
 /** The one namespace that all evidence is for. */
-function agreed(evidence: readonly (readonly [string, string | undefined])[]): string | undefined {
-  const told = evidence.filter(([, namespace]) => namespace !== undefined);
+function agreed(evidence: readonly Evidence[], count: (evidence: string) => unknown): string | undefined {
+  const told = evidence.filter(({ namespace }) => namespace !== undefined);
   const [first, ...others] = told;
-  if (others.every(([, namespace]) => namespace === first?.[1])) return first?.[1];
-  const said = told.map(([what, namespace]) => `${what} is for ${namespace}`).join(', ');
+  if (others.every(({ namespace }) => namespace === first?.namespace)) {
+    count(others.length > 0 ? 'several' : (first?.is ?? 'none'));
+    return first?.namespace;
+  }
+  count('differing');
+  const said = told.map(({ what, namespace }) => `${what} is for ${namespace}`).join(', ');
   throw new Problem('unauthorized', `it cannot be told who asks: ${said}`);
 }

@@ -65,7 +65,9 @@ export interface AcmeServerDeps {
   random: Random;
   audit: Audit;
   log: Log;
-  counters: Record<'requests' | 'nonces' | 'validations' | 'rateLimited', Counter> & { requestSeconds: Histogram };
+  counters: Record<'requests' | 'nonces' | 'validations' | 'rateLimited' | 'attributions', Counter> & {
+    requestSeconds: Histogram;
+  };
   externalURLs: readonly string[];
   limits?: Readonly<Record<Limit, Bucket>>;
   liveIssuer: LiveIssuer;
@@ -105,7 +107,12 @@ export function createAcmeServer(deps: AcmeServerDeps): AcmeServer {
   const caa = createCaaChecks(deps);
   const sealed = createSealed(deps.keyring);
   const orders = createCertManagerOrders({ ...deps.evidence, clock: deps.clock, sealed });
-  const attribution = createAttribution({ ...deps.evidence, orders, pods: createPodAddresses(deps.evidence) });
+  const attribution = createAttribution({
+    ...deps.evidence,
+    orders,
+    pods: createPodAddresses(deps.evidence),
+    attributions: counters.attributions,
+  });
   const births = createBirths({ attribution, proofs: createProofs(deps.evidence), judge: deps.judge });
   const runs = createValidationRuns({ ...deps, caa, limits, attribution, validations: counters.validations });
   const app = createAcmeApp({

@@ -216,8 +216,8 @@ function showQueue({ gauge }: Metrics, controller: Controller): void {
   gauge('queueLongest', { name }, () => controller.unfinished().longest);
 }
 
-function countersOf({ requests, requestSeconds, nonces, validations, rateLimited }: Metrics) {
-  return { requests, requestSeconds, nonces, validations, rateLimited };
+function countersOf({ requests, requestSeconds, nonces, validations, rateLimited, attributions }: Metrics) {
+  return { requests, requestSeconds, nonces, validations, rateLimited, attributions };
 }
 
 /** What doors and controllers share. */
