@@ -1,30 +1,13 @@
 // The configuration of `countersign serve`: one schema, from a YAML or JSON file to a frozen Config, every mistake at once.
 import { type Static, Type } from 'typebox';
 import { parseDocument } from 'yaml';
+import { Namespace, Origin, Port } from './api/config-fields.ts';
 import { Cidr, Closed, Duration, type FieldError, List, Name, SetOf } from './api/kind.ts';
 import { isDnsLabel } from './api/metadata.ts';
 import { schemaFaults } from './api/validate.ts';
 import { LEADER_LEASE } from './commands/rights.ts';
 import { parseNetwork, renderAddress, parseAddress } from './domain/address.ts';
 import { parseDuration } from './domain/duration.ts';
-
-const Port = (description: string) => Type.Integer({ minimum: 1, maximum: 65_535, description });
-
-const Origin = (scheme: string, description: string) =>
-  Type.String({
-    pattern: `^${scheme}://[^/?#@\\s]{1,255}$`,
-    maxLength: 263,
-    accepts: 'an origin such as https://acme.corp.example, without a path and without a slash at its end',
-    description,
-  });
-
-const Namespace = (description: string) =>
-  Type.String({
-    pattern: '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$',
-    maxLength: 63,
-    accepts: 'the name of a namespace',
-    description,
-  });
 
 /** Backends that reach out. */
 const REMOTE_BACKENDS = ['acme', 'webhook'] as const;
@@ -55,6 +38,9 @@ export const ConfigSchema = Closed({
       'Namespaces that are served, with the roles of deploy/per-namespace.yaml in each; all when absent.',
       64,
     ),
+  ),
+  clusterDomain: Type.Optional(
+    Name('Domain in which the DNS of the cluster has its Services; cluster.local when absent.'),
   ),
   service: Type.Optional(
     Closed(
@@ -173,6 +159,7 @@ export interface Config {
   readonly namespace: string;
   /** Undefined: all. */
   readonly watchNamespaces: readonly string[] | undefined;
+  readonly clusterDomain: string;
   readonly serviceName: string;
   readonly listen: {
     /** Undefined: all addresses. */
@@ -241,6 +228,7 @@ function complete(given: Given, podNamespace: string | undefined): Config {
     ...secretsOf(given),
     listen,
     watchNamespaces: given.watchNamespaces,
+    clusterDomain: given.clusterDomain ?? 'cluster.local',
     trustProxy: given.trustProxy ?? [],
     tenantBackends: given.tenantBackends ?? [],
     deniedNetworks: given.validation?.deniedNetworks ?? [],

@@ -101,6 +101,14 @@ export interface Cache<T extends KubeObject> {
   onChange(listener: (object: T, type: 'ADDED' | 'MODIFIED' | 'DELETED', before?: T) => void): () => void;
 }
 
+/** `off`: nobody wants it. `absent`: there is no such kind. `refused`: it may not be seen. `filling`: the first list is on its way. */
+export type OptionalState = 'off' | 'absent' | 'refused' | 'filling' | 'watching';
+
+/** A cache of a kind that not every cluster has, which is watched only while somebody wants it. Empty in any state but `watching`. */
+export interface OptionalCache<T extends KubeObject> extends Cache<T> {
+  state(): OptionalState;
+}
+
 // ---- Validation ---------------------------------------------------------------------------------------------------
 
 /** An answer of the DNS. `incomplete`: there may be more records, which could not be asked for. `absent` is NXDOMAIN or no data; `failed` (SERVFAIL, time-out, refused, malformed) proves nothing. */

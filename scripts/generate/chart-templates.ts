@@ -2,6 +2,7 @@
 // manifests of crds/ and deploy/, with names, namespaces and labels left to the release.
 import { parse, stringify } from 'yaml';
 import { OWN_KINDS } from '../../src/api/index.ts';
+import { OPTIONAL_FEATURES } from '../../src/commands/optional-features.ts';
 import { FEATURES } from '../../src/commands/rights.ts';
 import { admissionPolicy } from './admission.ts';
 import { renderCrd } from './crd.ts';
@@ -80,12 +81,15 @@ function usersTemplate(): string {
 type Feature = (typeof FEATURES)[number];
 
 function byFeature(manifestsOf: (feature: Feature) => Manifest[]): string {
-  return FEATURES.map((feature) => ({ feature, manifests: manifestsOf(feature) }))
+  const always = FEATURES.map((feature) => ({ feature, condition: `not (has "${feature.name}" $.Values.rbac.omit)` }));
+  const asked = OPTIONAL_FEATURES.map((feature) => ({
+    feature,
+    condition: `has "${feature.name}" $.Values.rbac.optional`,
+  }));
+  return [...always, ...asked]
+    .map(({ feature, condition }) => ({ condition, manifests: manifestsOf(feature) }))
     .filter(({ manifests }) => manifests.length > 0)
-    .map(({ feature, manifests }) => {
-      const condition = `{{- if not (has "${feature.name}" $.Values.rbac.omit) }}`;
-      return `${condition}\n${documents(manifests)}{{- end }}\n`;
-    })
+    .map(({ condition, manifests }) => `{{- if ${condition} }}\n${documents(manifests)}{{- end }}\n`)
     .join('');
 }
 

@@ -1,6 +1,7 @@
 // values.yaml of the chart, read with its comments: from them come values.schema.json and the tables of its README.
 import { isMap, isScalar, type Pair, parseDocument, type YAMLMap } from 'yaml';
 import { ConfigSchema } from '../../src/config.ts';
+import { OPTIONAL_FEATURES } from '../../src/commands/optional-features.ts';
 import { FEATURES } from '../../src/commands/rights.ts';
 import { ALERTS } from './alerts.ts';
 import { plainSchema, type SchemaNode } from './schema.ts';
@@ -112,6 +113,7 @@ function specialSchema(given: Schema): Schema | undefined {
     uniqueItems: true,
   });
   if (given['$features']) return names(FEATURES);
+  if (given['$optionalFeatures']) return names(OPTIONAL_FEATURES);
   return given['$alerts'] ? names(ALERTS) : undefined;
 }
 

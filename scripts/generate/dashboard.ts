@@ -51,7 +51,10 @@ const ROWS: readonly Row[] = [
         title: 'Validations',
         about: 'Challenges validated, by kind and outcome.',
         unit: 'ops',
-        series: [['{{challenge}} {{outcome}}', rate('countersign_validations_total', 'challenge, outcome')]],
+        series: [
+          ['{{challenge}} {{outcome}}', rate('countersign_validations_total', 'challenge, outcome')],
+          ['namespace by {{evidence}}', rate('countersign_attributions_total', 'evidence')],
+        ],
       },
     ],
   },

@@ -1,5 +1,6 @@
 // The manifests of deploy/.
 import { OWN_KINDS } from '../../src/api/index.ts';
+import { OPTIONAL_FEATURES } from '../../src/commands/optional-features.ts';
 import { FEATURES } from '../../src/commands/rights.ts';
 import { admissionPolicy } from './admission.ts';
 import { identity, INSTALLATION, type Installation, type Manifest, renderManifests } from './manifest.ts';
@@ -24,19 +25,33 @@ export function deployFiles(): (readonly [string, string])[] {
     admission: [['Only the operator writes records, accounts and authorizations.'], admissionPolicy(INSTALLATION)],
     users: [['Roles for people.'], userManifests(INSTALLATION, OWN_KINDS)],
   };
+  for (const feature of OPTIONAL_FEATURES) {
+    files[`optional-${feature.name}`] = [
+      [
+        `${feature.does} Only for issuers with ${feature.setting.replaceAll('`', '')}.`,
+        'Where namespaces are served one by one: node scripts/deploy.ts --optional.',
+      ],
+      [...operatorRoles(INSTALLATION, [feature]), ...tenantClusterRoles(INSTALLATION, [feature])],
+    ];
+  }
   return Object.entries(files).map(([name, [about, manifests]]) => [
     `deploy/${name}.yaml`,
     renderManifests(about, manifests),
   ]);
 }
 
-/** All of an installation; serves every namespace where `tenants` is absent. */
-export function installationManifests(installation: Installation, tenants?: readonly string[]): Manifest[] {
+/** All of an installation; serves every namespace where `tenants` is absent. `optional`: names of optional features. */
+export function installationManifests(
+  installation: Installation,
+  tenants?: readonly string[],
+  optional: readonly string[] = [],
+): Manifest[] {
+  const features = [...FEATURES, ...OPTIONAL_FEATURES.filter(({ name }) => optional.includes(name))];
   return [
     ...identity(installation),
-    ...operatorRoles(installation, FEATURES),
-    ...(tenants?.flatMap((at) => tenantRoles(installation, FEATURES, at)) ??
-      tenantClusterRoles(installation, FEATURES)),
+    ...operatorRoles(installation, features),
+    ...(tenants?.flatMap((at) => tenantRoles(installation, features, at)) ??
+      tenantClusterRoles(installation, features)),
     ...admissionPolicy(installation),
     ...userManifests(installation, OWN_KINDS),
   ];

@@ -1,6 +1,7 @@
 // The reference page of rights: what the operator may do and why, and what the manifests of deploy/ give to whom.
 import type { Kind } from '../../src/api/kind.ts';
 import type { Place, Right } from '../../src/api/right.ts';
+import { OPTIONAL_FEATURES } from '../../src/commands/optional-features.ts';
 import type { Feature } from '../../src/commands/rights.ts';
 import { policyName } from './admission.ts';
 import { INSTALLATION, usernameOf } from './manifest.ts';
@@ -28,6 +29,13 @@ export function renderRights(features: readonly Feature[], kinds: readonly Kind[
     '| Feature | Resource | Verbs | Where | In order to |',
     '|---|---|---|---|---|',
     ...features.flatMap(featureRows),
+    '',
+    ...OPTIONAL,
+    '| Feature | Resource | Verbs | Where | In order to |',
+    '|---|---|---|---|---|',
+    ...OPTIONAL_FEATURES.flatMap((feature) =>
+      featureRows({ ...feature, does: `${feature.does} For ${feature.setting}.` }),
+    ),
     '',
     ...MANIFESTS,
     '## People',
@@ -67,6 +75,15 @@ function resourceOf({ kind, subresource, names }: Right): string {
 const placesOf = (right: Right) => right.in.map((place) => PLACES[place]).join(', ');
 const code = (names: readonly string[]) => names.map((name) => `\`${name}\``).join(', ');
 
+const OPTIONAL = [
+  '### Optional features',
+  '',
+  'Their rights are needed only where an issuer asks for what they do; without them such an issuer believes nothing but challenges, and the',
+  'operator looks every half a minute whether it may by now. Grant them by `rbac.optional` of the chart, `deploy/optional-<feature>.yaml`, or',
+  '`node scripts/deploy.ts --optional <feature>,…`.',
+  '',
+];
+
 const MANIFESTS = [
   '## Manifests',
   '',
@@ -76,6 +93,7 @@ const MANIFESTS = [
   '| `deploy/roles.yaml` | What holds whichever namespaces are served: kinds of the cluster, the namespace of the operator, Events in `default`. |',
   '| `deploy/everywhere.yaml` | Served namespaces: all there are and will be. |',
   '| `deploy/per-namespace.yaml` | Instead of that, served namespaces one by one: `kubectl apply -n payments -f deploy/per-namespace.yaml`. |',
+  '| `deploy/optional-<feature>.yaml` | An optional feature, above. |',
   '| `deploy/admission.yaml` | The admission policy, below. |',
   '| `deploy/users.yaml` | Roles for people, below. |',
   '',

@@ -12,7 +12,7 @@ interface PolicyRule {
   verbs: string[];
 }
 
-const VERBS: readonly Verb[] = ['get', 'list', 'watch', 'create', 'update', 'patch', 'delete'];
+const VERBS: readonly Verb[] = ['get', 'list', 'watch', 'create', 'update', 'patch', 'delete', 'attest'];
 
 /** Rights that hold whichever namespaces are served. */
 export function operatorRoles(installation: Installation, features: readonly Feature[]): Manifest[] {

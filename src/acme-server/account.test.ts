@@ -16,6 +16,7 @@ function signed(source: string): Signed {
     urls: createUrls('https://acme.test', { name: 'main' }),
     params: {},
     source,
+    peer: source,
     userAgent: '',
     header: { alg: 'ES256' },
     payload: Buffer.from('{}'),

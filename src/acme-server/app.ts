@@ -253,6 +253,7 @@ async function exchangeOf(deps: AppDeps, urlsOf: UrlsOf, request: FastifyRequest
     urls: urlsOf(issuer),
     params: cursor === undefined ? params : { ...params, cursor },
     source: addressOf(request.ip),
+    peer: addressOf(request.socket.remoteAddress ?? ''),
     userAgent: request.headers['user-agent'] ?? '',
   };
 }

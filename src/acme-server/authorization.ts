@@ -2,10 +2,12 @@
 import type { Authorization } from '../api/acme.ts';
 import { type ChallengeType, challengeTypesFor } from '../domain/challenge.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
-import { authorizationFacts, type AuthorizationRef, authorizationStatus } from '../domain/order.ts';
+import { identifierKey } from '../domain/identifier.ts';
+import { authorizationFacts, type AuthorizationRef, authorizationStatus, orderedIdentifier } from '../domain/order.ts';
 import { parseProblem, Problem } from '../domain/problem.ts';
 import type { Clock } from '../ports.ts';
 import { unsigned } from './account.ts';
+import type { Births } from './birth.ts';
 import { type Authenticated, readPayload, type Reply } from './exchange.ts';
 import type { FirstLooks } from './first-looks.ts';
 import { doneWithin } from './hold.ts';
@@ -24,6 +26,7 @@ export interface AuthorizationDeps {
   runs: ValidationRuns;
   firstLooks: Pick<FirstLooks, 'take'>;
   keyring: Keyring;
+  births: Pick<Births, 'of'>;
   clock: Clock;
 }
 
@@ -31,6 +34,8 @@ interface Shown {
   exchange: Authenticated;
   ref: AuthorizationRef;
   found: Authorization | undefined;
+  /** It needs no challenge. */
+  born?: boolean;
 }
 
 export function createAuthorizationHandlers(deps: AuthorizationDeps) {
@@ -41,7 +46,7 @@ export function createAuthorizationHandlers(deps: AuthorizationDeps) {
       const isFirst = isRead && deps.firstLooks.take(ref);
       const found = isFirst ? deps.objects.knownAuthorization(ref) : await deps.objects.authorization(ref);
       const shown = { exchange, ref, found };
-      if (isRead) return renderAuthorization(deps, shown);
+      if (isRead) return renderAuthorization(deps, { ...shown, born: await isBorn(deps, shown) });
       if (readPayload(exchange).status !== 'deactivated') {
         throw new Problem(
           'malformed',
@@ -60,6 +65,16 @@ function tokenOf({ keyring }: AuthorizationDeps, { orderID, index, tokenKey }: A
   // The key outlives every order made with it, so whoever asks has one that is over.
   if (token === undefined) throw notFound();
   return token;
+}
+
+/** Throws where the requester is not to have the name, so that clients hear of it before they prove anything. */
+async function isBorn(deps: AuthorizationDeps, { exchange, ref, found }: Shown): Promise<boolean> {
+  if (authorizationStatus(ref, found, deps.clock.now()) !== 'pending') return false;
+  const identifier = orderedIdentifier(ref);
+  const url = exchange.urls.authorization(exchange.params.sealed ?? '');
+  const birth = await deps.births.of(exchange, { about: { url, orderID: ref.orderID }, identifiers: [identifier] });
+  if (birth?.refusal) throw birth.refusal;
+  return birth?.valid.has(identifierKey(identifier)) ?? false;
 }
 
 function offered({ exchange, ref }: Pick<Shown, 'exchange' | 'ref'>): ChallengeType[] {
@@ -92,10 +107,10 @@ function errorOf(stored: string | undefined, run: Run | undefined): { error?: ob
 }
 
 function renderAuthorization(deps: AuthorizationDeps, shown: Shown): Reply {
-  const { ref, found } = shown;
-  const status = authorizationStatus(ref, found, deps.clock.now());
-  // Once decided, only the challenge that decided is shown.
-  const types = found?.spec.challenge ? [found.spec.challenge] : offered(shown);
+  const { ref, found, born = false } = shown;
+  const status = born ? 'valid' : authorizationStatus(ref, found, deps.clock.now());
+  // Once decided, only the challenge that decided is shown; none where there was none.
+  const types = born ? [] : found?.spec.challenge ? [found.spec.challenge] : offered(shown);
   const running = types.some((type) => deps.runs.find(ref, type));
   const token = tokenOf(deps, ref);
   return {

@@ -13,8 +13,10 @@ export interface Exchange {
   urls: Urls;
   /** Path parameters. */
   params: Readonly<Record<string, string>>;
-  /** Address of the peer. */
+  /** Address of the client: of the peer, or as a trusted proxy tells it. */
   source: string;
+  /** Address of the peer of the connection, whatever headers say. */
+  peer: string;
   userAgent: string;
 }
 

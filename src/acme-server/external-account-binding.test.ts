@@ -1,9 +1,11 @@
 // A refused binding must not tell which key identifiers exist.
 import { expect, test } from 'vitest';
+import { createFakeClock } from '../../test/fakes/clock.ts';
 import { createSigningKey, macJws } from '../../test/support/jws.ts';
 import { importJwk } from '../domain/jwk.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Signed } from './exchange.ts';
+import { createKeyring } from './keyring.ts';
 import { createExternalAccountBindings } from './external-account-binding.ts';
 
 const KEY = Buffer.alloc(48, 7);
@@ -41,6 +43,11 @@ const bindings = createExternalAccountBindings({
   objects: {
     createAccount: () => Promise.reject(new Error('nothing is to be made')),
     liveAccount: async () => undefined,
+  },
+  minted: {
+    keys: createKeyring([{ id: 1, secret: Buffer.alloc(32, 1) }], () => Promise.resolve([])),
+    namespace: async () => undefined,
+    clock: createFakeClock(),
   },
 });
 

@@ -2,12 +2,17 @@
 import { timingSafeEqual } from 'node:crypto';
 import type { Account, AccountSpec } from '../api/acme.ts';
 import type { Issuer } from '../api/issuer.ts';
+import type { Namespace } from '../api/core.ts';
 import { hashName, parseBase64url } from '../domain/encoding.ts';
 import { parseJson } from '../domain/json.ts';
+import { clusterIssuer } from '../domain/issuer.ts';
 import { importJwk } from '../domain/jwk.ts';
 import { type BindingJws, parseBindingJws, verifyBinding } from '../domain/jws.ts';
+import { type Mint, namespaceOfKey, periodsOf } from '../domain/minted-key.ts';
+import { selectsNamespace } from '../domain/namespace-selector.ts';
 import { Problem } from '../domain/problem.ts';
-import type { Cache, SecretReader } from '../ports.ts';
+import { type KeySource, mintedKeys } from '../issuance/minted-keys.ts';
+import type { Cache, Clock, SecretReader } from '../ports.ts';
 import type { Signed } from './exchange.ts';
 import { accountName, type AcmeObjects } from './objects.ts';
 
@@ -32,6 +37,7 @@ export function createExternalAccountBindings(deps: {
   secretsOf: (issuer: Issuer) => SecretReader;
   accounts: Cache<Account>;
   objects: Pick<AcmeObjects, 'createAccount' | 'liveAccount'>;
+  minted: MintedDeps;
 }): ExternalAccountBindings {
   return {
     verify: async (exchange, binding) => {
@@ -48,7 +54,7 @@ export function createExternalAccountBindings(deps: {
       const jws = parseBindingJws(binding);
       if (jws.header.url !== exchange.urls.newAccount)
         throw new Problem('malformed', 'the "url" of the binding differs from that of the request');
-      verifyMac(jws, await macKeyOf(deps.secretsOf(exchange.issuer), settings.keys, jws.header.kid));
+      verifyMac(jws, await macKeysOf(deps, exchange.issuer, jws.header.kid));
       requireSameKey(exchange, jws.payload);
       if (settings.reuse === 'Never') await refuseReuse(deps, exchange, jws.header.kid);
       const text = JSON.stringify(binding);
@@ -63,17 +69,28 @@ export function createExternalAccountBindings(deps: {
   };
 }
 
+interface MintedDeps {
+  keys: KeySource;
+  namespace: (name: string) => Promise<Namespace | undefined>;
+  clock: Clock;
+}
+
 /** Stands in for a key that is not known; what it verifies is refused. */
 const NO_KEY = Buffer.alloc(64);
 
 /** One text and the same work for all reasons: none tells which key identifiers there are. */
-function verifyMac(jws: BindingJws, mac: Buffer | undefined): void {
-  try {
-    verifyBinding(jws, mac ?? NO_KEY);
-    if (mac) return;
-  } catch (error) {
-    if (!(error instanceof Problem && error.type === 'unauthorized')) throw error;
-  }
+function verifyMac(jws: BindingJws, candidates: readonly Buffer[]): void {
+  const isGood = (key: Buffer): boolean => {
+    try {
+      verifyBinding(jws, key);
+      return true;
+    } catch (error) {
+      if (!(error instanceof Problem && error.type === 'unauthorized')) throw error;
+      return false;
+    }
+  };
+  if (candidates.length === 0) isGood(NO_KEY);
+  else if (candidates.map(isGood).includes(true)) return;
   throw new Problem(
     'unauthorized',
     'the binding is not accepted: its key identifier is not known, or its MAC is wrong',
@@ -98,8 +115,32 @@ function boundToAnother(): Problem {
   return new Problem('unauthorized', 'this external account binding key is bound to another account');
 }
 
+/** Keys of which any will do. */
+async function macKeysOf(
+  deps: { secretsOf: (issuer: Issuer) => SecretReader; minted: MintedDeps },
+  issuer: Issuer,
+  keyID: string,
+): Promise<readonly Buffer[]> {
+  const name = namespaceOfKey(keyID);
+  const { mint } = clusterIssuer(issuer)?.spec.acme?.externalAccountBinding ?? {};
+  if (mint && name !== undefined) return mintedFor(deps.minted, { issuer, mint, name });
+  const key = await listedKey(deps.secretsOf(issuer), issuer.spec.acme?.externalAccountBinding?.keys ?? [], keyID);
+  return key ? [key] : [];
+}
+
+/** Of this period and the one before; of a namespace that gets none, keys that nobody was given. */
+async function mintedFor(
+  { keys, namespace: namespaceOf, clock }: MintedDeps,
+  { issuer, mint, name }: { issuer: Issuer; mint: Mint; name: string },
+): Promise<readonly Buffer[]> {
+  const found = await namespaceOf(name);
+  const namespace = found && selectsNamespace(mint.namespaceSelector, found.metadata) ? found : undefined;
+  const { current, before } = periodsOf(mint, clock.now());
+  return [current, before].flatMap((period) => mintedKeys(keys, { issuer, namespace, period }));
+}
+
 /** Undefined for a key that is not listed, which costs the same read as one that is. */
-async function macKeyOf(
+async function listedKey(
   secrets: SecretReader,
   keys: readonly { keyID: string; secretRef: { name: string; key: string } }[],
   keyID: string,

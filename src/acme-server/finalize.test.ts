@@ -33,6 +33,8 @@ const exchange = {
   userAgent: '',
 } as unknown as Authenticated & { issuer: ClusterCAIssuer };
 
+const nobody = async () => ({ requester: {}, later: false });
+
 /** Finalizes an order whose names have these answers, in their order. */
 async function finalize(...answers: CaaResult[]) {
   const given = [...answers];
@@ -40,6 +42,7 @@ async function finalize(...answers: CaaResult[]) {
     clock: createFakeClock(),
     random: createFakeRandom(),
     log: createCapturingLog(),
+    attribution: { atNewOrder: nobody, of: async () => ({ requester: {} }) },
     issue: async () => ({ kind: 'pending', retryAfterMs: 1000 }),
     caa: { check: async () => given.shift() ?? { permitted: true } },
   });
@@ -68,6 +71,7 @@ test('the CAA of every name is asked for at once; the first that forbids is told
     clock: createFakeClock(),
     random: createFakeRandom(),
     log: createCapturingLog(),
+    attribution: { atNewOrder: nobody, of: async () => ({ requester: {} }) },
     issue: async () => {
       issued++;
       return { kind: 'pending', retryAfterMs: 1000 };

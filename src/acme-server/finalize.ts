@@ -7,14 +7,14 @@ import { clusterIssuer } from '../domain/issuer.ts';
 import { encodeOrder, type Order } from '../domain/order.ts';
 import { Problem } from '../domain/problem.ts';
 import { problemOf } from '../issuance/record.ts';
-import type { IssuanceRequest, Issue } from '../issuance/types.ts';
+import type { IssuanceRequest, Issue, Requester } from '../issuance/types.ts';
 import type { Clock, Log, Random } from '../ports.ts';
+import { type Attribution, attributes } from './attribution.ts';
 import type { CaaChecks } from './caa-checks.ts';
 import { type Authenticated, isCertManager, readPayload } from './exchange.ts';
 import { requireOpen } from './new-order.ts';
 import type { OrderFacts } from './order.ts';
 import { doneWithin } from './hold.ts';
-import { requesterOf } from './requester.ts';
 
 const HOLD_MS = 10_000;
 /** cert-manager gives a finalize one of its five workers: M section 1e. */
@@ -44,6 +44,7 @@ export interface Finalizations {
 export interface FinalizationsDeps {
   issue: Issue;
   caa: CaaChecks;
+  attribution: Pick<Attribution, 'of' | 'atNewOrder'>;
   clock: Clock;
   random: Random;
   log: Log;
@@ -83,10 +84,12 @@ export function createFinalizations(deps: FinalizationsDeps): Finalizations {
       if (record) requireSameCsr(record, csr);
       if (record && isIssued(record)) return record;
       if (record && isRefused(record)) throw problemOf(record.status.refusal);
+      if (!active.has(order.id) && !record && facts.status !== 'ready')
+        throw facts.birth?.refusal ?? notReady(facts.status);
+      const requester = await requesterOf(deps, exchange, { order, facts });
       const running = active.get(order.id);
       if (running && running.csrHash !== csrHash) throw notReady('processing');
-      if (!running && !record && facts.status !== 'ready') throw notReady(facts.status);
-      return held(deps, exchange, running ?? start(exchange, order, { facts, csr, csrHash }));
+      return held(deps, exchange, running ?? start(exchange, order, { facts, csr, csrHash, requester }));
     },
   };
 }
@@ -94,17 +97,30 @@ export function createFinalizations(deps: FinalizationsDeps): Finalizations {
 interface Work {
   facts: OrderFacts;
   csr: Buffer;
+  requester: Requester;
+}
+
+async function requesterOf(
+  { attribution }: FinalizationsDeps,
+  exchange: Authenticated,
+  { order, facts }: Pick<Work, 'facts'> & { order: Order },
+): Promise<Requester> {
+  if (facts.birth) return facts.birth.requester;
+  // Where there is a record, it says who asked.
+  if (facts.record || !attributes(exchange.issuer)) return (await attribution.atNewOrder(exchange)).requester;
+  const about = { url: exchange.urls.order(exchange.params.sealed ?? ''), orderID: order.id };
+  return (await attribution.of(exchange, about)).requester;
 }
 
 async function run(
   { issue, caa }: FinalizationsDeps,
   exchange: Authenticated,
-  { order, facts, csr }: Work & { order: Order },
+  { order, facts, csr, requester }: Work & { order: Order },
 ): Promise<IssuedCertificate | undefined> {
   const signal = AbortSignal.timeout(SIGNING_MS);
   // Judged when it was reserved.
   if (!facts.record) await checkCaa(caa, exchange, { order, facts, signal });
-  const outcome = await issue(issuanceRequest(exchange, order, csr), signal);
+  const outcome = await issue(issuanceRequest(exchange, { order, facts, csr, requester }), signal);
   if (outcome.kind === 'refused') throw outcome.problem;
   if (outcome.kind === 'pending') return undefined;
   requireSameCsr(outcome.record, csr);
@@ -190,13 +206,17 @@ function unavailable(seconds: number): Problem {
   });
 }
 
-function issuanceRequest(exchange: Authenticated, order: Order, csr: Buffer): IssuanceRequest {
+function issuanceRequest(
+  exchange: Authenticated,
+  { order, facts, csr, requester }: Work & { order: Order },
+): IssuanceRequest {
   return {
     id: order.id,
     door: 'ACME',
     issuer: exchange.issuer,
-    requester: requesterOf(exchange),
+    requester,
     identifiers: order.identifiers,
+    ...(facts.birth?.byPolicy.length ? { unproven: facts.birth.byPolicy } : {}),
     csr,
     wanted: {
       ...(order.notBefore ? { notBefore: order.notBefore } : {}),

@@ -19,6 +19,11 @@ import type {
   Validators,
 } from '../ports.ts';
 import { createAccountHandlers } from './account.ts';
+import { type Attribution, type AttributionDeps, createAttribution } from './attribution.ts';
+import { type Births, createBirths } from './birth.ts';
+import { type CertManagerOrdersDeps, createCertManagerOrders } from './cert-manager-orders.ts';
+import { createPodAddresses, type PodAddressesDeps } from './pod-addresses.ts';
+import { createProofs, type ProofsDeps } from './proofs.ts';
 import { createAcmeApp, type Handlers } from './app.ts';
 import { createAuthenticator } from './authenticate.ts';
 import { createAuthorizationHandlers } from './authorization.ts';
@@ -39,7 +44,7 @@ import { createOrderHandlers, createOrderView } from './order.ts';
 import { type Bucket, createRateLimits, type Limit, limited, limitedRefusals, type RateLimits } from './rate-limits.ts';
 import { createRenewalInfo } from './renewal-info.ts';
 import { createRevocationHandler } from './revocation.ts';
-import { createSealed } from './sealed.ts';
+import { createSealed, type Sealed } from './sealed.ts';
 import { createValidationRuns, type ValidationRuns } from './validation-runs.ts';
 
 export interface AcmeServerDeps {
@@ -61,12 +66,19 @@ export interface AcmeServerDeps {
   random: Random;
   audit: Audit;
   log: Log;
-  counters: Record<'requests' | 'nonces' | 'validations' | 'rateLimited', Counter> & { requestSeconds: Histogram };
+  counters: Record<'requests' | 'nonces' | 'validations' | 'rateLimited' | 'attributions', Counter> & {
+    requestSeconds: Histogram;
+  };
   externalURLs: readonly string[];
   limits?: Readonly<Record<Limit, Bucket>>;
   liveIssuer: LiveIssuer;
   /** Whether the watched copies are whole: until then there are the directory and nonces, and nothing else. */
   caughtUp: () => boolean;
+  /** What tells who asks, and what is whose. */
+  evidence: Omit<CertManagerOrdersDeps, 'sealed' | 'clock'> &
+    PodAddressesDeps &
+    Pick<AttributionDeps, 'namespace'> &
+    ProofsDeps;
   /** Absent where this process is alone. */
   peering?: Peering;
   server: FastifyServerOptions;
@@ -94,14 +106,23 @@ export function createAcmeServer(deps: AcmeServerDeps): AcmeServer {
     ...(deps.limits ? { limits: deps.limits } : {}),
   });
   const caa = createCaaChecks(deps);
-  const runs = createValidationRuns({ ...deps, caa, limits, validations: counters.validations });
+  const sealed = createSealed(deps.keyring);
+  const orders = createCertManagerOrders({ ...deps.evidence, clock: deps.clock, sealed });
+  const attribution = createAttribution({
+    ...deps.evidence,
+    orders,
+    pods: createPodAddresses(deps.evidence),
+    attributions: counters.attributions,
+  });
+  const births = createBirths({ attribution, proofs: createProofs(deps.evidence), judge: deps.judge });
+  const runs = createValidationRuns({ ...deps, caa, limits, attribution, validations: counters.validations });
   const app = createAcmeApp({
     ...deps,
     authenticator: createAuthenticator({ ...deps, nonces, limits, nonceOutcomes: counters.nonces }),
     nonces,
     requests: counters.requests,
     requestSeconds: counters.requestSeconds,
-    handlers: createHandlers(deps, { limits, caa, runs }),
+    handlers: createHandlers({ ...deps, attribution, births, sealed }, { limits, caa, runs }),
   });
   const peerApp = deps.peering && createPeerApp({ ...deps, nonces, address: deps.peering.name });
   return {
@@ -115,18 +136,22 @@ export function createAcmeServer(deps: AcmeServerDeps): AcmeServer {
 }
 
 function createHandlers(
-  deps: AcmeServerDeps,
+  deps: AcmeServerDeps & { attribution: Attribution; births: Births; sealed: Sealed },
   { limits, caa, runs }: { limits: RateLimits; caa: CaaChecks; runs: ValidationRuns },
 ): Handlers {
-  const sealed = createSealed(deps.keyring);
   const confirm = createConfirm(deps.liveIssuer);
+  const minted = { ...deps.evidence, keys: deps.keyring, clock: deps.clock };
   const finalizations = createFinalizations({ ...deps, caa });
-  const view = createOrderView({ ...deps, finalizations, sealed });
-  const accounts = createAccountHandlers({ ...deps, bindings: createExternalAccountBindings(deps), limits, sealed });
+  const view = createOrderView({ ...deps, finalizations });
+  const accounts = createAccountHandlers({
+    ...deps,
+    bindings: createExternalAccountBindings({ ...deps, minted }),
+    limits,
+  });
   const renewal = createRenewalInfo({ ...deps, limits });
   const firstLooks = createFirstLooks(deps);
-  const authorizations = createAuthorizationHandlers({ ...deps, sealed, runs, firstLooks });
-  const orders = createOrderHandlers({ view, sealed, finalizations });
+  const authorizations = createAuthorizationHandlers({ ...deps, runs, firstLooks });
+  const orders = createOrderHandlers({ ...deps, view, finalizations });
   return {
     directory,
     renewalInfo: confirm(renewal.renewalInfo),

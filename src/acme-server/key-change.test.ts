@@ -56,6 +56,7 @@ function request(account: Account, key: SigningKey, next: SigningKey): Authentic
     urls,
     params: {},
     source: '127.0.0.1',
+    peer: '127.0.0.1',
     userAgent: '',
     header: { alg: 'ES256' },
     payload: Buffer.from(JSON.stringify(inner)),

@@ -41,6 +41,8 @@ export interface Keyring {
   knowsKeyOf(mac: string): boolean;
   /** Id of the key that seals now. */
   currentKey(): number;
+  /** Ids of all keys there are, the one that seals now first. */
+  keys(): readonly number[];
   /** base64url text of 256 bits, the same for as long as there is the key of that id; undefined without it. */
   derive(purpose: string, parts: readonly string[], key: number): string | undefined;
   /** Reads the keys anew; of calls at one time one reads. Rejects as the read does. */
@@ -153,6 +155,7 @@ function keyringOf(roots: readonly RootKey[]) {
     },
     knowsKeyOf: (mac: string) => keys.byId.has(keyIdOf(mac) ?? 0),
     currentKey: () => keys.current.id,
+    keys: () => [...keys.byId.keys()],
     derive(purpose: string, parts: readonly string[], id: number): string | undefined {
       const key = keys.byId.get(id);
       return key && macOf(key, joined(purpose, parts));
@@ -192,6 +195,7 @@ export function createKeyring(roots: readonly RootKey[], read: () => Promise<rea
     verifyMac: (purpose, parts, mac) => current.verifyMac(purpose, parts, mac),
     knowsKeyOf: (mac) => current.knowsKeyOf(mac),
     currentKey: () => current.currentKey(),
+    keys: () => current.keys(),
     derive: (purpose, parts, key) => current.derive(purpose, parts, key),
     reload: () => {
       reading ??= readAnew().finally(() => {

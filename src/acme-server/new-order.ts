@@ -10,6 +10,8 @@ import type { Judge } from '../issuance/judge.ts';
 import { requireHeeded, requireRecent } from '../issuance/model.ts';
 import type { Backends, Clock, Random } from '../ports.ts';
 import { termsNotAgreed } from './account.ts';
+import type { Attribution } from './attribution.ts';
+import type { Births } from './birth.ts';
 import { type Authenticated, readPayload, readTime, type Reply } from './exchange.ts';
 import type { AcmeObjects } from './objects.ts';
 import type { FirstLooks } from './first-looks.ts';
@@ -17,7 +19,6 @@ import type { Keyring } from './keyring.ts';
 import { factsOfNew, type OrderView } from './order.ts';
 import type { RateLimits } from './rate-limits.ts';
 import type { Replacements } from './renewal-info.ts';
-import { requesterOf } from './requester.ts';
 import { failureKey } from './validation-runs.ts';
 
 /** Most names an order may have. */
@@ -29,6 +30,8 @@ const REUSE_MARGIN_MS = 3600_000;
 export interface NewOrderDeps {
   objects: AcmeObjects;
   judge: Judge;
+  attribution: Pick<Attribution, 'atNewOrder'>;
+  births: Pick<Births, 'ofKnown'>;
   backends: Backends;
   limits: RateLimits;
   view: OrderView;
@@ -47,17 +50,22 @@ export function createNewOrderHandler(deps: NewOrderDeps) {
     const order = await parseOrder(deps, exchange);
     for (const identifier of order.identifiers)
       deps.limits.check('failedValidation', failureKey({ ...order, identifier: baseIdentifier(identifier) }));
+    const { requester, later } = await deps.attribution.atNewOrder(exchange);
     const refusal = await deps.judge.atNewOrder({
       issuer: exchange.issuer,
-      requester: requesterOf(exchange),
+      requester,
       identifiers: order.identifiers,
       profile: order.profile,
       duration: wantedDuration(order),
     });
     if (refusal) throw refusal;
-    const made = withReuse(deps, exchange.issuer, order);
+    // Whose it is, is not known yet: nothing that was validated for somebody serves it.
+    const made = later ? order : withReuse(deps, exchange.issuer, { order, namespace: requester.namespace });
+    const known = requester.namespace !== undefined && !later;
+    const birth = known ? await deps.births.ofKnown(exchange, { requester }, order.identifiers) : undefined;
+    if (birth?.refusal) throw birth.refusal;
     deps.firstLooks.made(made);
-    const reply = deps.view.render(exchange, made, { facts: factsOfNew(made) });
+    const reply = deps.view.render(exchange, made, { facts: factsOfNew(made, birth) });
     return { ...reply, status: 201 };
   };
 }
@@ -150,11 +158,18 @@ function wantedDuration({ created, notBefore, notAfter }: Order): { ms: number; 
   return { ms: notAfter.getTime() - from.getTime(), explicit: true };
 }
 
-function withReuse(deps: NewOrderDeps, issuer: Issuer, order: Order): Order {
+interface Reusing {
+  order: Order;
+  /** Of the requester. */
+  namespace: string | undefined;
+}
+
+function withReuse(deps: NewOrderDeps, issuer: Issuer, reusing: Reusing): Order {
+  const { order } = reusing;
   const margin = Math.min(REUSE_MARGIN_MS, (order.expires.getTime() - order.created.getTime()) / 2);
   const reused = new Map<number, Reuse>();
   for (const index of order.identifiers.keys()) {
-    const found = reusable(deps, issuer, { order, index, lastsUntil: order.created.getTime() + margin });
+    const found = reusable(deps, issuer, { ...reusing, index, lastsUntil: order.created.getTime() + margin });
     if (found) reused.set(index, { orderID: found.spec.orderID, index: found.spec.index });
   }
   const next = { ...order, reused };
@@ -165,15 +180,16 @@ function withReuse(deps: NewOrderDeps, issuer: Issuer, order: Order): Order {
 function reusable(
   deps: NewOrderDeps,
   issuer: Issuer,
-  want: { order: Order; index: number; lastsUntil: number },
+  want: Reusing & { index: number; lastsUntil: number },
 ): Authorization | undefined {
-  const { order, index, lastsUntil } = want;
+  const { order, namespace, index, lastsUntil } = want;
   const identifier = order.identifiers[index] as Order['identifiers'][number];
   const offered = issuer.spec.acme?.challenges;
   return deps.objects
     .reusable({
       issuerUID: order.issuerUID,
       account: order.account,
+      ...(namespace === undefined ? {} : { namespace }),
       identifier: baseIdentifier(identifier),
       wildcard: isWildcard(identifier),
     })

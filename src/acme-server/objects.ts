@@ -93,10 +93,17 @@ const ACCOUNT_LABEL = 'acme.countersign.dev/account';
 export const KEY_INDEX = 'key';
 export const keyIndex = ({ spec }: Account) => [spec.thumbprint, ...(spec.retired ?? [])];
 
-export type ReuseKey = Pick<AuthorizationSpec, 'issuerUID' | 'account' | 'identifier' | 'wildcard'>;
+export type ReuseKey = Pick<AuthorizationSpec, 'issuerUID' | 'account' | 'namespace' | 'identifier' | 'wildcard'>;
 
 export function reuseKey(spec: ReuseKey): string {
-  return [spec.issuerUID, spec.account, spec.identifier.type, spec.identifier.value, spec.wildcard].join('|');
+  return [
+    spec.issuerUID,
+    spec.account,
+    spec.namespace ?? '',
+    spec.identifier.type,
+    spec.identifier.value,
+    spec.wildcard,
+  ].join('|');
 }
 
 /** Account names derive from issuer and key, so that creating one twice is impossible. */

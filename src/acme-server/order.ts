@@ -9,10 +9,12 @@ import {
   type OrderStatus,
   orderStatus,
 } from '../domain/order.ts';
+import { type Identifier, identifierKey } from '../domain/identifier.ts';
 import { parseProblem, Problem, type Subproblem } from '../domain/problem.ts';
 import { problemOf } from '../issuance/record.ts';
 import { type Records, recordName } from '../issuance/records.ts';
 import type { Clock } from '../ports.ts';
+import type { Birth, Births } from './birth.ts';
 import { type Authenticated, isCertManager, type Reply, requireEmptyPayload } from './exchange.ts';
 import type { Finalizations } from './finalize.ts';
 import type { AcmeObjects } from './objects.ts';
@@ -27,15 +29,17 @@ export interface OrderFacts {
   found: readonly (Authorization | undefined)[];
   authorizations: readonly AuthorizationStatus[];
   status: OrderStatus;
+  /** Who asks, and what needs no challenge, where that is not for challenges alone to tell. */
+  birth?: Birth | undefined;
   /** Of an attempt to finalize it that went on when its client was answered. */
   failure?: Problem | undefined;
 }
 
 export interface OrderView {
   /** With what only the cluster may know yet: what a refusal must rest on. */
-  facts(order: Order): Promise<OrderFacts>;
+  facts(exchange: Authenticated, order: Order): Promise<OrderFacts>;
   /** As facts, but of the record what this process knows: enough for an order that is ready, because one request has one record. */
-  knownFacts(order: Order): Promise<OrderFacts>;
+  knownFacts(exchange: Authenticated, order: Order): Promise<OrderFacts>;
   /** 200 with the order object and its URL as Location. */
   render(exchange: Authenticated, order: Order, known: { facts: OrderFacts; sealed?: string | undefined }): Reply;
 }
@@ -45,18 +49,34 @@ export interface OrderViewDeps {
   records: Records;
   finalizations: Pick<Finalizations, 'running' | 'failure'>;
   sealed: Sealed;
+  births: Pick<Births, 'of'>;
   clock: Clock;
 }
 
 export function createOrderView(deps: OrderViewDeps): OrderView {
-  async function factsWith(order: Order, record: CertificateRecord | undefined): Promise<OrderFacts> {
+  /** What of the order is born valid; not asked where that changes nothing. */
+  async function birthOf(exchange: Authenticated, order: Order, undecided: readonly Identifier[]) {
+    if (undecided.length === 0) return undefined;
+    const about = { url: exchange.urls.order(exchange.params.sealed ?? ''), orderID: order.id };
+    return deps.births.of(exchange, { about, identifiers: undecided });
+  }
+
+  async function factsWith(
+    exchange: Authenticated,
+    order: Order,
+    record: CertificateRecord | undefined,
+  ): Promise<OrderFacts> {
     const refs = order.identifiers.map((_, index) => authorizationRef(order, index));
     const found = await Promise.all(refs.map((ref) => deps.objects.authorization(ref)));
     const now = deps.clock.now();
-    const authorizations = refs.map((ref, i) => authorizationStatus(ref, found[i], now));
+    const stored = refs.map((ref, i) => authorizationStatus(ref, found[i], now));
+    const undecided = record ? [] : order.identifiers.filter((_, i) => stored[i] === 'pending');
+    const birth = await birthOf(exchange, order, undecided);
+    const isBorn = (i: number) => birth?.valid.has(identifierKey(order.identifiers[i] as Identifier));
+    const authorizations = stored.map((status, i) => (status === 'pending' && isBorn(i) ? 'valid' : status));
     const signing = deps.finalizations.running(order.id);
     const status = orderStatus(order, { authorizations, record, signing }, now);
-    return { record, found, authorizations, status, failure: deps.finalizations.failure(order.id) };
+    return { record, found, authorizations, status, birth, failure: deps.finalizations.failure(order.id) };
   }
 
   function render(exchange: Authenticated, order: Order, known: Parameters<OrderView['render']>[2]): Reply {
@@ -86,8 +106,8 @@ export function createOrderView(deps: OrderViewDeps): OrderView {
   }
 
   return {
-    facts: async (order) => factsWith(order, await deps.records.get(recordOf(order))),
-    knownFacts: (order) => factsWith(order, deps.records.known(recordOf(order))),
+    facts: async (exchange, order) => factsWith(exchange, order, await deps.records.get(recordOf(order))),
+    knownFacts: (exchange, order) => factsWith(exchange, order, deps.records.known(recordOf(order))),
     render,
   };
 }
@@ -99,8 +119,10 @@ function shownStatus(exchange: Authenticated, status: OrderStatus): OrderStatus 
 }
 
 /** Facts of an order that was made this moment: there is nothing to look up. */
-export function factsOfNew(order: Order): OrderFacts {
-  const authorizations = order.identifiers.map((_, index) => (order.reused.has(index) ? 'valid' : 'pending'));
+export function factsOfNew(order: Order, birth?: Birth): OrderFacts {
+  const authorizations = order.identifiers.map((identifier, index) =>
+    order.reused.has(index) || birth?.valid.has(identifierKey(identifier)) ? 'valid' : 'pending',
+  );
   const status = authorizations.every((one) => one === 'valid') ? 'ready' : 'pending';
   return { record: undefined, found: [], authorizations, status };
 }
@@ -128,28 +150,39 @@ function orderError(order: Order, { record, found }: Pick<OrderFacts, 'record' |
   });
 }
 
-export function createOrderHandlers(deps: { view: OrderView; sealed: Sealed; finalizations: Finalizations }) {
+export interface OrderHandlersDeps {
+  view: OrderView;
+  records: Pick<Records, 'get'>;
+  sealed: Sealed;
+  finalizations: Finalizations;
+}
+
+export function createOrderHandlers(deps: OrderHandlersDeps) {
   async function read(exchange: Authenticated): Promise<Reply> {
     requireEmptyPayload(exchange);
     const order = await deps.sealed.openOrder(exchange);
-    return deps.view.render(exchange, order, { facts: await deps.view.facts(order), sealed: exchange.params.sealed });
+    return deps.view.render(exchange, order, {
+      facts: await deps.view.facts(exchange, order),
+      sealed: exchange.params.sealed,
+    });
   }
 
   async function finalize(exchange: Authenticated): Promise<Reply> {
     const order = await deps.sealed.openOrder(exchange);
-    const known = await deps.view.knownFacts(order);
-    const { facts, record } = await finalized(exchange, order, known);
+    const { facts, record } = await finalized(exchange, order);
     const after: OrderFacts = record ? { ...facts, record, status: 'valid' } : { ...facts, status: 'processing' };
     return deps.view.render(exchange, order, { facts: after, sealed: exchange.params.sealed });
   }
 
   /** What another replica has on record is looked for before a refusal; otherwise the create of the record tells. */
-  async function finalized(exchange: Authenticated, order: Order, known: OrderFacts) {
+  async function finalized(exchange: Authenticated, order: Order) {
+    let known: OrderFacts | undefined;
     try {
+      known = await deps.view.knownFacts(exchange, order);
       return { facts: known, record: await deps.finalizations.finalize(exchange, order, known) };
     } catch (error) {
-      const facts = known.record ? known : await deps.view.facts(order);
-      if (facts.record === known.record) throw error;
+      if (known?.record || !(await deps.records.get(recordOf(order)))) throw error;
+      const facts = await deps.view.facts(exchange, order);
       return { facts, record: await deps.finalizations.finalize(exchange, order, facts) };
     }
   }

@@ -18,6 +18,8 @@ export interface Sealed {
   sealEncoded(encoded: string): string;
   /** The order of the URL. Throws 404 for what is not ours, 403 for another account's, each with one constant text. */
   openOrder(exchange: Authenticated): Promise<Order>;
+  /** The order of the sealed text, whoever's it is; undefined for what is not ours. */
+  readOrder(text: string): Promise<Order | undefined>;
   sealAuthorization(ref: AuthorizationRef): string;
   /** As openOrder. */
   openAuthorization(exchange: Authenticated): Promise<AuthorizationRef>;
@@ -32,19 +34,22 @@ export function notYours(): Problem {
 }
 
 export function createSealed(keyring: Keyring): Sealed {
-  async function open<T extends { account: string; issuerUID: string }>(
-    purpose: string,
-    decode: (text: string) => T,
-    exchange: Authenticated,
-  ): Promise<T> {
-    const text = exchange.params.sealed ?? '';
+  async function read<T>(purpose: string, decode: (text: string) => T, text: string): Promise<T | undefined> {
     let opened = keyring.open(purpose, text);
     if (opened.state === 'unknown-key') {
       // Sealed by a replica that has a newer key, or by nobody: only the stored keys can tell.
       await keyring.reload();
       opened = keyring.open(purpose, text);
     }
-    const value = opened.state === 'open' ? decode(opened.plaintext) : undefined;
+    return opened.state === 'open' ? decode(opened.plaintext) : undefined;
+  }
+
+  async function open<T extends { account: string; issuerUID: string }>(
+    purpose: string,
+    decode: (text: string) => T,
+    exchange: Authenticated,
+  ): Promise<T> {
+    const value = await read(purpose, decode, exchange.params.sealed ?? '');
     if (!value || value.issuerUID !== exchange.issuer.metadata.uid) throw notFound();
     if (value.account !== exchange.account.metadata.name) throw notYours();
     return value;
@@ -62,6 +67,7 @@ export function createSealed(keyring: Keyring): Sealed {
       return sealed;
     },
     openOrder: (exchange) => open('order', decodeOrder, exchange),
+    readOrder: (text) => read('order', decodeOrder, text),
     sealAuthorization: (ref) => keyring.seal('authorization', encodeAuthorizationRef(ref)),
     openAuthorization: (exchange) => open('authorization', decodeAuthorizationRef, exchange),
   };

@@ -7,11 +7,14 @@ import { Problem } from '../domain/problem.ts';
 import type { Validator } from '../ports.ts';
 import type { Authenticated } from './exchange.ts';
 import { createRateLimits, DEFAULT_LIMITS } from './rate-limits.ts';
+import { createUrls } from './urls.ts';
 import { createValidationRuns, type ValidationRunsDeps } from './validation-runs.ts';
 
 const exchange = {
   issuer: { metadata: { name: 'main' }, spec: {} },
   account: { metadata: { name: 'ac' }, spec: { thumbprint: 'thumbprint' } },
+  urls: createUrls('https://acme.test', { name: 'main' }),
+  params: { sealed: 'sealed' },
 } as unknown as Authenticated;
 
 const ref = (orderID: string, value: string): AuthorizationRef => ({
@@ -25,6 +28,8 @@ const ref = (orderID: string, value: string): AuthorizationRef => ({
   expires: new Date('2026-01-02T00:00:00Z'),
 });
 
+const nobody = { of: async () => ({ requester: {} }) };
+
 /** Validations that go on until they are aborted, by account and name. */
 function endless() {
   const clock = createFakeClock();
@@ -37,6 +42,7 @@ function endless() {
   const runs = createValidationRuns({
     clock,
     limits: createRateLimits({ clock, limited: { inc: () => undefined } }),
+    attribution: nobody,
     validators: { 'http-01': { validate } },
     resolverOf: () => ({}),
     objects: { account: async () => undefined },
@@ -78,6 +84,7 @@ test('orders made beforehand give no more failed validations of a name than the 
   const runs = createValidationRuns({
     clock,
     limits: createRateLimits({ clock, limited: { inc: () => undefined }, limits }),
+    attribution: nobody,
     validators: { 'http-01': { validate } },
     resolverOf: () => ({}),
     objects: {

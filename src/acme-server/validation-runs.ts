@@ -3,17 +3,18 @@ import type { Authorization } from '../api/acme.ts';
 import type { Issuer } from '../api/issuer.ts';
 import { type ChallengeType, keyAuthorization } from '../domain/challenge.ts';
 import { parseDuration } from '../domain/duration.ts';
-import { type Identifier, identifierKey } from '../domain/identifier.ts';
+import { identifierKey } from '../domain/identifier.ts';
 import { clusterIssuer, issuerFields } from '../domain/issuer.ts';
-import { authorizationFacts, type AuthorizationRef, authorizationName } from '../domain/order.ts';
+import { authorizationFacts, type AuthorizationRef, authorizationName, orderedIdentifier } from '../domain/order.ts';
 import { Problem } from '../domain/problem.ts';
 import type { Judge } from '../issuance/judge.ts';
+import type { Requester } from '../issuance/types.ts';
 import type { Audit, Clock, Counter, Log, Resolver, ValidationResult, Validators } from '../ports.ts';
+import type { Attribution } from './attribution.ts';
 import type { CaaChecks } from './caa-checks.ts';
 import type { Authenticated } from './exchange.ts';
 import type { AcmeObjects } from './objects.ts';
 import type { RateLimits } from './rate-limits.ts';
-import { requesterOf } from './requester.ts';
 
 /** DESIGN section 11: after these many seconds another attempt, where one may help. */
 const RETRY_SECONDS = [1, 3, 7, 15, 30];
@@ -45,6 +46,7 @@ export interface ValidationRunsDeps {
   validators: Validators;
   resolverOf: (issuer: Issuer) => Resolver;
   judge: Judge;
+  attribution: Pick<Attribution, 'of'>;
   caa: CaaChecks;
   limits: RateLimits;
   clock: Clock;
@@ -145,14 +147,30 @@ async function attempts(deps: ValidationRunsDeps, work: Work, problems: Problem[
   throw new Error('unreachable: the last pause is 0');
 }
 
-async function attempt(
+/** With the namespace for which it was validated, where that is known. */
+type Attempt = ValidationResult & { namespace?: string };
+
+async function attempt(deps: ValidationRunsDeps, work: Work): Promise<Attempt> {
+  const { exchange, ref } = work;
+  const about = { url: exchange.urls.authorization(exchange.params.sealed ?? ''), orderID: ref.orderID };
+  const asked = await deps.attribution.of(exchange, about).catch((error: unknown) => {
+    if (error instanceof Problem) return error;
+    throw error;
+  });
+  if (asked instanceof Problem) return { valid: false, problem: asked, retryable: asked.status >= 500, addresses: [] };
+  const { namespace } = asked.requester;
+  const result = await attemptFor(deps, work, asked.requester);
+  return namespace === undefined ? result : { ...result, namespace };
+}
+
+async function attemptFor(
   deps: ValidationRunsDeps,
   { exchange, ref, type, token, signal }: Work,
+  requester: Requester,
 ): Promise<ValidationResult> {
   // The key may have been rolled over between attempts (RFC 8555 section 8.1).
   const account = (await deps.objects.account(ref.account)) ?? exchange.account;
   const { issuer } = exchange;
-  const requester = requesterOf(exchange);
   const target = {
     identifier: ref.identifier,
     token,
@@ -164,7 +182,14 @@ async function attempt(
       resolver: deps.resolverOf(issuer),
       redirects: clusterIssuer(issuer)?.spec.acme?.validation?.redirects ?? 0,
       judge: (_host, addresses, incomplete) =>
-        deps.judge.atValidation({ issuer, requester, identifier: ordered(ref), addresses, incomplete, signal }),
+        deps.judge.atValidation({
+          issuer,
+          requester,
+          identifier: orderedIdentifier(ref),
+          addresses,
+          incomplete,
+          signal,
+        }),
     },
     signal,
   );
@@ -181,16 +206,11 @@ async function attempt(
     : { valid: false, problem: caa.problem, retryable: caa.retryable, addresses: result.addresses };
 }
 
-/** The identifier as the order has it: policy judges `*.x`, not `x`. */
-function ordered({ identifier, wildcard }: AuthorizationRef): Identifier {
-  return wildcard ? { type: 'dns', value: `*.${identifier.value}` } : identifier;
-}
-
 /** One create: of several replicas or attempts, the first outcome stands. */
 async function store(
   deps: ValidationRunsDeps,
   work: Work,
-  { result, earlier }: { result: ValidationResult; earlier: number },
+  { result, earlier }: { result: Attempt; earlier: number },
 ): Promise<Authorization> {
   const { ref, type, exchange } = work;
   const now = deps.clock.now();
@@ -200,6 +220,7 @@ async function store(
   report(deps, work, { result, earlier });
   const stored = await deps.objects.createAuthorization({
     ...authorizationFacts(ref),
+    ...(result.namespace === undefined ? {} : { namespace: result.namespace }),
     outcome: result.valid ? 'valid' : 'invalid',
     challenge: type,
     ...(result.valid ? {} : { problem: storedProblem(result.problem, earlier) }),

@@ -1,6 +1,6 @@
 // Account and Authorization: what the ACME server must remember. Written by the operator only; each carries a MAC.
 import { type Static, Type } from 'typebox';
-import { ChallengeType } from './ca-issuer.ts';
+import { ChallengeType } from './acme-offer.ts';
 import { ACME_GROUP, Closed, Instant, type Kind, type KubeObject, Text, VERSION } from './kind.ts';
 
 const Mac = Text(
@@ -65,6 +65,7 @@ const AuthorizationSpec = Closed({
     value: Text('Value, without the wildcard label.', 253),
   }),
   wildcard: Type.Boolean({ description: 'Whether the order asked for *.value.' }),
+  namespace: Type.Optional(Text('Namespace of the requester, where it was known.', 63)),
   outcome: Type.Enum(['valid', 'invalid', 'deactivated'], { description: 'What became of it.' }),
   challenge: Type.Optional(ChallengeType),
   problem: Type.Optional(Text('Problem document of a failed challenge, JSON.', 8192)),

@@ -1,6 +1,7 @@
 // Rules across the fields of a ClusterCAIssuer and of a CAIssuer, and of texts that the schema cannot read.
 import { parseDuration } from '../domain/duration.ts';
 import { ACME_CLUSTER_RULES, ACME_RULES } from './acme-backend.ts';
+import { MINTED_PREFIX } from '../domain/minted-key.ts';
 import type { ClusterCAIssuer, Profile } from './ca-issuer.ts';
 import { durationOrderRule, keySizeRule, oneOfRule, positiveDurationRule } from './common-rules.ts';
 import { EJBCA_RULES } from './ejbca-backend.ts';
@@ -63,10 +64,44 @@ export const ISSUER_RULES: readonly PlaceRule[] = [
   ].map(positiveDurationRule),
   patternRule('spec.deny.dnsNames[]', 'dns', false),
   networkRule('spec.deny.cidrs[]'),
+  certificatesRule('spec.publishTrust.additional'),
   subjectTemplateRule('spec.subject.template'),
   webRule('spec.acme.termsOfService'),
   webRule('spec.acme.website'),
   caaIdentityRule('spec.acme.caa.identities[]'),
+];
+
+type Binding = NonNullable<NonNullable<ClusterCAIssuer['spec']['acme']>['externalAccountBinding']>;
+type BindingKey = NonNullable<Binding['keys']>[number];
+
+const BINDING_RULES: readonly PlaceRule[] = [
+  placeRule<Binding>({
+    at: 'spec.acme.externalAccountBinding',
+    cel: 'has(self.keys) || has(self.mint)',
+    message: 'needs keys or mint',
+    holds: ({ keys, mint }) => keys !== undefined || mint !== undefined,
+  }),
+  placeRule<BindingKey>({
+    at: 'spec.acme.externalAccountBinding.keys[]',
+    // `namespace` is a reserved word of CEL, which Kubernetes escapes.
+    cel: "has(self.__namespace__) ? has(self.scope) : !has(self.scope) || self.scope != 'Namespace'",
+    message: 'scope Namespace needs namespace, and namespace a scope',
+    holds: ({ scope, namespace }) => (namespace === undefined ? scope !== 'Namespace' : scope !== undefined),
+  }),
+  placeRule<BindingKey>({
+    at: 'spec.acme.externalAccountBinding.keys[]',
+    cel: "!self.keyID.startsWith('ns.')",
+    message: 'keyID must not begin with ns., as those of minted keys do',
+    holds: ({ keyID }) => !keyID.startsWith(MINTED_PREFIX),
+  }),
+  placeRule<string>({
+    at: 'spec.acme.proof.gateways[]',
+    cel: "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')",
+    message: 'must be NAMESPACE/NAME',
+    holds: (self) => /^[a-z0-9]([-a-z0-9]*[a-z0-9])?\/[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/.test(self),
+  }),
+  positiveDurationRule('spec.acme.externalAccountBinding.mint.rotateAfter'),
+  labelsRule('spec.acme.externalAccountBinding.mint.namespaceSelector.matchLabels'),
 ];
 
 /** Beyond ISSUER_RULES, at places that a ClusterCAIssuer alone has. */
@@ -75,8 +110,10 @@ export const CLUSTER_ISSUER_RULES: readonly PlaceRule[] = [
   ...ISSUER_RULES,
   ...EJBCA_RULES,
   ...ACME_CLUSTER_RULES,
+  ...BINDING_RULES,
   nameserverRule('spec.acme.validation.nameservers[]'),
   labelsRule('spec.allowedNamespaces.matchLabels'),
+  labelsRule('spec.publishTrust.configMap.namespaceSelector.matchLabels'),
 ];
 
 /** What is written for a tenant is kept and judged beside what is written for everyone: tenants do not say for how long. */
@@ -86,6 +123,12 @@ const TENANT_LIMIT = '24h';
 export const TENANT_ISSUER_RULES: readonly PlaceRule[] = [
   oneOfRule('spec.backend', ['acme', 'ca', 'webhook']),
   ...ISSUER_RULES,
+  placeRule<Pick<Binding, 'keys'>>({
+    at: 'spec.acme.externalAccountBinding',
+    cel: 'has(self.keys)',
+    message: 'needs keys',
+    holds: ({ keys }) => keys !== undefined,
+  }),
   ...['spec.acme.orderDuration', 'spec.acme.authorizationDuration'].map((at) =>
     placeRule<string>({
       at,

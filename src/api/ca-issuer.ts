@@ -1,6 +1,7 @@
 // ClusterCAIssuer: a backend and how it is offered. One ACME directory each.
 import { type Static, Type } from 'typebox';
 import { AcmeBackend } from './acme-backend.ts';
+import { Acme } from './acme-offer.ts';
 import { CLUSTER_ISSUER_RULES, issuerRules } from './ca-issuer-rules.ts';
 import { EjbcaBackend } from './ejbca-backend.ts';
 import {
@@ -22,6 +23,7 @@ import {
   Usage,
   VERSION,
 } from './kind.ts';
+import { PublishTrust } from './publish-trust.ts';
 import { WebhookBackend } from './webhook-backend.ts';
 
 export const KeyParameters = Closed(
@@ -82,86 +84,6 @@ const Profile = Closed({
   usages: Type.Optional(SetOf(Usage, 'Extended key usages of the certificate; server auth when absent.', 2)),
 });
 export type Profile = Static<typeof Profile>;
-
-export const ChallengeType = Type.Enum(['http-01', 'dns-01', 'tls-alpn-01'], {
-  description: 'An ACME challenge type.',
-});
-
-const ExternalAccountBinding = Closed(
-  {
-    mode: Type.Enum(['Optional', 'Required'], { description: 'Whether newAccount must carry a binding.' }),
-    reuse: Type.Optional(
-      Type.Enum(['Always', 'Never'], { description: 'Whether one key may bind several accounts; Always when absent.' }),
-    ),
-    keys: KeyedList(
-      Closed({
-        keyID: Type.String({
-          pattern: '^[A-Za-z0-9._-]+$',
-          maxLength: 128,
-          minLength: 1,
-          description: 'Key identifier given to the client.',
-        }),
-        secretRef: SecretKeyRef,
-      }),
-      'keyID',
-      'MAC keys, each base64url text of at least 32 bytes in a Secret beside that of the CA.',
-      256,
-    ),
-  },
-  'External account binding, RFC 8555 section 7.3.4.',
-);
-
-const Acme = Closed(
-  {
-    challenges: Type.Optional(SetOf(ChallengeType, 'Challenge types offered; all three when absent.', 3)),
-    termsOfService: Type.Optional(Text('URL of the terms that newAccount must agree to.', 2048)),
-    website: Type.Optional(Text('URL shown in the directory.', 2048)),
-    caa: Type.Optional(
-      Closed(
-        {
-          identities: List(
-            Text('Domain name that CAA records name.', 253),
-            'Names by which CAA records permit this CA.',
-            16,
-          ),
-          enforce: Type.Optional(
-            Type.Boolean({
-              description:
-                'Check CAA records (RFC 8659, RFC 8657) before an authorization is valid and before signing.',
-            }),
-          ),
-        },
-        'Certification Authority Authorization.',
-      ),
-    ),
-    externalAccountBinding: Type.Optional(ExternalAccountBinding),
-    validation: Type.Optional(
-      Closed(
-        {
-          nameservers: Type.Optional(
-            List(Text('Address or address:port.', 64), 'DNS servers asked; the system resolver when absent.', 8),
-          ),
-          redirects: Type.Optional(
-            Type.Integer({
-              minimum: 0,
-              maximum: 10,
-              description: 'HTTP redirects followed by http-01; 0 when absent.',
-            }),
-          ),
-        },
-        'How challenges are validated.',
-      ),
-    ),
-    orderDuration: Type.Optional(Duration('Life of an order; 24h when absent.')),
-    authorizationDuration: Type.Optional(
-      Duration('How long a valid authorization serves later orders; 24h when absent.'),
-    ),
-    finalizeTimeout: Type.Optional(
-      Duration('How long finalize waits for the certificate before it answers processing; 10s when absent.'),
-    ),
-  },
-  'How the issuer is offered over ACME.',
-);
 
 const Spec = Closed({
   backend: Closed(
@@ -229,6 +151,7 @@ const Spec = Closed({
       'Defaults for requests that leave these out.',
     ),
   ),
+  publishTrust: Type.Optional(PublishTrust),
   reissueBefore: Type.Optional(
     Instant('Certificates issued before this instant are due for renewal now (ARI and claims).'),
   ),

@@ -57,6 +57,12 @@ const Selector = Closed(
         matchLabels: Type.Optional(MatchLabels('Labels of that namespace.')),
       }),
     ),
+    serviceAccounts: Type.Optional(
+      List(
+        Text('NAMESPACE/NAME of a ServiceAccount; * matches any run of characters.', 317),
+        'ServiceAccounts of the Pods that ask, where issuers know Pods by their addresses.',
+      ),
+    ),
     accounts: Type.Optional(List(Text('Name of an Account (the last part of its URL).', 253), 'ACME accounts.')),
     eabKeyIDs: Type.Optional(
       List(
@@ -190,6 +196,12 @@ const Spec = Closed({
   selector: Selector,
   allowed: Allowed,
   constraints: Type.Optional(Constraints),
+  proof: Type.Optional(
+    Type.Enum(['Challenge', 'Namespace'], {
+      description:
+        'What it takes besides for an ACME order: that each name is validated (or proven by an object of the cluster), or that the namespace of the requester is known and no more; Challenge when absent.',
+    }),
+  ),
   audit: Type.Optional(Type.Boolean({ description: 'Report the verdict only: the policy neither allows nor denies.' })),
 });
 

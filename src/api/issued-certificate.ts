@@ -22,6 +22,9 @@ const Requester = Closed(
     account: Type.Optional(Text('ACME account.', 253)),
     eabKeyID: Type.Optional(Text('External account binding key of that account.', 128)),
     namespace: Type.Optional(Text('Namespace of the requester.', 253)),
+    serviceAccount: Type.Optional(
+      Text('NAMESPACE/NAME of the ServiceAccount of the Pod that asked, where Pods are known by their addresses.', 317),
+    ),
     claim: Type.Optional(Text('Name of the CertificateClaim.', 253)),
     source: Type.Optional(Text('Address from which the request came.', 64)),
   },

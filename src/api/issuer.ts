@@ -2,14 +2,30 @@
 // tenants power over others; docs/tenants.md has the reason for each.
 import { type Static, Type } from 'typebox';
 import { AcmeBackend } from './acme-backend.ts';
+import { TenantExternalAccountBinding } from './acme-offer.ts';
 import { type ClusterCAIssuer, ClusterCAIssuerKind, ClusterIssuerSpec, IssuerStatus } from './ca-issuer.ts';
 import { TENANT_ISSUER_RULES, tenantIssuerRules } from './ca-issuer-rules.ts';
 import { Closed, GROUP, type Kind, type KubeObject, VERSION } from './kind.ts';
+import { TenantPublishTrust } from './publish-trust.ts';
 
-const { allowedNamespaces: _namespaces, recordGrace: _grace, backend, acme, ...common } = ClusterIssuerSpec.properties;
+const {
+  allowedNamespaces: _namespaces,
+  recordGrace: _grace,
+  publishTrust: _trust,
+  backend,
+  acme,
+  ...common
+} = ClusterIssuerSpec.properties;
 const { ejbca: _ejbca, acme: _upstream, ...backends } = backend.properties;
 const { challenges: _challenges, dns01: _dns01, ...upstream } = AcmeBackend.properties;
-const { validation: _validation, finalizeTimeout: _timeout, ...offered } = acme.properties;
+const {
+  validation: _validation,
+  finalizeTimeout: _timeout,
+  proof: _proof,
+  externalAccountBinding: _binding,
+  ...others
+} = acme.properties;
+const offered = { ...others, externalAccountBinding: Type.Optional(TenantExternalAccountBinding) };
 
 const UPSTREAM =
   'Have requests signed by an ACME CA elsewhere (docs/backends/acme.md). Its Secrets are in the namespace of the issuer. Names are proved by http-01.';
@@ -19,6 +35,7 @@ const Schema = Closed({
     backend: Closed({ acme: Type.Optional(Closed(upstream, UPSTREAM)), ...backends }, 'What signs. Exactly one.'),
     ...common,
     acme: Type.Optional(Closed(offered, 'How the issuer is offered over ACME.')),
+    publishTrust: Type.Optional(TenantPublishTrust),
   }),
   status: Type.Optional(IssuerStatus),
 });

@@ -48,7 +48,8 @@ function nameErrors(kind: Pick<Kind, 'kind'>, name: unknown): FieldError[] {
     return isDnsLabel(name)
       ? []
       : [{ path, message: 'must be lower-case letters, digits and inner hyphens, at most 63 characters (RFC 1123)' }];
-  if (isDnsSubdomain(name)) return [];
+  // ClusterTrustBundles are named after their signer, with a colon for its slash.
+  if (isDnsSubdomain(name) || (kind.kind === 'ClusterTrustBundle' && name.split(':').every(isDnsSubdomain))) return [];
   return [
     { path, message: 'must be lower-case letters, digits, inner hyphens and dots, at most 253 characters (RFC 1123)' },
   ];

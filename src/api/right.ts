@@ -2,7 +2,7 @@
 // its reference page are generated from them, and tests hold them to what the program really asks for.
 import type { Kind } from './kind.ts';
 
-export type Verb = 'get' | 'list' | 'watch' | 'create' | 'update' | 'patch' | 'delete';
+export type Verb = 'get' | 'list' | 'watch' | 'create' | 'update' | 'patch' | 'delete' | 'attest';
 
 /**
  * Where a right holds: for objects without a namespace; in the operator's own namespace; in the namespaces that are served, all

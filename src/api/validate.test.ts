@@ -50,11 +50,11 @@ test('every mistake of the schema at once, by path, with what would be accepted'
   };
   expect(issuer(spec).toSorted()).toEqual([
     'spec.acme.challenges: must be a list of 1 to 3 entries, not an empty list',
-    'spec.acme.externalAccountBinding: must be a mapping with mode, reuse, keys, not null',
+    'spec.acme.externalAccountBinding: must be a mapping with mode, reuse, keys, mint, not null',
     'spec.acme.orderDurations: unknown field, did you mean orderDuration?',
     'spec.acme.validation.redirects: must be a whole number of 0 to 10, not 11',
     'spec.allowedNamespaces.matchLabels[team]: must be text of at most 63 characters, not 1',
-    'spec.colour: unknown field, known are backend, deny, subject, profiles, chain, acme, allowedNamespaces, defaults, reissueBefore, recordGrace, suspend',
+    'spec.colour: unknown field, known are backend, deny, subject, profiles, chain, acme, allowedNamespaces, defaults, publishTrust, reissueBefore, recordGrace, suspend',
     'spec.profiles[0].description: is required: text of 1 to 256 characters',
     'spec.profiles[1].description: must be text of 1 to 256 characters, not 7',
     'spec.profiles[1].duration.max: must be a duration such as 2160h, 90m or 1h30m, not "90 days"',
@@ -66,7 +66,7 @@ test('every mistake of the schema at once, by path, with what would be accepted'
 
 test('a missing or wrong body is told', () => {
   expect(faults(ClusterCAIssuerKind, {})).toEqual([
-    'spec: is required: a mapping with backend, deny, subject, profiles, chain, acme, allowedNamespaces, defaults, reissueBefore, recordGrace, suspend',
+    'spec: is required: a mapping with backend, deny, subject, profiles, chain, acme, allowedNamespaces, defaults, publishTrust, reissueBefore, recordGrace, suspend',
   ]);
   expect(faults(ClusterCAIssuerKind, { spec: [] })[0]).toMatch(
     /^spec: must be a mapping with backend, .*, not an empty list$/,

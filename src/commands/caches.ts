@@ -11,6 +11,8 @@ import { CAIssuerKind } from '../api/issuer.ts';
 import { type Kind, type KubeObject, metadataOf } from '../api/kind.ts';
 import { CLAIM_INDEXES } from '../controllers/certificate-claim.ts';
 import { SecretAnnotation } from '../controllers/claim-secret.ts';
+import { KEPT_INDEX, keptIndex } from '../controllers/minted-keys.ts';
+import { KEPT_FOR } from '../controllers/own-mark.ts';
 import { REVOKED_INDEX, revokedIndex } from '../distribution/crl.ts';
 import { RECORD_INDEXES } from '../issuance/records.ts';
 import type { Clock, Cluster, Log, Random } from '../ports.ts';
@@ -47,12 +49,17 @@ function ownMarks<T extends KubeObject>(secret: T): T {
     finalizers: _finalizers,
     ...metadata
   } = secret.metadata;
-  const marker = annotations[SecretAnnotation.marker];
+  const own = [SecretAnnotation.marker, KEPT_FOR].flatMap((name) => {
+    const value = annotations[name];
+    return value === undefined ? [] : [[name, value] as const];
+  });
   return {
     ...secret,
-    metadata: { ...metadata, ...(marker === undefined ? {} : { annotations: { [SecretAnnotation.marker]: marker } }) },
+    metadata: { ...metadata, ...(own.length > 0 ? { annotations: Object.fromEntries(own) } : {}) },
   };
 }
+
+const SECRETS = { transform: ownMarks, indexes: { [KEPT_INDEX]: keptIndex } };
 
 export function createCaches({ cluster, namespace, tenants, clock, random, log, metrics }: CachesDeps) {
   const watch = <T extends KubeObject>(
@@ -78,7 +85,7 @@ export function createCaches({ cluster, namespace, tenants, clock, random, log, 
     issuers: joinReflectors(watch(ClusterCAIssuerKind), watchTenants(CAIssuerKind)),
     policies: watch(CertificateRequestPolicyKind),
     claims: watchTenants(CertificateClaimKind, { indexes: CLAIM_INDEXES }),
-    secretCache: watchTenants(metadataOf(SecretKind), { transform: ownMarks, packing: createPacking() }, [namespace]),
+    secretCache: watchTenants(metadataOf(SecretKind), { ...SECRETS, packing: createPacking() }, [namespace]),
     namespaces: watch(NamespaceKind),
     slices: watch(EndpointSliceKind, { namespace }),
     accounts: watch(AccountKind, { namespace, indexes: ACCOUNT_INDEXES }),

@@ -11,6 +11,7 @@ import { isClusterError } from '../domain/cluster-error.ts';
 import { issuerTitle } from '../domain/issuer.ts';
 import { missingKinds } from './connection.ts';
 import type { Manifest } from './manifest-files.ts';
+import { OPTIONAL_FEATURES } from './optional-features.ts';
 import { FEATURES } from './rights.ts';
 
 export interface ClusterToCheck extends Pick<KubernetesCluster, 'get' | 'list' | 'serves'> {
@@ -28,7 +29,7 @@ export async function checkCluster(
   const issuers = await allIssuers(cluster, config, manifests);
   return [
     ...kinds,
-    ...(await missingRights(cluster, config)),
+    ...(await missingRights(cluster, config, issuers)),
     ...closedBackends(config, issuers),
     ...(await missingSecrets(cluster, config, { issuers, manifests })),
   ];
@@ -52,8 +53,13 @@ export function issuersAmong(manifests: readonly Manifest[]): NewObject<Issuer>[
     .map(({ object }) => object as NewObject<Issuer>);
 }
 
-async function missingRights(cluster: ClusterToCheck, config: Config): Promise<string[]> {
-  const questions = FEATURES.flatMap(({ name, rights }) =>
+async function missingRights(
+  cluster: ClusterToCheck,
+  config: Config,
+  issuers: readonly NewObject<Issuer>[],
+): Promise<string[]> {
+  const wanted = OPTIONAL_FEATURES.filter(({ wants }) => issuers.some((issuer) => wants(issuer as Issuer)));
+  const questions = [...FEATURES, ...wanted].flatMap(({ name, rights }) =>
     rights.flatMap((right) => questionsOf(right, config).map((question) => ({ feature: name, question }))),
   );
   const lines: string[] = [];

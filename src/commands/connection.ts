@@ -37,9 +37,9 @@ export async function connectCluster(
   };
 }
 
-/** One watch a kind, or, where namespaces are served one by one, three for each of them. */
+/** One watch a kind, or, where namespaces are served one by one, one for each of them; those of optional features are open only where wanted. */
 function socketsFor(tenants: readonly string[] | undefined): SocketLimits {
-  return { requests: 7, watches: tenants ? 9 + 3 * tenants.length : 12 };
+  return { requests: 7, watches: tenants ? 12 + 9 * tenants.length : 22 };
 }
 
 /** How long an API server that does not answer is asked again. */

@@ -179,6 +179,7 @@ async function assemble(
     sweeps: [(signal) => sweepEvents({ cluster, clock, collected: metrics.collected }, signal)],
     externalURLs: [`https://localhost:${flags.port}`, `https://127.0.0.1:${flags.port}`],
     distributionURL: `http://localhost:${flags.httpPort}`,
+    servingCA: async () => serving.ca,
     server: listenerOptions({ cert: serving.cert, key: serving.key }),
   });
   void keepServing(own, SERVING_NAMES, {

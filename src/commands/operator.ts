@@ -35,6 +35,7 @@ import { checkCaa } from '../validators/caa-check.ts';
 import { createDnsUpdater } from '../validators/dns-update.ts';
 import { createJudgedAddresses } from '../validators/judged-addresses.ts';
 import { type Caches, createCaches } from './caches.ts';
+import { createEvidence, type EvidenceDeps } from './evidence.ts';
 import { createIssuerSecrets } from './issuer-secrets.ts';
 import { createLiveReads } from './live-reads.ts';
 
@@ -72,6 +73,12 @@ export interface OperatorDeps {
     service: string;
   };
   limits?: Readonly<Record<Limit, Bucket>>;
+  /** PEM of what signed the certificate of the ACME server, for whoever must trust it. */
+  servingCA?: () => Promise<string | undefined>;
+  /** Such as cluster.local, which it is when absent. */
+  clusterDomain?: string;
+  /** As of EvidenceDeps. */
+  lookAgainMs?: NonNullable<EvidenceDeps['lookAgainMs']>;
   /** For what controllers write; `cluster` when absent. */
   leaderCluster?: Cluster;
   /** Name of this process among its replicas; `countersign` when absent. */
@@ -87,7 +94,7 @@ export interface OperatorDeps {
 export function createOperator(given: OperatorDeps) {
   const forged = createForgedRecords(given);
   const deps = withSealedRecords(given, forged);
-  const { caches, filled, keep } = createCaches(deps);
+  const { caches, filled, keep, evidence } = watching(deps);
   const peers = peersOf(deps, caches);
   const services = createServices(deps, caches, peers);
   const acme = createAcmeServer({
@@ -96,6 +103,7 @@ export function createOperator(given: OperatorDeps) {
     ...services,
     ...(peers && deps.replica ? { peering: { ask: peers.ask, ...homeOf(deps.replica.address) } } : {}),
     caughtUp: deps.caughtUp ?? (() => true),
+    evidence,
     checkCaa,
     chainsOf: (issuer, record) => services.chains.pemsOf(issuer, record),
     counters: countersOf(deps.metrics),
@@ -141,6 +149,20 @@ export function createOperator(given: OperatorDeps) {
   };
 }
 
+/** All that is watched: always, or while an issuer wants it. */
+function watching(deps: OperatorDeps) {
+  const { caches, filled, keep } = createCaches(deps);
+  const evidence = createEvidence({ ...deps, caches });
+  return {
+    caches,
+    filled,
+    evidence: evidence.sources,
+    keep: async (signal: AbortSignal): Promise<void> => {
+      await Promise.all([keep(signal), evidence.keep(signal)]);
+    },
+  };
+}
+
 /** All that reads or writes records goes by these. */
 function withSealedRecords(deps: OperatorDeps, forged: ForgedRecords): OperatorDeps {
   const { cluster, leaderCluster } = deps;
@@ -167,6 +189,7 @@ function leading(
     records: createRecords({ ...leader, cache: caches.issued, newest: services.newestRecords }),
     caches: { ...caches, secrets: caches.secretCache, records: caches.issued },
     marks: deps.keyring,
+    servingCA: deps.servingCA ?? (async () => undefined),
     directoryURL: ({ metadata }) => createUrls(deps.externalURLs[0] ?? '', metadata).directory,
     policyFault: (policy) => prepare(policy, compileExpression).broken,
     events,
@@ -195,8 +218,8 @@ function showQueue({ gauge }: Metrics, controller: Controller): void {
   gauge('queueLongest', { name }, () => controller.unfinished().longest);
 }
 
-function countersOf({ requests, requestSeconds, nonces, validations, rateLimited }: Metrics) {
-  return { requests, requestSeconds, nonces, validations, rateLimited };
+function countersOf({ requests, requestSeconds, nonces, validations, rateLimited, attributions }: Metrics) {
+  return { requests, requestSeconds, nonces, validations, rateLimited, attributions };
 }
 
 /** What doors and controllers share. */

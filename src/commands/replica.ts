@@ -142,6 +142,8 @@ async function assemble(deps: ReplicaDeps): Promise<Parts> {
     instance: identity,
     tenantBackends: { offered: config.tenantBackends, denyList: deps.denyList },
     ...(config.watchNamespaces ? { tenants: config.watchNamespaces } : {}),
+    servingCA: async () => (await secrets.read(tls.secretName))?.['ca.crt']?.toString(),
+    clusterDomain: config.clusterDomain,
     externalURLs: config.externalURLs,
     distributionURL: config.distributionURL,
     replica: { address: deps.address, port: config.listen.peers, service: config.serviceName },

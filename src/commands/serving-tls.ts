@@ -5,6 +5,7 @@ import { createSecureContext } from 'node:tls';
 import { type Secret, SecretKind } from '../api/core.ts';
 import type { Right } from '../api/right.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
+import { trustBundle } from '../domain/trust-anchors.ts';
 import type { Clock, Cluster, Log, Random, SecretReader } from '../ports.ts';
 import { isDue, keepRenewed, type ServingNames, servingCertificate } from './serving-certificate.ts';
 
@@ -117,18 +118,35 @@ async function makeOwn(deps: ServingTlsDeps): Promise<Secret> {
   }
 }
 
-async function ownData(deps: ServingTlsDeps): Promise<Record<string, string>> {
+async function ownData(deps: ServingTlsDeps, before?: Secret): Promise<Record<string, string>> {
   const { cert, key, ca } = await servingCertificate(deps, deps.names);
   const encoded = (text: string) => Buffer.from(text).toString('base64');
-  return { 'tls.crt': encoded(cert), 'tls.key': encoded(key), 'ca.crt': encoded(ca) };
+  return { 'tls.crt': encoded(cert), 'tls.key': encoded(key), 'ca.crt': encoded(ca + formerCA(deps, ca, before)) };
 }
 
 async function renewIfDue(deps: ServingTlsDeps): Promise<void> {
   const secret = await deps.cluster.get(SecretKind, { namespace: deps.namespace, name: SERVING_SECRET });
   if (!secret || !mustRenew(deps, secret)) return;
-  await deps.cluster.replace(SecretKind, { ...secret, data: { ...secret.data, ...(await ownData(deps)) } });
+  await deps.cluster.replace(SecretKind, { ...secret, data: { ...secret.data, ...(await ownData(deps, secret)) } });
   deps.log.info({ secret: SERVING_SECRET }, 'serving certificate renewed');
 }
+
+/** The CA before another one: replicas show what it signed until they have taken up the new certificate, and clients may be late. */
+function formerCA({ clock }: ServingTlsDeps, ca: string, before: Secret | undefined): string {
+  try {
+    const pem = Buffer.from(before?.data?.['ca.crt'] ?? '', 'base64').toString('latin1');
+    const others = trustBundle(pem, clock.now()).match(/-----BEGIN[^-]+-----[^-]+-----END[^-]+-----\n/g) ?? [];
+    return others
+      .filter((each) => each.trim() !== ca.trim())
+      .slice(0, MAX_FORMER)
+      .join('');
+  } catch {
+    // What somebody else put there is nothing to keep.
+    return '';
+  }
+}
+
+const MAX_FORMER = 2;
 
 /** It is due, or of no use. */
 function mustRenew({ names, clock }: ServingTlsDeps, secret: Secret): boolean {

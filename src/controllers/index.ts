@@ -13,6 +13,7 @@ import { createMismatches, type Mismatches } from '../issuance/mismatches.ts';
 import { createOrphans } from '../issuance/orphans.ts';
 import type { Records } from '../issuance/records.ts';
 import { createCarryRevocation } from '../issuance/remote-revocation.ts';
+import type { KeySource } from '../issuance/minted-keys.ts';
 import type { Issue } from '../issuance/types.ts';
 import type {
   Audit,
@@ -34,6 +35,8 @@ import { createCaIssuerReconciler } from './ca-issuer.ts';
 import { createClaimReconciler } from './certificate-claim.ts';
 import { createPolicyReconciler } from './certificate-request-policy.ts';
 import type { Marks } from './claim-secret.ts';
+import { createMintedKeyReconciler } from './minted-keys.ts';
+import { createTrustReconciler } from './trust.ts';
 import { watchClaims } from './claim-triggers.ts';
 import { createGarbage, type Sweep, sweepRegularly } from './garbage.ts';
 import { createIssuedCertificateController } from './issued-certificate.ts';
@@ -42,7 +45,9 @@ export interface ControllersDeps {
   cluster: Cluster;
   /** The operator's. */
   namespace: string;
-  /** `claims` with CLAIM_INDEXES; of `secrets` the metadata (metadataOf). */
+  /** The namespaces that are served; all when absent. */
+  tenants?: readonly string[];
+  /** `claims` with CLAIM_INDEXES; of `secrets` the metadata (metadataOf), with KEPT_INDEX. */
   caches: {
     issuers: Cache<Issuer>;
     policies: Cache<CertificateRequestPolicy>;
@@ -57,7 +62,9 @@ export interface ControllersDeps {
   records: Records;
   chains: ChainStore;
   backends: Backends;
-  marks: Marks;
+  marks: Marks & KeySource;
+  /** PEM of what signed the certificate of the ACME server; undefined where that is not known. */
+  servingCA: () => Promise<string | undefined>;
   directoryURL: (issuer: Issuer) => string;
   /** Why a policy cannot be used, if it cannot. */
   policyFault: (policy: CertificateRequestPolicy) => string | undefined;
@@ -95,20 +102,7 @@ export function createControllers(deps: ControllersDeps): Controllers {
   const { caches } = deps;
   const checkIssuer = (issuer: IssuerName) => reconciled[0]?.controller.enqueue(issuer);
   const mismatches = createMismatches({ ...deps, onChange: ({ metadata }) => checkIssuer(metadata) });
-  const chainsInUse = createChainsInUse({ ...deps, ...caches });
-  const reconciled = [
-    {
-      name: 'ca-issuer',
-      reconciler: createCaIssuerReconciler({ ...deps, ...caches, chainsInUse, mismatches }),
-      cache: caches.issuers,
-    },
-    {
-      name: 'certificate-request-policy',
-      reconciler: createPolicyReconciler({ ...deps, ...caches, faultOf: deps.policyFault }),
-      cache: caches.policies,
-    },
-    { name: 'certificate-claim', reconciler: claimReconciler(deps), cache: caches.claims, workers: CLAIM_WORKERS },
-  ].map(({ name, reconciler, cache, workers }) => ({
+  const reconciled = reconcilersOf(deps, mismatches).map(({ name, reconciler, cache, workers }) => ({
     watch: (enqueue: Enqueue) => reconciler.watch(enqueue),
     controller: createController({
       ...deps,
@@ -137,6 +131,38 @@ export function createControllers(deps: ControllersDeps): Controllers {
     },
     idle: () => idle(made.map(({ controller }) => controller)),
   };
+}
+
+interface Reconciled {
+  name: string;
+  reconciler: Reconciler;
+  /** What is looked at again from time to time. */
+  cache: { list(): readonly KubeObject[] };
+  workers?: number;
+}
+
+function reconcilersOf(deps: ControllersDeps, mismatches: Mismatches): Reconciled[] {
+  const { caches } = deps;
+  const chainsInUse = createChainsInUse({ ...deps, ...caches });
+  return [
+    {
+      name: 'ca-issuer',
+      reconciler: createCaIssuerReconciler({ ...deps, ...caches, chainsInUse, mismatches }),
+      cache: caches.issuers,
+    },
+    {
+      name: 'certificate-request-policy',
+      reconciler: createPolicyReconciler({ ...deps, ...caches, faultOf: deps.policyFault }),
+      cache: caches.policies,
+    },
+    {
+      name: 'minted-key',
+      reconciler: createMintedKeyReconciler({ ...deps, ...caches }),
+      cache: caches.namespaces,
+    },
+    { name: 'trust', reconciler: createTrustReconciler({ ...deps, ...caches }), cache: { list: () => [] } },
+    { name: 'certificate-claim', reconciler: claimReconciler(deps), cache: caches.claims, workers: CLAIM_WORKERS },
+  ];
 }
 
 function issuedCertificates(

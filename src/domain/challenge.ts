@@ -1,6 +1,6 @@
 // Challenges: which types fit an identifier, and what the client must show.
 import type { Static } from 'typebox';
-import type { ChallengeType as ChallengeTypeSchema } from '../api/ca-issuer.ts';
+import type { ChallengeType as ChallengeTypeSchema } from '../api/acme-offer.ts';
 import { sha256 } from './encoding.ts';
 import type { Identifier } from './identifier.ts';
 

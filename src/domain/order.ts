@@ -158,6 +158,14 @@ export function authorizationRef(order: Order, index: number): AuthorizationRef 
   };
 }
 
+/** The identifier as the order has it: policy judges `*.x`, not `x`. */
+export function orderedIdentifier({
+  identifier,
+  wildcard,
+}: Pick<AuthorizationRef, 'identifier' | 'wildcard'>): Identifier {
+  return wildcard ? { type: 'dns', value: `*.${identifier.value}` } : identifier;
+}
+
 /** What a stored result says of the authorization it is the result of. */
 export function authorizationFacts(ref: AuthorizationRef) {
   const { orderID, index, account, issuerUID, identifier, wildcard } = ref;

@@ -12,7 +12,7 @@ import {
 import { EXPRESSION_BUDGET, judgeExpressions, reserve } from './policy/expression-rules.ts';
 import type { Allowed, Decision, Denied, Needs, PolicyInput, PolicyVerdict } from './policy/input.ts';
 import { judgeIssuer } from './policy/issuer-rules.ts';
-import { judgeCommonName, judgeNames } from './policy/name-rules.ts';
+import { judgeCommonName, judgeNames, judgeProof } from './policy/name-rules.ts';
 import type { ReadyPolicy } from './policy/prepare.ts';
 import {
   judgeDuration,
@@ -31,6 +31,7 @@ export type { Decision } from './policy/input.ts';
 /** Every rule of a policy but its expressions, cheap ones first. All are asked, so that a refusal gives every reason. */
 const RULES = [
   judgeNames,
+  judgeProof,
   judgeMaxNames,
   judgeProfile,
   judgeDuration,

@@ -52,6 +52,7 @@ beforeEach(async () => {
     }),
     judge: {
       atNewOrder: async () => undefined,
+      atAuthorization: async () => undefined,
       atValidation: async () => undefined,
       atFinalize: async () => ({ allowed: true, policy: 'open', decisionID: 'decision' }),
     },

@@ -2,7 +2,7 @@
 import type { Issuer } from '../api/issuer.ts';
 import type { CertificateRequestPolicy, Door } from '../api/certificate-request-policy.ts';
 import type { AlternativeNames } from '../domain/certificate-model.ts';
-import { baseIdentifier, type Identifier } from '../domain/identifier.ts';
+import { baseIdentifier, type Identifier, identifierKey } from '../domain/identifier.ts';
 import { issuerFields } from '../domain/issuer.ts';
 import { type Decision, evaluate, renderDenial, wantedFacts } from '../domain/policy.ts';
 import type { CompileExpression } from '../domain/policy/expression.ts';
@@ -30,6 +30,10 @@ export interface Judge {
       profile: string | undefined;
       duration: JudgedRequest['duration'];
     },
+  ): Promise<Problem | undefined>;
+  /** As above once the namespace of the requester is known, or known to stay unknown; `unproven` as in IssuanceRequest. */
+  atAuthorization(
+    request: Early & { identifiers: readonly Identifier[]; unproven?: readonly Identifier[] },
   ): Promise<Problem | undefined>;
   /**
    * As above with the addresses of one name, before any of them is dialled. Where some may be missing (`incomplete`) and a rule is about
@@ -76,6 +80,7 @@ export function createJudge(deps: JudgeDeps): Judge {
       if (decision.verdict === 'transient') throw undecided(decision.reason);
       return denial(deps, decision, aboutOf(issuer, judged, 'newOrder'));
     },
+    atAuthorization: createAtAuthorization(deps, { inputOf, settled }),
     atValidation: async ({ issuer, requester, identifier, addresses, incomplete, signal }) => {
       const judged = { door: 'ACME', requester, names: alternativeNames([identifier]) } as const;
       const decision = await settled(async (policies) => {
@@ -113,15 +118,39 @@ export function createJudge(deps: JudgeDeps): Judge {
 
 type Decide = (policies: readonly PreparedPolicy[]) => Decision | Promise<Decision>;
 
-/** Decides by the policies watched; before a denial, by those stored now where they are others. */
-function settling(deps: JudgeDeps): (decide: Decide) => Promise<Decision> {
+function createAtAuthorization(
+  deps: JudgeDeps,
+  { inputOf, settled }: { inputOf: InputOf; settled: Settling },
+): Judge['atAuthorization'] {
+  return async ({ issuer, requester, identifiers, unproven }) => {
+    const proof = unproven ? { unproven: new Set(unproven.map(identifierKey)) } : {};
+    const judged = { door: 'ACME', requester, names: alternativeNames(identifiers), ...proof } as const;
+    const decide: Decide = (policies) => evaluate(inputOf(policies, issuer, judged, 'authorization'));
+    // That a name needs a challenge after all is no refusal: no line, no live read.
+    const decision = unproven ? await settled.now(decide) : await settled(decide);
+    if (decision.verdict === 'transient') throw undecided(decision.reason);
+    if (!unproven) return denial(deps, decision, aboutOf(issuer, judged, 'authorization'));
+    return decision.verdict === 'deny' ? renderDenial(decision) : undefined;
+  };
+}
+
+interface Settling {
+  /** Decides by the policies watched; before a denial, by those stored now where they are others. */
+  (decide: Decide): Promise<Decision>;
+  /** By the policies watched alone. */
+  now(decide: Decide): Promise<Decision>;
+}
+
+function settling(deps: JudgeDeps): Settling {
   const { watched, prepared } = preparedPolicies(deps);
-  return async (decide) => {
-    const decision = await decide(watched());
+  const now = async (decide: Decide): Promise<Decision> => decide(watched());
+  const settled = async (decide: Decide): Promise<Decision> => {
+    const decision = await now(decide);
     if (decision.verdict !== 'deny') return decision;
     const live = await deps.livePolicies();
     return live ? decide(prepared(live)) : decision;
   };
+  return Object.assign(settled, { now });
 }
 
 type InputOf = (

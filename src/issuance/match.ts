@@ -69,6 +69,7 @@ export function judgedRequest(
     door: request.door,
     requester: request.requester,
     names: model.names,
+    ...(request.unproven ? { unproven: new Set(request.unproven.map(identifierKey)) } : {}),
     subject: model.subject.map((rdn) => rdn.map((attribute) => ({ ...attribute, imposed }))),
     publicKey: model.publicKey,
     usages: model.usages,

@@ -89,6 +89,7 @@ function specOf(request: IssuanceRequest, { model, policy, decisionID }: Approve
       ...(requester.account === undefined ? {} : { account: requester.account }),
       ...(requester.eabKeyID === undefined ? {} : { eabKeyID: requester.eabKeyID }),
       ...(requester.namespace === undefined ? {} : { namespace: requester.namespace }),
+      ...(requester.serviceAccount === undefined ? {} : { serviceAccount: requester.serviceAccount }),
       ...(requester.claim === undefined ? {} : { claim: requester.claim }),
       ...(requester.source === undefined ? {} : { source: requester.source }),
     },

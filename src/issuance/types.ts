@@ -13,6 +13,8 @@ export interface Requester {
   eabKeyID?: string;
   namespace?: string;
   namespaceLabels?: Readonly<Record<string, string>>;
+  /** NAMESPACE/NAME of the ServiceAccount of the Pod that asks. */
+  serviceAccount?: string;
   /** Name of the CertificateClaim. */
   claim?: string;
   /** metadata.uid of that claim. */
@@ -29,6 +31,8 @@ export interface IssuanceRequest {
   requester: Requester;
   /** Exactly the DNS names and addresses the certificate must have. */
   identifiers: readonly Identifier[];
+  /** Those of them that nobody validated and nothing proves: a policy must be content with the namespace of the requester. */
+  unproven?: readonly Identifier[];
   uris?: readonly string[];
   emailAddresses?: readonly string[];
   /** PKCS#10, DER. */

@@ -17,6 +17,8 @@ export interface Metrics {
   decisions: Counter;
   /** Challenges validated, by challenge and outcome. */
   validations: Counter;
+  /** Requesters whose namespace issuers want to know, by evidence: binding, order, pod, several, none, or differing. */
+  attributions: Counter;
   /** HTTP requests, by route (never a path) and status. */
   requests: Counter;
   /** Seconds an HTTP request took, by route. */
@@ -75,6 +77,11 @@ export function createMetrics(): Metrics {
     refused: counter('requests_refused_total', 'Requests for certificates refused.', ...ISSUER, 'door', 'reason'),
     decisions: counter('policy_decisions_total', 'Judgements of policy.', 'verdict', 'stage', 'door'),
     validations: counter('validations_total', 'Challenges validated.', 'challenge', 'outcome'),
+    attributions: counter(
+      'attributions_total',
+      'Requesters of issuers that want to know their namespace, by what told it.',
+      'evidence',
+    ),
     requests: counter('http_requests_total', 'HTTP requests.', 'route', 'status'),
     requestSeconds: histogram('http_request_duration_seconds', 'Seconds an HTTP request took.', 'route'),
     nonces: counter('nonces_redeemed_total', 'Nonces redeemed.', 'outcome'),

@@ -76,6 +76,7 @@ describeWithHelm('chart', () => {
     'crds.keep': { value: false },
     'rbac.create': { value: false },
     'rbac.omit': { value: ['events'] },
+    'rbac.optional': { value: ['cert-manager'] },
     'rbac.userRoles': { value: false },
     'rbac.aggregate': { value: false },
     'serviceAccount.create': { value: false, beside: { serviceAccount: { name: 'a' } } },

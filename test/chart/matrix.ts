@@ -36,7 +36,7 @@ export const MATRIX: Readonly<Record<string, Values>> = {
       validation: { deniedNetworks: ['192.168.10.0/24'] },
       logging: { level: 'debug' },
     },
-    rbac: { userRoles: false, omit: ['events'] },
+    rbac: { userRoles: false, omit: ['events'], optional: ['cert-manager', 'services', 'minted-keys', 'trust'] },
     serviceAccount: { name: 'pki-operator', annotations: { example: 'yes' } },
     replicaCount: 3,
     podDisruptionBudget: { minAvailable: '50%', unhealthyPodEvictionPolicy: '' },

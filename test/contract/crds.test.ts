@@ -138,6 +138,10 @@ const upstream = fc.record(
   },
   { requiredKeys: [] },
 );
+const bindingKey = fc.record(
+  { keyID: fc.constantFrom('ns.web', 'nsweb'), scope: fc.constantFrom('Namespace', 'ByOrder'), namespace: word },
+  { requiredKeys: ['keyID'] },
+);
 const serial = fc.constantFrom('0a', '0b');
 const recordStatus = fc.oneof(
   fc.constant({ refusal: { detail: 'no' } }),
@@ -162,6 +166,8 @@ function valuesFor(at: string): fc.Arbitrary<unknown> {
   if (at === 'spec.selector.namespace') return listsOf('matchNames', 'matchLabels');
   if (at === 'status') return recordStatus;
   if (at === '') return fc.record({ status: recordStatus }, { requiredKeys: [] });
+  if (at === 'spec.acme.externalAccountBinding') return fc.record({ keys: word, mint: word }, { requiredKeys: [] });
+  if (at === 'spec.acme.externalAccountBinding.keys[]') return bindingKey;
   if (at === 'spec.backend') return backend;
   if (at === 'spec.backend.webhook') return fc.record({ caBundle: word, caBundleRef: word }, { requiredKeys: [] });
   if (at === 'spec.backend.ejbca')

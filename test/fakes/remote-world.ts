@@ -52,6 +52,7 @@ export async function startRemoteWorld(options: RemoteOptions = {}) {
       backends,
       judge: {
         atNewOrder: async () => undefined,
+        atAuthorization: async () => undefined,
         atValidation: async () => undefined,
         atFinalize: async () => ({ allowed: true, policy: 'open', decisionID: 'decision' }),
       },

@@ -5,6 +5,7 @@ import { type ClusterCAIssuer, ClusterCAIssuerKind } from '../../src/api/ca-issu
 import { CertificateClaimKind } from '../../src/api/certificate-claim.ts';
 import { CertificateRequestPolicyKind } from '../../src/api/certificate-request-policy.ts';
 import { NamespaceKind, SecretKind } from '../../src/api/core.ts';
+import { FOREIGN_KINDS } from '../../src/api/foreign.ts';
 import { ALL_KINDS } from '../../src/api/index.ts';
 import { CAIssuerKind } from '../../src/api/issuer.ts';
 import { isIssued, type IssuedCertificate, IssuedCertificateKind } from '../../src/api/issued-certificate.ts';
@@ -13,6 +14,7 @@ import { createEmbeddedCluster } from '../../src/cluster/embedded.ts';
 import { memoryStorage } from '../../src/cluster/storage.ts';
 import { CLAIM_INDEXES } from '../../src/controllers/certificate-claim.ts';
 import { type ControllersDeps, createControllers } from '../../src/controllers/index.ts';
+import { KEPT_INDEX, keptIndex } from '../../src/controllers/minted-keys.ts';
 import { createChainStore } from '../../src/issuance/chains.ts';
 import { createNewestRecords, createRecords, RECORD_INDEXES } from '../../src/issuance/records.ts';
 import type { Backend, BackendHealth, Cluster } from '../../src/ports.ts';
@@ -38,7 +40,13 @@ export function createFakeStore(
   const still = { ...clock, sleep: () => new Promise<never>(() => undefined) };
   return {
     clock,
-    cluster: createEmbeddedCluster({ storage: memoryStorage(), clock: still, random, kinds: ALL_KINDS, namespaces }),
+    cluster: createEmbeddedCluster({
+      storage: memoryStorage(),
+      clock: still,
+      random,
+      kinds: [...ALL_KINDS, ...FOREIGN_KINDS],
+      namespaces,
+    }),
   };
 }
 
@@ -81,7 +89,7 @@ export async function startWorld(
     issuers: joinReflectors(cache(ClusterCAIssuerKind), cache(CAIssuerKind)),
     policies: cache(CertificateRequestPolicyKind),
     claims: cache(CertificateClaimKind, { indexes: CLAIM_INDEXES }),
-    secrets: cache(metadataOf(SecretKind)),
+    secrets: cache(metadataOf(SecretKind), { indexes: { [KEPT_INDEX]: keptIndex } }),
     namespaces: cache(NamespaceKind),
     accounts: cache(AccountKind),
     authorizations: cache(AuthorizationKind),
@@ -119,7 +127,15 @@ export async function startWorld(
       namespace: OPERATOR_NAMESPACE,
     }),
     backends: { of: () => ({ local: true, check: async () => backend.health }) as unknown as Backend },
-    marks: { mac: digest, verifyMac: (purpose, parts, mac) => digest(purpose, parts) === mac },
+    marks: {
+      mac: digest,
+      verifyMac: (purpose, parts, mac) => digest(purpose, parts) === mac,
+      derive: (purpose, parts, key) =>
+        Buffer.from(digest(purpose, [...parts, String(key)]), 'hex').toString('base64url'),
+      currentKey: () => 1,
+      keys: () => [1],
+    },
+    servingCA: async () => undefined,
     directoryURL: ({ metadata }) => `https://ca.test/acme/${metadata.name}/directory`,
     policyFault: () => undefined,
     events,

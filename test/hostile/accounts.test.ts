@@ -178,7 +178,7 @@ input(27, 'a binding by a key that was withdrawn', async (a) => {
     const issuer = await cluster.get(ClusterCAIssuerKind, { name: 'eab' });
     if (!issuer?.spec.acme?.externalAccountBinding) throw new Error('the issuer is not there');
     const settings = issuer.spec.acme.externalAccountBinding;
-    const keys = settings.keys.filter(({ keyID }) => keyID !== 'withdrawn');
+    const keys = (settings.keys ?? []).filter(({ keyID }) => keyID !== 'withdrawn');
     const acmeSpec = { ...issuer.spec.acme, externalAccountBinding: { ...settings, keys } };
     await cluster.replace(ClusterCAIssuerKind, { ...issuer, spec: { ...issuer.spec, acme: acmeSpec } });
     await eventually('the issuer is seen without the key', () => {

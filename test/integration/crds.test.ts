@@ -59,6 +59,7 @@ function issuerTexts(kind: string) {
     [`${kind} spec.backend.acme.backup.caBundle`]: { why: DER, texts: BAD_PEMS },
     [`${kind} spec.backend.webhook.trustAnchors`]: { why: DER, texts: BAD_PEMS },
     [`${kind} spec.backend.webhook.caBundle`]: { why: DER, texts: BAD_PEMS },
+    [`${kind} spec.publishTrust.additional`]: { why: DER, texts: BAD_PEMS },
   };
 }
 

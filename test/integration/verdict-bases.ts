@@ -45,6 +45,26 @@ const issuer: Body = {
   },
 };
 
+const binding = { mode: 'Optional', keys: [{ keyID: 'one', secretRef: secretKey }] };
+const withAcme = (acme: object): Body => ({
+  ...issuer,
+  spec: { ...issuer.spec, acme, publishTrust: { configMap: { name: 'trust' } } },
+});
+const clusterOnly: Base['instead'] = [
+  [
+    'spec.acme.externalAccountBinding.keys[].namespace',
+    withAcme({
+      externalAccountBinding: { ...binding, keys: [{ keyID: 'one', secretRef: secretKey, scope: 'Namespace' }] },
+    }),
+  ],
+  [
+    'spec.acme.externalAccountBinding.mint.',
+    withAcme({ externalAccountBinding: { mode: 'Optional', mint: { namespaceSelector: {}, secretName: 'eab' } } }),
+  ],
+  ['spec.acme.proof.podAddress.', withAcme({ proof: { podAddress: { enabled: true } } })],
+  ['spec.publishTrust.', withAcme({})],
+];
+
 const webhook = {
   url: 'https://signer.test/sign',
   trustAnchors: PEM,
@@ -190,6 +210,7 @@ const BASES: Readonly<Record<string, Base>> = {
   ClusterCAIssuer: {
     ...issuer,
     instead: [
+      ...clusterOnly,
       ...webhooks,
       ...upstreams,
       ...solvers,

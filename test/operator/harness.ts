@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import type { CAIssuerSpec } from '../../src/api/ca-issuer.ts';
 import { ClusterCAIssuerKind } from '../../src/api/ca-issuer.ts';
 import { CertificateRequestPolicyKind, type PolicySpec } from '../../src/api/certificate-request-policy.ts';
+import { FOREIGN_KINDS } from '../../src/api/foreign.ts';
 import { ALL_KINDS } from '../../src/api/index.ts';
 import { createEmbeddedCluster } from '../../src/cluster/embedded.ts';
 import { createSecretReader } from '../../src/cluster/secret-reader.ts';
@@ -63,7 +64,7 @@ export async function startOperator(options: HarnessOptions = {}) {
     storage: options.storage ?? memoryStorage(),
     clock,
     random,
-    kinds: ALL_KINDS,
+    kinds: [...ALL_KINDS, ...FOREIGN_KINDS],
     namespaces: ['default', NAMESPACE],
   });
   const { operator: store, admin } = options.clusters ?? { operator: embedded, admin: embedded };
@@ -101,6 +102,7 @@ export async function startOperator(options: HarnessOptions = {}) {
     metrics: createMetrics(),
     externalURLs: [`https://127.0.0.1:${port}`],
     distributionURL: `http://127.0.0.1:${httpPort}`,
+    servingCA: async () => serving.ca,
     server: listenerOptions({ cert: serving.cert, key: serving.key }),
     ...options.overrides,
   });

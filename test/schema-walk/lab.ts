@@ -49,6 +49,9 @@ export const secretNamespace = (): string => running.home ?? NAMESPACE;
 
 const claimNamespace = (): string => running.home ?? 'default';
 
+/** So that policy allows names of Services. */
+export const CLUSTER_DOMAIN = 'cluster.test';
+
 /** Everything a client could want, so that the field under test decides. */
 const ANY_ATTRIBUTE = { values: ['*'] };
 const OPEN_POLICY = {
@@ -82,7 +85,10 @@ async function startLab(): Promise<Lab> {
     http01Port: http01.port,
     tlsAlpn01Port: tlsAlpn.port,
     policy: OPEN_POLICY,
-    overrides: { tenantBackends: { offered: ['webhook'], denyList: createLoopbackDenyList([]) } },
+    overrides: {
+      clusterDomain: CLUSTER_DOMAIN,
+      tenantBackends: { offered: ['webhook'], denyList: createLoopbackDenyList([]) },
+    },
   });
   await operator.cluster.create(NamespaceKind, { metadata: { name: TENANT } });
   await operator.cluster.create(CertificateRequestPolicyKind, {

@@ -59,6 +59,11 @@ const selectorCases = [
     [{ tier: 'web' }, { tier: 'db' }],
     from({ namespace: 'team-a', namespaceLabels: { tier: 'web' } }),
   ),
+  policy(
+    'spec.selector.serviceAccounts',
+    [['team-a/*'], ['*/other']],
+    from({ namespace: 'team-a', serviceAccount: 'team-a/web' }),
+  ),
   policy('spec.selector.accounts', [['acct-1'], ['acct-2']], {}),
   policy('spec.selector.eabKeyIDs', [['team-*'], ['other']], from({ account: 'acct-1', eabKeyID: 'team-a' })),
   policy('spec.selector.publicKeys', [[keyHash], ['0'.repeat(64)]], {}),
@@ -72,6 +77,13 @@ const selectorCases = [
       selector: { sources: { cidrs: ['10.0.0.0/8'] } },
     },
   ),
+];
+
+const proofCases = [
+  policy('spec.proof', ['Namespace', 'Challenge'], {
+    ...from({ namespace: 'team-a' }),
+    unproven: new Set([`dns:${NAME}`]),
+  }),
 ];
 
 const commonName: Question = subject({ oid: '2.5.4.3', value: NAME });
@@ -199,6 +211,7 @@ const issuerCases = [
 
 export const POLICY_CASES: readonly FieldCase[] = [
   ...selectorCases,
+  ...proofCases,
   ...nameCases,
   ...constraintCases,
   ...policyCases,

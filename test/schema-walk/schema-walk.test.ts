@@ -5,6 +5,7 @@ import { CertificateClaimKind } from '../../src/api/certificate-claim.ts';
 import { CertificateRequestPolicyKind } from '../../src/api/certificate-request-policy.ts';
 import { CAIssuerKind } from '../../src/api/issuer.ts';
 import { ACME_CASES, stopAcme } from './acme-cases.ts';
+import { ATTRIBUTION_CASES } from './attribution-cases.ts';
 import { CLAIM_CASES } from './claim-cases.ts';
 import { EJBCA_CASES, stopEjbca } from './ejbca-cases.ts';
 import { ABSENT, type FieldCase, indifferent, runCase, withValue } from './field-case.ts';
@@ -21,6 +22,7 @@ const CASES: readonly FieldCase[] = [
   ...EJBCA_CASES,
   ...ACME_CASES,
   ...CLAIM_CASES,
+  ...ATTRIBUTION_CASES,
 ];
 
 afterAll(stopLab);

@@ -105,9 +105,17 @@ export interface Transport {
   close(): void;
 }
 
-/** `ca`: PEM of what signed the server's certificate. Without `keepAlive` each request has a connection of its own. */
-export function createTransport(ca: string, { keepAlive = true }: { keepAlive?: boolean } = {}): Transport {
-  const secure = new Agent({ keepAlive, ca, maxSockets: 64 });
+export interface TransportOptions {
+  /** Without it each request has a connection of its own. */
+  keepAlive?: boolean;
+  /** Connections are made from this address. */
+  localAddress?: string;
+}
+
+/** `ca`: PEM of what signed the server's certificate. */
+export function createTransport(ca: string, { keepAlive = true, localAddress }: TransportOptions = {}): Transport {
+  const from = localAddress === undefined ? {} : { localAddress };
+  const secure = new Agent({ keepAlive, ca, maxSockets: 64, ...from });
   const plain = new PlainAgent({ keepAlive });
   const request = (method: string, url: string, options: HttpOptions = {}): Promise<Reply> =>
     new Promise((resolve, reject) => {

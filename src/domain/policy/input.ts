@@ -19,6 +19,8 @@ export interface RequesterFacts {
   eabKeyID?: string | undefined;
   namespace?: string | undefined;
   namespaceLabels?: Readonly<Record<string, string>> | undefined;
+  /** NAMESPACE/NAME. */
+  serviceAccount?: string | undefined;
   /** Address of the peer, as text. */
   source?: string | undefined;
 }
@@ -33,6 +35,8 @@ export interface JudgedRequest {
   requester: RequesterFacts;
   /** All names of the final model; at newOrder those of the order. */
   names: AlternativeNames;
+  /** Names, as identifierKey has them, that nobody validated and nothing proves. */
+  unproven?: ReadonlySet<string> | undefined;
   /** As in DistinguishedName. */
   subject?: readonly (readonly JudgedAttribute[])[] | undefined;
   publicKey?: Pick<PublicKeyFacts, 'spki' | 'algorithm' | 'size'> | undefined;

@@ -1,12 +1,22 @@
 // Rules over the names of a request: `allowed.dnsNames`, `ipAddresses`, `uris`, `emailAddresses` and `commonName`.
 import { parseAddress } from '../address.ts';
-import { quote } from '../identifier.ts';
+import { identifierKey, quote } from '../identifier.ts';
 import { OID } from '../oid.ts';
 import { type Context, type Findings, type JudgedName, refuse } from './context.ts';
 import type { JudgedAttribute } from './input.ts';
 import { inRange } from './network-range.ts';
 import { covers, type Match, type NamePattern, nameSegments, touches } from './pattern.ts';
 import type { NameRule, ReadyPolicy } from './prepare.ts';
+
+/** Names without any proof need a policy for which the known namespace of the requester is enough. */
+export function judgeProof(context: Context, policy: ReadyPolicy, findings: Findings): void {
+  const { unproven, requester } = context.input.request;
+  if (!unproven?.size || (policy.trustsNamespace && requester.namespace !== undefined)) return;
+  for (const name of context.names) {
+    if (name.identifier && unproven.has(identifierKey(name.identifier)))
+      refuse(findings, 'name', 'has not been validated, and the policy asks for that', name);
+  }
+}
 
 export function judgeNames(context: Context, policy: ReadyPolicy, findings: Findings): void {
   for (const name of context.names) {

@@ -39,6 +39,7 @@ export interface PreparedSelector {
   issuerName: Glob | undefined;
   doors: readonly Door[] | undefined;
   namespace: { names: readonly Glob[] | undefined; labels: readonly (readonly [string, string])[] } | undefined;
+  serviceAccounts: readonly Glob[] | undefined;
   accounts: ReadonlySet<string> | undefined;
   eabKeyIDs: readonly Glob[] | undefined;
   /** Lower-case hex. */
@@ -56,6 +57,8 @@ export interface ReadyPolicy {
   name: string;
   priority: number;
   audit: boolean;
+  /** Whether the namespace of the requester stands in for challenges. */
+  trustsNamespace: boolean;
   broken: undefined;
   selector: PreparedSelector;
   commonName: { pattern: NamePattern; required: boolean } | undefined;
@@ -115,6 +118,7 @@ function prepareSpec(spec: PolicySpec, compile: CompileExpression): Omit<ReadyPo
   return {
     priority: spec.priority ?? 0,
     audit: spec.audit ?? false,
+    trustsNamespace: spec.proof === 'Namespace',
     broken: undefined,
     selector: prepareSelector(spec.selector),
     ...prepareNames(spec.allowed),
@@ -186,6 +190,7 @@ function prepareSelector(selector: PolicySpec['selector']): PreparedSelector {
       names: namespace.matchNames?.map(parseGlob),
       labels: Object.entries(namespace.matchLabels ?? {}),
     },
+    serviceAccounts: selector.serviceAccounts?.map(parseGlob),
     accounts: selector.accounts && new Set(selector.accounts),
     eabKeyIDs: selector.eabKeyIDs?.map(parseGlob),
     publicKeys: selector.publicKeys && new Set(selector.publicKeys.map((hex) => hex.toLowerCase())),

@@ -26,7 +26,10 @@ function matchesDoor(context: Context, selector: PreparedSelector): boolean {
 }
 
 function matchesRequester(requester: RequesterFacts, selector: PreparedSelector): boolean {
-  const { account, eabKeyID } = requester;
+  const { account, eabKeyID, serviceAccount } = requester;
+  const wanted = selector.serviceAccounts;
+  if (wanted && (serviceAccount === undefined || !wanted.some((glob) => matchesGlob(glob, serviceAccount))))
+    return false;
   if (selector.accounts && (account === undefined || !selector.accounts.has(account))) return false;
   const keyIDs = selector.eabKeyIDs;
   return !keyIDs || (eabKeyID !== undefined && keyIDs.some((glob) => matchesGlob(glob, eabKeyID)));
