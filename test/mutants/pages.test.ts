@@ -14,6 +14,7 @@ const PAGES = [
   'CONTRIBUTING.md',
   'SECURITY.md',
   'charts/countersign/README.md',
+  'docs/backup.md',
   'docs/claims.md',
   'docs/e2e.md',
   'docs/first-steps.md',
@@ -68,6 +69,7 @@ test('commands of the pages are scripts that package.json has', () => {
 test.each([
   ['docs/claims.md', ['CertificateClaim', 'Secret', 'CertificateClaim']],
   ['docs/install.md', []],
+  ['docs/backup.md', []],
 ])('the examples of %s are accepted', (page, more) => {
   const objects = [...read(page).matchAll(/^```yaml[^\n]*\n(apiVersion:.*?)^```$/gms)].flatMap(([, yaml = '']) =>
     parseAllDocuments(yaml).map((document) => document.toJS() as KubeObject),
