@@ -5,7 +5,7 @@ import type { ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { calculateJwkThumbprint, flattenedVerify, type FlattenedJWSInput, importJWK, type JWK } from 'jose';
-import { buildCaCertificate, createKeyPair, pemOf } from './certificate-builder.ts';
+import { buildCaCertificate, createKeyPair, keyIdentifier, pemOf } from './certificate-builder.ts';
 import { type HttpsServer, type SeenRequest, startHttpsServer } from './https-server.ts';
 import type { Raw, Wrong } from './webhook-signer-words.ts';
 import { certify } from './wrong-certificates.ts';
@@ -82,7 +82,12 @@ export async function startAcmeDouble(): Promise<AcmeDouble> {
   const [rootKeys, issuingKeys] = [createKeyPair(), createKeyPair()];
   const root = pemOf('CERTIFICATE', buildCaCertificate('Double root CA', rootKeys));
   const issuing = buildCaCertificate('Double issuing CA', issuingKeys, { subject: 'Double root CA', keys: rootKeys });
-  const certifier = { issuer: 'Double issuing CA', keys: issuingKeys, above: pemOf('CERTIFICATE', issuing) };
+  const certifier = {
+    issuer: 'Double issuing CA',
+    keys: issuingKeys,
+    above: pemOf('CERTIFICATE', issuing),
+    authorityKeyID: keyIdentifier(issuingKeys),
+  };
   const nonces = new Set<string>();
   const orders: DoubleOrder[] = [];
   const accounts: DoubleAccount[] = [];

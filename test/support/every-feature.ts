@@ -26,6 +26,7 @@ import { expectStatus, issue, newOrder, readyOrder, register, type Responders } 
 import type { AcmeWire } from './acme-wire.ts';
 import { buildCaCertificate, createKeyPair, pemOf, privateKeyPem } from './certificate-builder.ts';
 import { eventually } from './eventually.ts';
+import { signUpstream } from './upstream-feature.ts';
 import { startWebhookPeer } from './webhook-peer.ts';
 import { createJumpingClock, type JumpingClock } from './jumping-clock.ts';
 import { base64url, createSigningKey, signJws } from './jws.ts';
@@ -68,6 +69,7 @@ export async function useEveryFeature(stage: Stage): Promise<void> {
   await offerOwnIssuer(stage);
   await signElsewhere(stage);
   await trustByConfigMap(stage);
+  await signUpstream({ ...stage, operator: stage.namespace });
   await keepNewChain(stage);
   await lead(stage);
   await replicate(stage);

@@ -10,7 +10,7 @@ import {
   pemOf,
 } from './certificate-builder.ts';
 import { sanOf } from './csr-builder.ts';
-import { type Der, type Extension, subjectAltName } from './der-writer.ts';
+import { contextPrimitive, type Der, type Extension, sequence, subjectAltName } from './der-writer.ts';
 import type { Wrong } from './webhook-signer-words.ts';
 
 const HOUR = 3_600_000;
@@ -39,6 +39,8 @@ export interface Certifier {
   keys: KeyPair;
   /** PEM above the leaf. */
   above: string;
+  /** Of leaves; left out when absent. */
+  authorityKeyID?: Buffer;
 }
 
 export interface Certification {
@@ -52,7 +54,11 @@ export interface Certification {
 }
 
 /** PEM of the leaf and what is above it. */
-export function certify({ issuer, keys, above }: Certifier, asked: Certification, wrong?: Wrong): string {
+export function certify(
+  { issuer, keys, above, authorityKeyID }: Certifier,
+  asked: Certification,
+  wrong?: Wrong,
+): string {
   const { subject, spki } = readCsr(asked.csr);
   const names = [...asked.dnsNames, ...asked.ipAddresses.map((address) => `ip:${address}`)];
   if (wrong === 'name') names.push('extra.example.test');
@@ -62,6 +68,7 @@ export function certify({ issuer, keys, above }: Certifier, asked: Certification
   const usages = wrong === 'usages' ? ['1.3.6.1.5.5.7.3.3'] : asked.usages.map((usage) => USAGES[usage] ?? '');
   const start = Math.max(asked.notBefore.getTime(), Date.now() - 5 * 60_000);
   const extensions: Extension[] = [basicConstraints(wrong === 'ca'), extendedKeyUsage(...usages)];
+  if (authorityKeyID) extensions.push({ oid: '2.5.29.35', value: sequence(contextPrimitive(0, authorityKeyID)) });
   if (names.length > 0) extensions.push(subjectAltName(names.map(sanOf)));
   const other = createKeyPair();
   const signed = buildCertificate({

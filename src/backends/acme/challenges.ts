@@ -201,7 +201,7 @@ async function withdraw({ solvers }: ChallengesDeps, run: Run): Promise<void> {
       for (const { type, token } of challenges) {
         const solver = isChallengeName(type) ? solvers[type] : undefined;
         const task = { identifier, token, keyAuthorization: keyAuthorization(token, thumbprint) };
-        await solver?.withdraw(task, run.signal);
+        if (solver) await quietly(run.signal, () => solver.withdraw(task, run.signal));
       }
   });
 }
@@ -210,8 +210,8 @@ const isChallengeName = (type: string): type is ChallengeName => type === 'http-
 
 function deactivate(run: Run): Promise<void> {
   return quietly(run.signal, async () => {
-    for (const { url, status } of await authorizationsOf(run))
-      if (status === 'pending') await run.server.deactivate(url, run.signal);
+    const pending = (await authorizationsOf(run)).filter(({ status }) => status === 'pending');
+    for (const { url } of pending) await quietly(run.signal, () => run.server.deactivate(url, run.signal));
   });
 }
 

@@ -12,6 +12,8 @@ import type { Solver, Task } from './solver.ts';
 export interface RecordKeeper {
   add(record: TextRecord, signal: AbortSignal): Promise<void>;
   remove(record: TextRecord, signal: AbortSignal): Promise<void>;
+  /** Whether its Secrets can be used. Throws RemoteFault where not. */
+  check(): Promise<void>;
   /** Servers that know of a record first; the system's when absent. */
   nameservers?: readonly string[];
 }
@@ -41,6 +43,7 @@ export function createDns01Solver(deps: SolverDeps, spec: Dns01Spec): Solver {
 
   return {
     present: (task, signal) => asFault(async () => keeper.add(await recordOf(task, signal), signal)),
+    check: () => keeper.check(),
     withdraw: (task, signal) => asFault(async () => keeper.remove(await recordOf(task, signal), signal)),
     async missing(task, signal) {
       const { name, text } = await asFault(() => recordOf(task, signal));

@@ -48,9 +48,11 @@ interface AcmeDnsAccount {
 /** Its records are replaced by later ones of the same account, so there is nothing to take away. */
 export function createAcmeDns(deps: SolverDeps, spec: AcmeDnsSpec): RecordKeeper {
   const post = createPost(deps, spec, 'acme-dns');
+  const accounts = async () => readAccounts(await readValue(deps, spec.accountsSecretRef));
   return {
+    check: async () => void (await accounts()),
     async add({ name, domain, text }, signal) {
-      const account = accountOf(await readValue(deps, spec.accountsSecretRef), name);
+      const account = accountOf(await accounts(), name);
       if (!account)
         throw new RemoteFault(
           'ChallengeNotPossible',
@@ -65,8 +67,7 @@ export function createAcmeDns(deps: SolverDeps, spec: AcmeDnsSpec): RecordKeeper
 }
 
 /** As lego and cert-manager keep accounts: an object of them, by anything. */
-function accountOf(json: Buffer, fulldomain: string): AcmeDnsAccount | undefined {
-  const accounts = readAccounts(json);
+function accountOf(accounts: readonly object[], fulldomain: string): AcmeDnsAccount | undefined {
   for (const account of accounts) {
     const { fulldomain: full, username, password, subdomain } = account as Record<string, unknown>;
     if (typeof full !== 'string' || full.toLowerCase().replace(/\.$/, '') !== fulldomain) continue;
@@ -103,6 +104,10 @@ export function createDnsWebhook(deps: SolverDeps, spec: DnsWebhookSpec): Record
     }
   };
   return {
+    async check() {
+      sharedKey.refresh();
+      await sharedKey.sign({ method: 'POST', path: '/', body: Buffer.alloc(0) });
+    },
     add: (record, signal) => tell('present', record, signal),
     remove: (record, signal) => tell('cleanup', record, signal),
   };

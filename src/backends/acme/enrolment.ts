@@ -7,7 +7,7 @@ import { shownText } from '../../domain/remote-text.ts';
 import type { SigningOutcome, SigningRequest } from '../../ports.ts';
 import { pollMs, secondsOf } from './challenges.ts';
 import { renderHandle } from './handle.ts';
-import { faultOf, refusalOf, withDetail } from './meaning.ts';
+import { faultOf, passedOn, refusalOf, withDetail } from './meaning.ts';
 import { bad, type Order } from './messages.ts';
 import { type Enrolment, open, type OpeningDeps, openOrResume } from './opening.ts';
 import { ServerProblem } from './server.ts';
@@ -72,8 +72,10 @@ async function step(deps: EnrolmentDeps, enrolment: Enrolment): Next {
       return pending(enrolment, order.retryAfterMs ?? pollMs(deps.clock, enrolment.progress));
     case 'invalid': {
       const loss = await deps.challenges.loss(enrolment);
-      const detail = loss ?? withDetail('the CA ended the order without a certificate', order.error);
-      return fail(deps, enrolment, { detail, final: loss === undefined });
+      if (loss !== undefined) return fail(deps, enrolment, loss);
+      await deps.challenges.withdraw(enrolment);
+      const detail = withDetail('the CA ended the order without a certificate', order.error);
+      return { kind: 'refused', problem: new Problem(passedOn(order.error), detail) };
     }
     case 'valid':
       return download(deps, enrolment);
@@ -92,7 +94,7 @@ async function authorize(deps: EnrolmentDeps, enrolment: Enrolment): Next {
       : at(enrolment, order);
   }
   const { detail, orderLost } = advance;
-  if (orderLost || !challenges.hasNext(progress)) return fail(deps, enrolment, { detail, final: false });
+  if (orderLost || !challenges.hasNext(progress)) return fail(deps, enrolment, detail);
   // The CA has not looked: the next type is tried in the same order.
   await challenges.withdraw(enrolment);
   const { presented: _over, ...rest } = progress;
@@ -102,16 +104,12 @@ async function authorize(deps: EnrolmentDeps, enrolment: Enrolment): Next {
 }
 
 /** A new order by the next type of challenge, or the end. */
-async function fail(
-  deps: EnrolmentDeps,
-  enrolment: Enrolment,
-  { detail, final }: { detail: string; final: boolean },
-): Next {
+async function fail(deps: EnrolmentDeps, enrolment: Enrolment, detail: string): Next {
   const { challenges } = deps;
   const { progress, request, signal } = enrolment;
   await challenges.withdraw(enrolment);
   await challenges.deactivate(enrolment);
-  if (!final && challenges.hasNext(progress)) {
+  if (challenges.hasNext(progress)) {
     const before = { attempt: progress.attempt + 1, failure: shownText(detail) };
     return open(deps, { request, before }, signal);
   }

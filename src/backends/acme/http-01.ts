@@ -10,6 +10,7 @@ export function createHttp01Solver({ validators, resolver }: ProofTools): Solver
   return {
     present: () => Promise.resolve(),
     withdraw: () => Promise.resolve(),
+    check: () => Promise.resolve(),
     async missing(task, signal) {
       // Names were judged by policy before; of addresses, validation dials none that are on the deny-list.
       const options = { resolver: ask, redirects: REDIRECTS, judge: () => Promise.resolve(undefined) };

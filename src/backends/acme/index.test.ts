@@ -299,6 +299,28 @@ describe('what the server refuses', () => {
   });
 });
 
+describe('an issuer is not ready', () => {
+  const tsig = { keyName: 'k', secretRef: { name: 'dns', key: 'tsig' } };
+  const rfc2136 = { nameserver: '192.0.2.1', tsig };
+  const acmeDNS = { url: 'https://dns.test', accountsSecretRef: { name: 'dns', key: 'accounts' } };
+  const webhook = { url: 'https://dns.test', hmac: { secretRef: { name: 'dns', key: 'hmac' } } };
+
+  test.each<[string, Partial<AcmeBackendSpec>, string]>([
+    ['for a profile that the server has not', { profile: 'none' }, 'ProfileUnknown'],
+    [
+      'without the Secret of rfc2136',
+      { dns01: { rfc2136: { ...rfc2136, tsig: { ...tsig, secretRef: { name: 'gone', key: 'x' } } } } },
+      'SecretMissing',
+    ],
+    ['with a TSIG key that is none', { dns01: { rfc2136 } }, 'SecretUnusable'],
+    ['with accounts of acme-dns that are none', { dns01: { acmeDNS } }, 'SecretUnusable'],
+    ['with a shared key that is too short', { dns01: { webhook } }, 'KeyTooShort'],
+  ])('%s', async (_, spec, reason) => {
+    const secrets = createMemorySecrets({ dns: { tsig: '!', accounts: '[]', hmac: 'short' } });
+    expect(await make(spec, { secrets }).backend.check(none)).toMatchObject({ ready: false, reason });
+  });
+});
+
 describe('a rate limit', () => {
   const limited = (retryAfter?: string) => ({
     path: /^\/newOrder/,
@@ -477,6 +499,23 @@ describe('an order', () => {
     double.orders.at(-1)!.holds = 0;
     expect((await made.backend.sign(request, none)).kind).toBe('issued');
     expect(ordersOf(request)).toHaveLength(1);
+  });
+
+  test.each([
+    ['caa', 'caa'],
+    ['serverInternal', 'unauthorized'],
+  ])('that the server ends for %s ends the request, and is not made again', async (type, told) => {
+    const made = make();
+    double.behaviour.holds = 50;
+    const request = aSigningRequest();
+    await made.backend.sign(request, none);
+    const error = { type: `urn:ietf:params:acme:error:${type}`, detail: 'it\nmay not' };
+    Object.assign(double.orders.at(-1) ?? {}, { status: 'invalid', error });
+    const before = double.orders.length;
+    expect(await said(made, request)).toBe(
+      `refused ${told}: the CA ended the order without a certificate: it\\u000amay not`,
+    );
+    expect(double.orders).toHaveLength(before);
   });
 
   test('that the server has forgotten is made anew', async () => {

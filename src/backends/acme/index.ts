@@ -21,6 +21,7 @@ import type { Upstream } from './opening.ts';
 import { createOutage } from './outage.ts';
 import { createRateLimits } from './rate-limits.ts';
 import { type AcmeServer, createAcmeServer, ServerProblem } from './server.ts';
+import type { Solvers } from './solver.ts';
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 const DEFAULT_CONCURRENCY = 8;
@@ -44,13 +45,14 @@ function createAcmeBackend(deps: BackendDeps & { proof: ProofTools }, issuer: Is
     profile: each.profile,
   }));
   const anchors = parsePemCertificates(spec.trustAnchors);
+  const solvers: Solvers = {
+    'http-01': createHttp01Solver(deps.proof),
+    ...(spec.dns01 ? { 'dns-01': createDns01Solver(deps, spec.dns01) } : {}),
+  };
   const enrol = createEnrolment({
     upstreams,
     challenges: createChallenges({
-      solvers: {
-        'http-01': createHttp01Solver(deps.proof),
-        ...(spec.dns01 ? { 'dns-01': createDns01Solver(deps, spec.dns01) } : {}),
-      },
+      solvers,
       preference: spec.challenges ?? (spec.dns01 ? ['http-01', 'dns-01'] : ['http-01']),
       looks: spec.preCheck?.enabled !== false,
       patienceMs: durationOf(spec.preCheck?.timeout, DEFAULT_PATIENCE_MS),
@@ -71,7 +73,7 @@ function createAcmeBackend(deps: BackendDeps & { proof: ProofTools }, issuer: Is
     revoke: (_id, certificate, { reason }, signal) => revoke(upstreams, { certificate, reason }, signal),
     limits: () => Promise.resolve(undefined),
     notAfterLimit: () => Promise.resolve(undefined),
-    check: (signal) => check(upstreams, signal),
+    check: (signal) => check(upstreams, solvers, signal),
   };
 }
 
@@ -80,8 +82,16 @@ function durationOf(text: string | undefined, otherwise: number): number {
 }
 
 /** The backup counts where the first is away: then the issuer signs all the same. */
-async function check([first, backup]: readonly Upstream[], signal: AbortSignal): Promise<BackendHealth> {
+async function check(
+  [first, backup]: readonly Upstream[],
+  solvers: Solvers,
+  signal: AbortSignal,
+): Promise<BackendHealth> {
   signal.throwIfAborted();
+  for (const solver of Object.values(solvers)) {
+    const obstacle = await faultOf(() => solver.check(), signal);
+    if (obstacle) return { ready: false, ...obstacle };
+  }
   const fault = await faultAt(first, signal);
   if (!backup) return fault ? { ready: false, ...fault } : READY;
   const other = await faultAt(backup, signal);
@@ -97,12 +107,15 @@ const READY: BackendHealth = {
   message: 'the ACME server answers, and has our account',
 };
 
-async function faultAt(
-  upstream: Upstream | undefined,
-  signal: AbortSignal,
-): Promise<Pick<BackendHealth, 'reason' | 'message'> | undefined> {
+type Fault = Pick<BackendHealth, 'reason' | 'message'>;
+
+async function faultAt(upstream: Upstream | undefined, signal: AbortSignal): Promise<Fault | undefined> {
+  return upstream && faultOf(() => upstream.outage.watch(() => upstream.server.check(signal)), signal);
+}
+
+async function faultOf(look: () => Promise<void>, signal: AbortSignal): Promise<Fault | undefined> {
   try {
-    await upstream?.outage.watch(() => upstream.server.check(signal));
+    await look();
     return undefined;
   } catch (error) {
     if (signal.aborted || !(error instanceof RemoteFault)) throw error;

@@ -35,8 +35,12 @@ export function refusalOf(error: ServerProblem): Problem {
       `the ACME server refuses our requests (${problem.type}): ${problem.detail}`,
     );
   if (problem.type === 'serverInternal' || problem.type === 'rateLimited') throw faultOf(error);
-  const known = PASSED_ON.find((type) => type === problem.type) ?? 'unauthorized';
-  return new Problem(known, withDetail('the CA refused the request', problem));
+  return new Problem(passedOn(problem), withDetail('the CA refused the request', problem));
+}
+
+/** What our client is told of a problem that ends its request. */
+export function passedOn(problem: RemoteProblem | undefined): ProblemType {
+  return PASSED_ON.find((type) => type === problem?.type) ?? 'unauthorized';
 }
 
 /** Of a problem that says nothing for good. */

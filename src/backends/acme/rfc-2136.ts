@@ -9,11 +9,15 @@ export function createRfc2136(deps: SolverDeps, { nameserver, tsig }: Rfc2136Spe
   const { keyName: name, algorithm = 'hmac-sha256', secretRef } = tsig;
 
   async function updateOf({ name: owner, text }: TextRecord): Promise<DnsUpdate> {
-    const secret = secretOf(await readValue(deps, secretRef));
-    return { nameserver, key: { name, algorithm, secret }, name: owner, text };
+    return { nameserver, key: { name, algorithm, secret: await secret() }, name: owner, text };
+  }
+
+  async function secret(): Promise<Buffer> {
+    return secretOf(await readValue(deps, secretRef));
   }
 
   return {
+    check: async () => void (await secret()),
     nameservers: [nameserver],
     add: async (record, signal) => deps.proof.dnsUpdater.add(await updateOf(record), signal),
     remove: async (record, signal) => deps.proof.dnsUpdater.remove(await updateOf(record), signal),

@@ -113,6 +113,7 @@ export function createAcmeServer(
       connection.refresh();
       account.refresh();
       await account.signer(signal);
+      requireProfile(await connection.directory(signal), spec.profile);
     },
   };
 }
@@ -122,11 +123,11 @@ type PostOf = ReturnType<typeof createPost>;
 /** Without `replaces` where that is not to the server's taste: it is a favour, and the certificate may be another CA's (RFC 9773 section 5). */
 async function order(
   post: PostOf,
-  { newOrder: url, profiles, renewalInfo }: Directory,
+  directory: Directory,
   { wanted: { identifiers, profile, replaces }, signal }: { wanted: NewOrder; signal: AbortSignal },
 ): Promise<Answer> {
-  if (profile !== undefined && !profiles.includes(profile))
-    throw new RemoteFault('ProfileUnknown', `the ACME server offers no profile ${profile}`);
+  const { newOrder: url, renewalInfo } = directory;
+  requireProfile(directory, profile);
   const payload = { identifiers, ...(profile === undefined ? {} : { profile }) };
   if (!replaces || !renewalInfo) return post({ url, payload }, signal);
   try {
@@ -136,6 +137,11 @@ async function order(
     if (!isTaste) throw error;
     return post({ url, payload }, signal);
   }
+}
+
+function requireProfile({ profiles }: Directory, profile: string | undefined): void {
+  if (profile !== undefined && !profiles.includes(profile))
+    throw new RemoteFault('ProfileUnknown', `the ACME server offers no profile ${profile}`);
 }
 
 /** RFC 9773 section 4.1. */

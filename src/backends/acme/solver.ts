@@ -13,6 +13,8 @@ export interface Solver {
   present(task: Task, signal: AbortSignal): Promise<void>;
   /** Why the CA would not find the answer yet; undefined once it would. */
   missing(task: Task, signal: AbortSignal): Promise<string | undefined>;
+  /** Whether it has what it needs to do so. Throws RemoteFault where not. */
+  check(): Promise<void>;
   /** Takes the answer away again. */
   withdraw(task: Task, signal: AbortSignal): Promise<void>;
 }
