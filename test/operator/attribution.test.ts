@@ -6,11 +6,11 @@ import type { Kind } from '../../src/api/kind.ts';
 import type { Cluster } from '../../src/ports.ts';
 import { SecretKind } from '../../src/api/core.ts';
 import { binding } from '../conformance/external-account-keys.ts';
-import { complete, register } from '../support/acme-flow.ts';
+import { complete, newOrder, register } from '../support/acme-flow.ts';
 import { connect } from '../support/acme-wire.ts';
 import { eventually } from '../support/eventually.ts';
 import { createSigningKey } from '../support/jws.ts';
-import { certManager, orderFrom } from '../support/cert-manager.ts';
+import { asCertManager, certManager, orderFrom } from '../support/cert-manager.ts';
 import { NamespaceKind } from '../../src/api/core.ts';
 import { createTransport } from '../support/acme-wire.ts';
 import {
@@ -72,6 +72,17 @@ test('what the watches show costs no reads', async () => {
   await complete(manager.acme, second);
   const foreign = FOREIGN_KINDS.map(({ kind }) => [kind, reads.get(kind) ?? 0]);
   expect(foreign).toEqual(FOREIGN_KINDS.map(({ kind }) => [kind, 0]));
+});
+
+test('a cert-manager of another cluster is looked for once, not at each of its requests', async () => {
+  const { transport, directory } = stage;
+  const acme = await connect(asCertManager(transport), directory);
+  await register(acme);
+  const order = await newOrder(acme, ['elsewhere.test']);
+  const before = reads.get('ClusterIssuer') ?? 0;
+  expect((await acme.get(order.object.authorizations[0] ?? '')).json.status).toBe('pending');
+  await newOrder(acme, ['elsewhere.test']);
+  expect(reads.get('ClusterIssuer') ?? 0).toBe(before);
 });
 
 test('who was bound by the key of a namespace is not of one that is made anew under its name', async () => {
