@@ -10,6 +10,7 @@ const HELP = `Usage: countersign <command> [flags]
   dev     run the ACME server here, on an embedded store and a folder of manifests
   check   say what is wrong with a configuration, with manifests, with a cluster
   get     list what a dev store holds: countersign get icert -o wide
+  ca-bundle  tell ClusterIssuers of cert-manager what signed our certificate
 
 countersign <command> --help says more. countersign --version prints the version.
 `;
@@ -54,6 +55,7 @@ async function main([command, ...args]: readonly string[]): Promise<number> {
   if (command === 'dev') return (await import('./commands/dev.ts')).runDev(args);
   if (command === 'get') return (await import('./commands/get.ts')).runGet(args, { ...io, now: () => new Date() });
   if (command === 'check') return (await import('./commands/check.ts')).runCheck(args, io);
+  if (command === 'ca-bundle') return (await import('./commands/ca-bundle.ts')).runCaBundle(args, io);
   process.stderr.write(`countersign: there is no command ${JSON.stringify(command)}\n\n${HELP}`);
   return 2;
 }

@@ -4,6 +4,7 @@ import { baseIdentifier, type Identifier, identifierKey, isWildcard } from '../d
 import { Problem } from '../domain/problem.ts';
 import type { Judge } from '../issuance/judge.ts';
 import type { Requester } from '../issuance/types.ts';
+import type { Clock } from '../ports.ts';
 import { type About, type Attributed, type Attribution, attributes } from './attribution.ts';
 import type { Authenticated } from './exchange.ts';
 import type { Proofs } from './proofs.ts';
@@ -29,6 +30,7 @@ export interface BirthsDeps {
   attribution: Attribution;
   proofs: Proofs;
   judge: Pick<Judge, 'atAuthorization'>;
+  clock: Clock;
 }
 
 export function createBirths(deps: BirthsDeps): Births {
@@ -56,9 +58,10 @@ export function createBirths(deps: BirthsDeps): Births {
       unproven.length > 0 && (await deps.judge.atAuthorization({ issuer, requester, identifiers, unproven }));
     if (!needed) return { requester, valid: new Set(identifiers.map(identifierKey)), byPolicy: unproven };
     const valid = new Set(identifiers.filter((_, index) => proven[index]).map(identifierKey));
-    const [first] = unproven;
-    const mute = order && !order.hasSolvers && first;
-    return { requester, valid, byPolicy: [], ...(mute ? { refusal: unprovable(namespace, unproven) } : {}) };
+    const mute = order && !order.hasSolvers ? order.order : undefined;
+    if (!mute) return { requester, valid, byPolicy: [] };
+    const age = deps.clock.now().getTime() - mute.created.getTime();
+    return { requester, valid, byPolicy: [], refusal: unprovable({ namespace, unproven, age }) };
   };
   return {
     of: async (exchange, { about, identifiers }) =>
@@ -69,10 +72,25 @@ export function createBirths(deps: BirthsDeps): Births {
   };
 }
 
+/** What is applied beside the Certificate may come after it, and cert-manager does not come back from a refusal for an hour. */
+const GRACE_MS = 60_000;
+
+interface Unprovable {
+  namespace: string;
+  unproven: readonly Identifier[];
+  /** Of the order, ms. */
+  age: number;
+}
+
 /** cert-manager would wait for ever for a challenge that nobody answers. */
-function unprovable(namespace: string, unproven: readonly Identifier[]): Problem {
+function unprovable({ namespace, unproven, age }: Unprovable): Problem {
   const detail = `nothing in the namespace ${namespace} proves it, and the issuer in cert-manager has no solver for a challenge`;
   const [first] = unproven;
+  if (age < GRACE_MS)
+    return new Problem('serverInternal', `${first?.value}: ${detail}: it is waited for a moment`, {
+      status: 503,
+      headers: { 'Retry-After': '5' },
+    });
   return new Problem('unauthorized', `${first?.value}: ${detail}`, {
     subproblems: unproven.map((identifier) => ({ type: 'unauthorized', detail, identifier })),
   });

@@ -92,9 +92,13 @@ export interface CertManagerOrdersDeps {
 
 /** The watch was late by 21 ms at most in 91 cases, so that this is plenty (DESIGN section 5). */
 const WAIT_MS = 300;
+/** So long an account that was not found is not looked for again but in what is watched. */
+const STRANGE_MS = 60_000;
+const MAX_STRANGERS = 1024;
 
 export function createCertManagerOrders(deps: CertManagerOrdersDeps): CertManagerOrders {
   const { orders, clusterIssuers, namespacedIssuers, live } = deps;
+  const strangers = createStrangers(deps.clock);
 
   const known = (uri: string): readonly CertManagerIssuer[] => [
     ...clusterIssuers.byIndex(ACCOUNT_URI_INDEX, uri),
@@ -103,9 +107,14 @@ export function createCertManagerOrders(deps: CertManagerOrdersDeps): CertManage
 
   async function issuersOf({ urls, account }: Authenticated): Promise<readonly CertManagerIssuer[]> {
     const uri = urls.account(account.metadata.name);
-    const found = await seen(deps.clock, [clusterIssuers, namespacedIssuers], () => nonEmpty(known(uri)));
+    const look = () => nonEmpty(known(uri));
+    // A cert-manager elsewhere: it is not waited for at each of its requests.
+    if (strangers.has(uri)) return look() ?? [];
+    const found = await seen(deps.clock, [clusterIssuers, namespacedIssuers], look);
     if (found) return found;
-    return (await live.issuers()).filter(({ status }) => status?.acme?.uri === uri);
+    const stored = (await live.issuers()).filter(({ status }) => status?.acme?.uri === uri);
+    if (stored.length === 0) strangers.add(uri);
+    return stored;
   }
 
   return {
@@ -129,6 +138,23 @@ export function createCertManagerOrders(deps: CertManagerOrdersDeps): CertManage
           `cert-manager keeps this order more than once, in the namespaces ${found.map(({ namespace }) => namespace).join(', ')}: it cannot be told who asks`,
         );
       return first;
+    },
+  };
+}
+
+/** Accounts that no issuer of this cluster has, for a while. */
+function createStrangers(clock: Clock) {
+  const since = new Map<string, number>();
+  return {
+    has(uri: string): boolean {
+      const at = since.get(uri);
+      return at !== undefined && clock.monotonic() - at < STRANGE_MS;
+    },
+    add(uri: string): void {
+      since.delete(uri);
+      since.set(uri, clock.monotonic());
+      const [oldest] = since.keys();
+      if (since.size > MAX_STRANGERS && oldest !== undefined) since.delete(oldest);
     },
   };
 }

@@ -114,7 +114,7 @@ export function createAcmeServer(deps: AcmeServerDeps): AcmeServer {
     pods: createPodAddresses(deps.evidence),
     attributions: counters.attributions,
   });
-  const births = createBirths({ attribution, proofs: createProofs(deps.evidence), judge: deps.judge });
+  const births = createBirths({ ...deps, attribution, proofs: createProofs(deps.evidence) });
   const runs = createValidationRuns({ ...deps, caa, limits, attribution, validations: counters.validations });
   const app = createAcmeApp({
     ...deps,

@@ -34,7 +34,7 @@ export const CertManagerOrderKind: Kind<CertManagerOrder> = {
 
 /** A ClusterIssuer or Issuer of cert-manager. */
 export interface CertManagerIssuer extends KubeObject {
-  spec: { acme?: { solvers?: readonly unknown[] } };
+  spec: { acme?: { solvers?: readonly unknown[]; server?: string; caBundle?: string } };
   /** `uri`: of the account at the ACME server. Written by cert-manager alone. */
   status?: { acme?: { uri?: string } };
 }

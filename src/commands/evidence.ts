@@ -31,6 +31,7 @@ import {
 } from '../api/foreign.ts';
 import type { Issuer } from '../api/issuer.ts';
 import { type Kind, type KubeObject, metadataOf } from '../api/kind.ts';
+import { isClusterError } from '../domain/cluster-error.ts';
 import type { Cache, Clock, Cluster, Log, Random } from '../ports.ts';
 import {
   createOptionalReflector,
@@ -81,7 +82,15 @@ export function createEvidence(deps: EvidenceDeps): Evidence {
       clusterDomain,
       live: liveReads(deps),
       livePod: (ref) => cluster.get(PodKind, ref),
-      liveService: (ref) => cluster.get(metadataOf(ServiceKind), ref),
+      liveService: async (ref) => {
+        try {
+          return await cluster.get(metadataOf(ServiceKind), ref);
+        } catch (error) {
+          // What must not be seen proves nothing.
+          if (isClusterError(error, 'Forbidden', 'NotFound')) return undefined;
+          throw error;
+        }
+      },
       namespace: async (name) =>
         caches.namespaces.get({ name }) ?? (await namespaces()).find(({ metadata }) => metadata.name === name),
     },

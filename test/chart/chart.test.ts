@@ -76,6 +76,12 @@ describeWithHelm('chart', () => {
     'crds.keep': { value: false },
     'rbac.create': { value: false },
     'rbac.omit': { value: ['events'] },
+    'caBundleJob.enabled': { value: true, beside: { caBundleJob: { clusterIssuers: ['corporate'] } } },
+    'caBundleJob.clusterIssuers': { value: ['corporate'], beside: { caBundleJob: { enabled: true } } },
+    'caBundleJob.timeoutSeconds': {
+      value: 60,
+      beside: { caBundleJob: { enabled: true, clusterIssuers: ['corporate'] } },
+    },
     'rbac.optional': { value: ['cert-manager'] },
     'rbac.userRoles': { value: false },
     'rbac.aggregate': { value: false },

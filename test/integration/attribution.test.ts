@@ -11,9 +11,13 @@ import {
   STAGE_NAMESPACES,
   TEAM_POLICY,
 } from '../operator/attribution-cases.ts';
+import { binding, EAB_KEYS } from '../conformance/external-account-keys.ts';
+import { newOrder, register } from '../support/acme-flow.ts';
+import { connect } from '../support/acme-wire.ts';
 import { describeOnApiServer } from '../support/api-server-suite.ts';
 import { certManager, orderFrom } from '../support/cert-manager.ts';
 import { eventually } from '../support/eventually.ts';
+import { createSigningKey } from '../support/jws.ts';
 import { installForeign } from '../support/foreign-crds.ts';
 import { apply, deployed } from '../support/manifests.ts';
 import { type RoledOperator, startUnderRoles } from '../support/operator-under-roles.ts';
@@ -46,6 +50,11 @@ describeOnApiServer('attribution', (plane) => {
 
   test('without rights and without cert-manager it serves, and looks for both', async () => {
     await until({ Order: 'refused', ClusterIssuer: 'refused', Issuer: 'refused', Service: 'refused' });
+    const acme = await connect(stage.transport, stage.directory);
+    const key = createSigningKey();
+    const externalAccountBinding = binding(acme, key, { kid: 'payments', macKey: EAB_KEYS['kid-1'] });
+    await register(acme, key, { externalAccountBinding });
+    expect((await newOrder(acme, ['web.payments.svc'])).object.status).toBe('pending');
     for (const { name } of OPTIONAL_FEATURES) await apply(plane().api, deployed(`optional-${name}`));
     await until({ Order: 'absent', ClusterIssuer: 'absent', Issuer: 'absent', Service: 'watching' });
     await installForeign(plane(), THEIRS);

@@ -6,11 +6,12 @@ import type { Kind } from '../../src/api/kind.ts';
 import type { Cluster } from '../../src/ports.ts';
 import { SecretKind } from '../../src/api/core.ts';
 import { binding } from '../conformance/external-account-keys.ts';
-import { complete, register } from '../support/acme-flow.ts';
+import { complete, newOrder, register } from '../support/acme-flow.ts';
 import { connect } from '../support/acme-wire.ts';
 import { eventually } from '../support/eventually.ts';
+import { createJumpingClock } from '../support/jumping-clock.ts';
 import { createSigningKey } from '../support/jws.ts';
-import { certManager, orderFrom } from '../support/cert-manager.ts';
+import { asCertManager, certManager, orderFrom } from '../support/cert-manager.ts';
 import { NamespaceKind } from '../../src/api/core.ts';
 import { createTransport } from '../support/acme-wire.ts';
 import {
@@ -26,11 +27,12 @@ import { CertificateRequestPolicyKind } from '../../src/api/certificate-request-
 
 let operator: Awaited<ReturnType<typeof startOperator>>;
 let stage: Stage;
+const clock = createJumpingClock();
 /** Reads of the operator since it started, by kind. */
 const reads = new Map<string, number>();
 
 beforeAll(async () => {
-  operator = await startOperator({ issuer: { acme: ISSUER_ACME }, wrap: countReads });
+  operator = await startOperator({ issuer: { acme: ISSUER_ACME }, wrap: countReads, overrides: { clock } });
   const { cluster: admin } = operator;
   for (const name of STAGE_NAMESPACES) await admin.create(NamespaceKind, { metadata: { name } });
   await admin.create(CertificateRequestPolicyKind, { metadata: { name: 'team' }, spec: TEAM_POLICY });
@@ -72,6 +74,34 @@ test('what the watches show costs no reads', async () => {
   await complete(manager.acme, second);
   const foreign = FOREIGN_KINDS.map(({ kind }) => [kind, reads.get(kind) ?? 0]);
   expect(foreign).toEqual(FOREIGN_KINDS.map(({ kind }) => [kind, 0]));
+});
+
+test('what nothing proves is refused after a minute, unless it comes meanwhile', async () => {
+  const { admin } = stage;
+  const manager = await certManager(admin, stage);
+  const [late, never] = ['late', 'never'].map((name) => ({ namespace: 'payments', names: [`${name}.payments.svc`] }));
+  const orders = [late, never].map((order) =>
+    orderFrom(admin, manager, order as { namespace: string; names: string[] }),
+  );
+  const urls = (await Promise.all(orders)).map(({ order }) => order.object.authorizations[0] ?? '');
+  for (const url of urls) expect((await manager.acme.get(url)).status).toBe(503);
+  await admin.create(ServiceKind, { metadata: { namespace: 'payments', name: 'late' } });
+  expect((await manager.acme.get(urls[0] ?? '')).json.status).toBe('valid');
+  clock.jump(61_000);
+  const { status, problem } = await manager.acme.get(urls[1] ?? '');
+  expect({ status, type: problem.type }).toEqual({ status: 403, type: 'urn:ietf:params:acme:error:unauthorized' });
+  expect(problem.detail).toContain('never.payments.svc: nothing in the namespace payments proves it');
+});
+
+test('a cert-manager of another cluster is looked for once, not at each of its requests', async () => {
+  const { transport, directory } = stage;
+  const acme = await connect(asCertManager(transport), directory);
+  await register(acme);
+  const order = await newOrder(acme, ['elsewhere.test']);
+  const before = reads.get('ClusterIssuer') ?? 0;
+  expect((await acme.get(order.object.authorizations[0] ?? '')).json.status).toBe('pending');
+  await newOrder(acme, ['elsewhere.test']);
+  expect(reads.get('ClusterIssuer') ?? 0).toBe(before);
 });
 
 test('who was bound by the key of a namespace is not of one that is made anew under its name', async () => {

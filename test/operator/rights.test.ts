@@ -105,6 +105,7 @@ const VERB: Readonly<Record<string, readonly string[]>> = {
 const ELSEWHERE: Readonly<Record<string, string>> = {
   'cluster/secret-files.ts': 'dev: copies Secrets into files',
   'commands/manifests.ts': 'dev: applies a folder of manifests',
+  'commands/ca-bundle.ts': 'ca-bundle: a Job with rights of its own',
   'controllers/event-garbage.ts': 'dev: in a cluster the API server lets Events expire',
 };
 
