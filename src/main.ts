@@ -6,11 +6,11 @@ import { join } from 'node:path';
 
 const HELP = `Usage: countersign <command> [flags]
 
-  serve   run the operator on a Kubernetes cluster, one of several replicas
-  dev     run the ACME server here, on an embedded store and a folder of manifests
-  check   say what is wrong with a configuration, with manifests, with a cluster
-  get     list what a dev store holds: countersign get icert -o wide
-  ca-bundle  tell ClusterIssuers of cert-manager what signed our certificate
+  serve      run the operator on a Kubernetes cluster, one of several replicas
+  dev        run the ACME server here, on an embedded store and a folder of manifests
+  check      say what is wrong with a configuration, with manifests, with a cluster
+  get        list what a dev store holds: countersign get icert -o wide
+  ca-bundle  tell ClusterIssuers of cert-manager what signed the certificate of the server
 
 countersign <command> --help says more. countersign --version prints the version.
 `;

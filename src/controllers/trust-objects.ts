@@ -85,14 +85,12 @@ async function keep<T extends KubeObject>(
     await cluster.create(any, made);
     return true;
   }
-  const owner = keptFor(marks, PURPOSE, found);
-  if (owner === undefined) return false;
+  if (keptFor(marks, PURPOSE, found) === undefined) return false;
   const { metadata, apiVersion, kind: word, ...body } = found;
   const labels = { ...metadata.labels, ...LABELS };
-  // A mark may be of an older key, which is as good.
-  const same = owner === issuerUID && isDeepStrictEqual(metadata.labels ?? {}, labels);
-  if (same && isDeepStrictEqual(plain(body), plain(content))) return true;
+  // A mark of an older key is made anew: nothing else keeps that key from being dropped, and the mark with it.
   const next = { ...metadata, labels, annotations: { ...metadata.annotations, ...annotations } };
+  if (isDeepStrictEqual(plain([metadata, body]), plain([next, content]))) return true;
   await cluster.replace(any, { apiVersion, kind: word, metadata: next, ...content });
   return true;
 }

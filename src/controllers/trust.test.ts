@@ -1,4 +1,5 @@
 // What is published, where, and until when.
+import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { buildCaCertificate, createKeyPair, type KeyPair, pemOf } from '../../test/support/certificate-builder.ts';
 import { anIssuer, createFakeStore, startWorld, type World } from '../../test/fakes/world.ts';
@@ -25,8 +26,33 @@ function authority(name: string): Authority {
 
 const serving = authority('Serving CA');
 
-async function start(publishTrust: CAIssuerSpec['publishTrust'], root = authority('Root 1')): Promise<World> {
-  const world = await startWorld(createFakeStore(new Date().toISOString()), { servingCA: async () => serving.pem });
+/** MAC keys by number, of which the last one is used. */
+function keys() {
+  const known = [1];
+  const make = (key: number, purpose: string, parts: readonly string[]): string =>
+    `${key}.${createHash('sha256')
+      .update(JSON.stringify([key, purpose, parts]))
+      .digest('base64url')}`;
+  return {
+    known,
+    marks: {
+      mac: (purpose: string, parts: readonly string[]) => make(known.at(-1) ?? 0, purpose, parts),
+      verifyMac: (purpose: string, parts: readonly string[], mac: string) =>
+        known.some((key) => make(key, purpose, parts) === mac),
+      derive: () => undefined,
+      currentKey: () => known.at(-1) ?? 0,
+      keys: () => known,
+    },
+  };
+}
+
+async function start(
+  publishTrust: CAIssuerSpec['publishTrust'],
+  root = authority('Root 1'),
+  { marks } = keys(),
+): Promise<World> {
+  const own = { servingCA: async () => serving.pem, marks };
+  const world = await startWorld(createFakeStore(new Date().toISOString()), own);
   show(world, root);
   const { cluster } = world.store;
   await cluster.create(NamespaceKind, { metadata: { name: 'web', labels: { tier: 'web' } } });
@@ -166,6 +192,19 @@ test('bundles are named and signed for as the API server demands; that of the AC
     ],
     ['countersign.dev:acme:serving', { signerName: 'countersign.dev/acme', trustBundle: serving.pem }],
   ]);
+  await world.stop();
+});
+
+test('objects stay ours when the keys of the operator turn over', async () => {
+  const { known, marks } = keys();
+  const world = await start({ configMap: { name: 'trust' } }, undefined, { known, marks });
+  known.push(2);
+  await world.pass(PASS, 2);
+  known.shift();
+  await world.pass(PASS, 2);
+  expect(await condition(world)).toMatchObject({ status: 'True', reason: 'Published' });
+  await change(world, {});
+  expect((await world.store.cluster.list(ConfigMapKind)).items).toEqual([]);
   await world.stop();
 });
 
