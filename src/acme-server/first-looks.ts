@@ -1,4 +1,4 @@
-// The first look at an authorization, where its order was just made: it is pending, and nobody has to ask the cluster (ADR 13).
+// The first look at an authorization, where its order was just made: it is pending, and nobody has to ask the cluster (ADR 15).
 import type { AuthorizationRef, Order } from '../domain/order.ts';
 import type { Clock } from '../ports.ts';
 
