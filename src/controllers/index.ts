@@ -35,6 +35,7 @@ import { createClaimReconciler } from './certificate-claim.ts';
 import { createPolicyReconciler } from './certificate-request-policy.ts';
 import type { Marks } from './claim-secret.ts';
 import { watchClaims } from './claim-triggers.ts';
+import { createUpstreamRenewals } from './upstream-renewals.ts';
 import { createGarbage, type Sweep, sweepRegularly } from './garbage.ts';
 import { createIssuedCertificateController } from './issued-certificate.ts';
 
@@ -152,6 +153,7 @@ function issuedCertificates(
     abandoned: createAbandonedRequests({ ...deps, claims: deps.caches.claims }),
     fulfilment: createFulfilment({ ...deps, ...deps.counters, orphans }),
     carryRevocation: createCarryRevocation(deps),
+    renewals: createUpstreamRenewals(deps),
   });
 }
 

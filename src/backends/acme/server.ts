@@ -1,5 +1,6 @@
 // One ACME server: what a client asks of it, typed (RFC 8555 section 7).
 import type { AcmeServerSpec } from '../../api/acme-backend.ts';
+import { parseCertificate } from '../../domain/certificate.ts';
 import { parsePemCertificates } from '../../domain/chain.ts';
 import { RemoteFault } from '../https/remote-fault.ts';
 import type { Answer } from '../https/exchange.ts';
@@ -17,6 +18,7 @@ import {
   problemOf,
   readAuthorization,
   readOrder,
+  readRenewalInfo,
   type RemoteProblem,
 } from './messages.ts';
 
@@ -61,6 +63,8 @@ export interface AcmeServer {
     signal: AbortSignal,
   ): Promise<readonly (readonly Buffer[])[]>;
   revoke(certificate: Buffer, reason: number, signal: AbortSignal): Promise<void>;
+  /** Undefined where the server knows nothing of the certificate (DER), or has no such information. */
+  renewalInfo(certificate: Buffer, signal: AbortSignal): Promise<Date | undefined>;
   /** Reads directory and account anew. */
   check(signal: AbortSignal): Promise<void>;
 }
@@ -108,6 +112,14 @@ export function createAcmeServer(
       if (!url) throw bad('names no revokeCert');
       const payload = { certificate: certificate.toString('base64url'), ...(reason === 0 ? {} : { reason }) };
       await post({ url, payload }, signal);
+    },
+    async renewalInfo(certificate, signal) {
+      const { renewalInfo } = await connection.directory(signal);
+      const { authorityKeyIdentifier, serial } = parseCertificate(certificate);
+      if (!renewalInfo || !authorityKeyIdentifier) return undefined;
+      const id = certID({ authorityKeyID: authorityKeyIdentifier.toString('hex'), serial });
+      const answer = await connection.get(new URL(`${renewalInfo.href.replace(/\/$/, '')}/${id}`), signal);
+      return answer.status === 200 ? readRenewalInfo(answer) : undefined;
     },
     async check(signal) {
       connection.refresh();
