@@ -113,14 +113,7 @@ export function createAcmeServer(
       const payload = { certificate: certificate.toString('base64url'), ...(reason === 0 ? {} : { reason }) };
       await post({ url, payload }, signal);
     },
-    async renewalInfo(certificate, signal) {
-      const { renewalInfo } = await connection.directory(signal);
-      const { authorityKeyIdentifier, serial } = parseCertificate(certificate);
-      if (!renewalInfo || !authorityKeyIdentifier) return undefined;
-      const id = certID({ authorityKeyID: authorityKeyIdentifier.toString('hex'), serial });
-      const answer = await connection.get(new URL(`${renewalInfo.href.replace(/\/$/, '')}/${id}`), signal);
-      return answer.status === 200 ? readRenewalInfo(answer) : undefined;
-    },
+    renewalInfo: (certificate, signal) => renewalInfo(connection, certificate, signal),
     async check(signal) {
       connection.refresh();
       account.refresh();
@@ -149,6 +142,20 @@ async function order(
     if (!isTaste) throw error;
     return post({ url, payload }, signal);
   }
+}
+
+/** RFC 9773 section 4.1: asked for without a signature. */
+async function renewalInfo(
+  connection: Connection,
+  certificate: Buffer,
+  signal: AbortSignal,
+): Promise<Date | undefined> {
+  const { renewalInfo: base } = await connection.directory(signal);
+  const { authorityKeyIdentifier, serial } = parseCertificate(certificate);
+  if (!base || !authorityKeyIdentifier) return undefined;
+  const id = certID({ authorityKeyID: authorityKeyIdentifier.toString('hex'), serial });
+  const answer = await connection.get(new URL(`${base.href.replace(/\/$/, '')}/${id}`), signal);
+  return answer.status === 200 ? readRenewalInfo(answer) : undefined;
 }
 
 function requireProfile({ profiles }: Directory, profile: string | undefined): void {
