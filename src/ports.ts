@@ -270,6 +270,8 @@ export interface Backend {
   search?(request: SigningRequest, since: Date, signal: AbortSignal): Promise<readonly (readonly Buffer[])[]>;
   /** Revokes a certificate (DER) of the request. Doing so twice is one revocation. Absent where the CA takes no revocations from us. */
   revoke?(id: string, certificate: Buffer, entry: RevokedEntry, signal: AbortSignal): Promise<RevocationOutcome>;
+  /** From when on the CA suggests that its certificate (DER) be renewed; undefined where it says nothing. */
+  renewalInfo?(certificate: Buffer, signal: AbortSignal): Promise<Date | undefined>;
   /** Limits of the CA itself (name constraints, own notAfter, key types): the reason it could not sign the model, if any. */
   limits(model: CertificateModel): Promise<Problem | undefined>;
   /** Latest notAfter the CA can give, undefined where unknown. */

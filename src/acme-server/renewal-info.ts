@@ -1,10 +1,10 @@
 // ACME Renewal Information, RFC 9773: when to renew, and which certificate an order replaces.
-import type { IssuedCertificate } from '../api/issued-certificate.ts';
+import { type IssuedCertificate, RecordAnnotation } from '../api/issued-certificate.ts';
 import { parseBase64url } from '../domain/encoding.ts';
 import { type Identifier, identifierKey } from '../domain/identifier.ts';
 import type { Order } from '../domain/order.ts';
 import { Problem } from '../domain/problem.ts';
-import { suggestedWindow } from '../domain/renewal.ts';
+import { firstReissue, suggestedWindow } from '../domain/renewal.ts';
 import type { Records } from '../issuance/records.ts';
 import type { Clock } from '../ports.ts';
 import type { Authenticated, Exchange, Reply } from './exchange.ts';
@@ -66,15 +66,17 @@ async function renewalInfo(deps: RenewalInfoDeps, exchange: Exchange): Promise<R
   if (!record) throw notFound();
   const { reissueBefore } = exchange.issuer.spec;
   const { spec, status, metadata } = record;
-  const window = suggestedWindow(
-    { notBefore: new Date(status.notBefore), notAfter: new Date(status.notAfter), issuedAt: new Date(status.issuedAt) },
-    {
-      name: metadata.name,
-      revoked: spec.revocation !== undefined,
-      reissueBefore: reissueBefore === undefined ? undefined : new Date(reissueBefore),
-      now: deps.clock.now(),
-    },
-  );
+  const lifetime = {
+    notBefore: new Date(status.notBefore),
+    notAfter: new Date(status.notAfter),
+    issuedAt: new Date(status.issuedAt),
+  };
+  const window = suggestedWindow(lifetime, {
+    name: metadata.name,
+    revoked: spec.revocation !== undefined,
+    reissueBefore: firstReissue(lifetime, reissueBefore, metadata.annotations?.[RecordAnnotation.renewal]),
+    now: deps.clock.now(),
+  });
   return {
     status: 200,
     headers: { 'Retry-After': String(POLL_SECONDS) },

@@ -162,6 +162,8 @@ export const RecordAnnotation = {
   handle: 'countersign.dev/handle',
   /** Key authorizations that a CA elsewhere may ask for over HTTP while the record is reserved, separated by spaces. */
   keyAuthorizations: 'countersign.dev/key-authorizations',
+  /** When the CA elsewhere wants the certificate renewed, where that is earlier than by itself. */
+  renewal: 'countersign.dev/renewal',
   /** What became of the revocation at a CA elsewhere: `Done`, `Unsupported`, or `Refused: …`. */
   revocation: 'countersign.dev/revocation',
 } as const;

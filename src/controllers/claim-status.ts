@@ -1,11 +1,11 @@
 // A claim's status, derived: what the Secret holds, whether it must or should be replaced, and how the last attempt went.
 import type { CertificateClaim, CertificateClaimStatus } from '../api/certificate-claim.ts';
 import type { Issuer } from '../api/issuer.ts';
-import type { IssuedCertificate } from '../api/issued-certificate.ts';
+import { type IssuedCertificate, RecordAnnotation } from '../api/issued-certificate.ts';
 import type { Condition } from '../api/kind.ts';
 import { removeCondition, setCondition } from '../domain/conditions.ts';
 import { parseDuration } from '../domain/duration.ts';
-import { renewalTime } from '../domain/renewal.ts';
+import { firstReissue, renewalTime } from '../domain/renewal.ts';
 import { sameNames } from './claim-issuance.ts';
 import type { ClaimRequest } from './claim-request.ts';
 import type { Released } from './claim-secret.ts';
@@ -76,7 +76,6 @@ function ofClaim({ spec, status }: IssuedCertificate, { metadata }: CertificateC
 
 function renewalOf({ leaf }: Released, { claim, issuer, record }: Pick<Judged, 'claim' | 'issuer' | 'record'>): Date {
   const before = claim.spec.renewBefore ?? issuer?.spec.defaults?.renewBefore;
-  const reissueBefore = issuer?.spec.reissueBefore;
   const lifetime = {
     notBefore: leaf.notBefore,
     notAfter: leaf.notAfter,
@@ -86,7 +85,11 @@ function renewalOf({ leaf }: Released, { claim, issuer, record }: Pick<Judged, '
     renewBeforeMs: before === undefined ? undefined : parseDuration(before),
     seed: `${claim.metadata.namespace}/${claim.metadata.name}`,
     name: record?.metadata.name,
-    reissueBefore: reissueBefore === undefined ? undefined : new Date(reissueBefore),
+    reissueBefore: firstReissue(
+      lifetime,
+      issuer?.spec.reissueBefore,
+      record?.metadata.annotations?.[RecordAnnotation.renewal],
+    ),
   });
 }
 

@@ -38,6 +38,7 @@ import type { Marks } from './claim-secret.ts';
 import { createMintedKeyReconciler } from './minted-keys.ts';
 import { createTrustReconciler } from './trust.ts';
 import { watchClaims } from './claim-triggers.ts';
+import { createUpstreamRenewals } from './upstream-renewals.ts';
 import { createGarbage, type Sweep, sweepRegularly } from './garbage.ts';
 import { createIssuedCertificateController } from './issued-certificate.ts';
 
@@ -178,6 +179,7 @@ function issuedCertificates(
     abandoned: createAbandonedRequests({ ...deps, claims: deps.caches.claims }),
     fulfilment: createFulfilment({ ...deps, ...deps.counters, orphans }),
     carryRevocation: createCarryRevocation(deps),
+    renewals: createUpstreamRenewals(deps),
   });
 }
 

@@ -74,7 +74,7 @@ test('where nobody waits any longer, the backend is told so', async () => {
   const outcomes: string[] = [];
   world.remote.behave = async (request: SigningRequest) => {
     const record = await world.record('a');
-    if (record) await world.cluster.delete(IssuedCertificateKind, record.metadata as never);
+    if (record) await world.cluster.delete(IssuedCertificateKind, record.metadata);
     const outcome = await request.keep?.('order-1').then(
       () => 'kept',
       (error: Error) => error.name,

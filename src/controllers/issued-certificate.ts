@@ -16,6 +16,7 @@ import type { Backend, Cache, Log } from '../ports.ts';
 import { fraction } from '../runtime/back-off.ts';
 import type { Controller, Enqueue } from '../runtime/controller.ts';
 import type { AbandonedRequests } from './abandoned-requests.ts';
+import type { UpstreamRenewals } from './upstream-renewals.ts';
 import { QUEUE } from './signing-lane.ts';
 import { createLanes, type Lanes, type LanesDeps } from './signing-lanes.ts';
 import { createTurns, type Turns } from './signing-turns.ts';
@@ -29,6 +30,7 @@ export interface IssuedCertificateDeps extends LanesDeps {
   orphans: Orphans;
   abandoned: AbandonedRequests;
   carryRevocation: (record: CertificateRecord, desk: Desk) => Promise<void>;
+  renewals: UpstreamRenewals;
 }
 
 export interface IssuedCertificateController extends Controller {
@@ -48,6 +50,8 @@ const SWEEP_WINDOW_MS = 24 * 3_600_000;
 const PATROL_MS = 600_000;
 /** Records looked at in one turn of the event loop. */
 const AT_ONCE = 100;
+/** Of looks that ask nobody. */
+const NEVER = new AbortController().signal;
 /** Where there is nobody to ask yet. */
 const NO_BACKEND_MS = 30_000;
 
@@ -101,8 +105,10 @@ export function createIssuedCertificateController(deps: IssuedCertificateDeps): 
         const isOpen = isReserved(record) && type !== 'DELETED';
         if (isOpen && claim !== undefined) claimed.set(metadata.name, claim);
         else claimed.delete(metadata.name);
-        if (type === 'DELETED') memories.forget(metadata.name);
-        else if (isOpen || spec.revocation) enqueue(metadata);
+        if (type === 'DELETED') {
+          memories.forget(metadata.name);
+          deps.renewals.forget(metadata.name);
+        } else if (isOpen || spec.revocation) enqueue(metadata);
       };
       for (const record of records.byIndex('remote', 'open')) take(record, 'ADDED');
       const stopRecords = records.onChange(take);
@@ -157,6 +163,7 @@ async function work(shared: Shared, name: string, { signal, log }: { signal: Abo
   if (!desk) return isReserved(record) ? NO_BACKEND_MS : undefined;
   if (isReserved(record)) return fulfil(shared, record, desk);
   if (isToBeCarried(record, desk.backend)) await deps.carryRevocation(record, desk);
+  else if (deps.renewals.isDue(record, desk.backend)) await deps.renewals.ask(record, desk);
   return sweep(shared, record, { desk, log });
 }
 
@@ -252,6 +259,8 @@ async function inspect({ deps, lanes, memories }: Shared, record: CertificateRec
     });
     return;
   }
+  const desk = lanes.deskOf(record, NEVER);
+  if (desk && deps.renewals.isDue(record, desk.backend)) lanes.of(record.spec.issuerUID).add(name, { priority: 'low' });
   const age = now - finishedAt(record);
   if (age > SWEEP_WINDOW_MS) return memories.forget(name);
   const memory = memories.of(name);

@@ -1,6 +1,6 @@
 import fc from '../../test/support/property.ts';
 import { expect, test } from 'vitest';
-import { dueForReissue, type Lifetime, renewalTime, suggestedWindow } from './renewal.ts';
+import { dueForReissue, firstReissue, type Lifetime, renewalTime, suggestedWindow } from './renewal.ts';
 
 const [MINUTE, HOUR, DAY] = [60_000, 3_600_000, 86_400_000];
 const at = (ms: number) => new Date(Date.UTC(2026, 0, 1) + ms);
@@ -148,4 +148,12 @@ test('windows are windows: start before end, to the second, whatever the certifi
       },
     ),
   );
+});
+
+test('of several instants before which a certificate is to be reissued, the first that it is older than counts', () => {
+  const lifetime = { ...ninety, issuedAt: at(10 * DAY) };
+  const text = (days: number) => at(days * DAY).toISOString();
+  expect(firstReissue(lifetime)).toBeUndefined();
+  expect(firstReissue(lifetime, undefined, text(5), text(10))).toBeUndefined();
+  expect(firstReissue(lifetime, text(30), undefined, text(20), text(5))).toEqual(at(20 * DAY));
 });

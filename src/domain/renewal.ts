@@ -72,6 +72,12 @@ export function dueForReissue({ issuedAt }: Lifetime, reissueBefore: Date): bool
 
 const seconds = (date: Date) => Math.floor(date.getTime() / 1000);
 
+/** The first of the instants before which the certificate is to be reissued; undefined where it is younger than all of them. */
+export function firstReissue(lifetime: Lifetime, ...instants: (string | undefined)[]): Date | undefined {
+  const due = instants.flatMap((text) => (text === undefined ? [] : [new Date(text)]));
+  return due.filter((instant) => dueForReissue(lifetime, instant)).sort((a, b) => a.getTime() - b.getTime())[0];
+}
+
 export interface SuggestedWindow {
   start: Date;
   end: Date;

@@ -60,6 +60,8 @@ export interface DoubleBehaviour {
   rejectNonces: number;
   /** Milliseconds before a new order is answered. */
   delay: number;
+  /** Start of the window in which certificates are to be renewed; RFC 9773 is not offered when absent. */
+  renewal: Date | undefined;
   meta: Record<string, unknown>;
   directory: Record<string, unknown>;
 }
@@ -102,6 +104,7 @@ export async function startAcmeDouble(): Promise<AcmeDouble> {
     refuse: undefined,
     rejectNonces: 0,
     delay: 0,
+    renewal: undefined,
     meta: {},
     directory: {},
   });
@@ -268,6 +271,13 @@ export async function startAcmeDouble(): Promise<AcmeDouble> {
     answer(response, 200, '');
   }
 
+  function renewalInfo(response: ServerResponse): void {
+    const { renewal } = self.behaviour;
+    if (!renewal) return refuse(response, 404, 'malformed', 'it is not known');
+    const end = new Date(renewal.getTime() + DAY);
+    answer(response, 200, { suggestedWindow: { start: renewal.toISOString(), end: end.toISOString() } });
+  }
+
   async function post(request: SeenRequest, response: ServerResponse): Promise<void> {
     const signed = await verify(request, response);
     if (!signed) return;
@@ -308,10 +318,12 @@ export async function startAcmeDouble(): Promise<AcmeDouble> {
     }
     if (request.method === 'HEAD') return answer(response, 200, '');
     if (request.method === 'POST') return post(request, response);
+    if (request.path.startsWith('/renewal-info/')) return renewalInfo(response);
     if (request.path !== '/dir') return refuse(response, 404, 'malformed', 'nothing is here');
+    const { renewal } = self.behaviour;
     const steps = ['newNonce', 'newAccount', 'newOrder', 'revokeCert', 'keyChange'];
     const urls = Object.fromEntries(steps.map((step) => [step, urlOf(`/${step}`)]));
-    answer(response, 200, { ...urls, meta, ...directory });
+    answer(response, 200, { ...urls, ...(renewal ? { renewalInfo: urlOf('/renewal-info') } : {}), meta, ...directory });
   });
   return Object.assign(self, {
     directory: `${self.server.url}/dir`,

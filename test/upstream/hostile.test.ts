@@ -7,6 +7,7 @@ import { type AcmeDouble, startAcmeDouble } from '../support/acme-double.ts';
 import { type AcmeWire, connect, createTransport } from '../support/acme-wire.ts';
 import { buildCsr } from '../support/csr-builder.ts';
 import { eventually } from '../support/eventually.ts';
+import { createJumpingClock } from '../support/jumping-clock.ts';
 import { freshName } from '../support/names.ts';
 import { startResponders, stopResponders } from '../support/responders.ts';
 import { RAW, WRONG } from '../support/webhook-signer-words.ts';
@@ -17,6 +18,7 @@ let double: AcmeDouble;
 let operator: Awaited<ReturnType<typeof startOperator>>;
 let responders: Responders;
 let acme: AcmeWire;
+const clock = createJumpingClock();
 
 beforeAll(async () => {
   responders = await startResponders();
@@ -37,6 +39,7 @@ beforeAll(async () => {
     },
     nameserver: responders.dns.address,
     http01Port: responders.http01.port,
+    overrides: { clock },
   });
   await eventually('the issuer is ready', async () => {
     const issuer = await operator.cluster.get(ClusterCAIssuerKind, { name: 'main' });
@@ -69,8 +72,8 @@ async function recordOf(name: string): Promise<CertificateRecord | undefined> {
 async function refusal(names: readonly string[]): Promise<{ type: string; detail: string } | undefined> {
   const order = await readyOrder(acme, responders, names);
   const reply = await finalize(acme, order, buildCsr({ names: [...names] }).der);
-  if (reply.status !== 200) return reply.problem as never;
-  return (await poll(acme, order.url, ({ status }) => status !== 'processing')).error as never;
+  if (reply.status !== 200) return reply.problem;
+  return (await poll(acme, order.url, ({ status }) => status !== 'processing')).error;
 }
 
 describe('a certificate other than approved', () => {
@@ -112,4 +115,21 @@ test('a renewal says upstream what it replaces', async () => {
   await issue(acme, responders, [name], { replaces });
   const made = double.orders.filter(({ identifiers }) => identifiers.some(({ value }) => value === name));
   expect(made.map((order) => order.replaces)).toEqual([undefined, replaces]);
+});
+
+test('what upstream says of a renewal is what our own renewal information says', async () => {
+  const name = freshName();
+  const leaf = await readCertificate(acme, await issue(acme, responders, [name]));
+  const url = `${acme.directory.renewalInfo}/${certificateID(leaf)}`;
+  const startOf = async () => {
+    const reply = await acme.transport.request('GET', url);
+    return (JSON.parse(reply.text) as { suggestedWindow: { start: string } }).suggestedWindow.start;
+  };
+  const start = new Date(clock.now().getTime() + 26 * 3_600_000).toISOString();
+  expect(new Date(start) < new Date(await startOf())).toBe(true);
+  double.behaviour.renewal = new Date(start);
+  await eventually('it is asked, within hours, and told', async () => {
+    clock.jump(600_000);
+    return (await startOf()) === start || undefined;
+  });
 });

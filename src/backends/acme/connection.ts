@@ -25,6 +25,8 @@ export interface Connection {
   readonly directoryURL: URL;
   /** As read last. */
   directory(signal: AbortSignal): Promise<Directory>;
+  /** Resolves with any complete answer. */
+  get(url: URL, signal: AbortSignal): Promise<Answer>;
   /** Resolves with any complete answer but one that says badNonce. */
   post(signer: Signer, post: Post, signal: AbortSignal): Promise<Answer>;
   /** The next call reads the directory, Secrets and ConfigMaps again. */
@@ -73,6 +75,7 @@ export function createConnection(deps: BackendDeps, options: ConnectionOptions):
   return {
     directoryURL,
     directory,
+    get: (url, signal) => send({ method: 'GET', url, headers: {} }, signal),
     async post(signer, post, signal) {
       const { newNonce } = await directory(signal);
       for (let tries = 1; ; tries++) {

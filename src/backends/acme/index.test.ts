@@ -14,6 +14,7 @@ import { type AcmeDouble, startAcmeDouble } from '../../../test/support/acme-dou
 import { stubResolver } from '../../../test/support/validation.ts';
 import { RAW } from '../../../test/support/webhook-signer-words.ts';
 import type { AcmeBackendSpec } from '../../api/acme-backend.ts';
+import { parseCertificate } from '../../domain/certificate.ts';
 import { parsePemCertificates } from '../../domain/chain.ts';
 import { createDenyList } from '../../domain/deny-list.ts';
 import { Problem } from '../../domain/problem.ts';
@@ -569,6 +570,52 @@ describe('an order', () => {
       since: 0,
     });
     await expect(backend.sign({ ...aSigningRequest(), handle }, none)).rejects.toThrow('at no server of ours');
+  });
+});
+
+describe('when to renew', () => {
+  async function leafOf(made: Made): Promise<Buffer> {
+    const outcome = await settle(made, aSigningRequest());
+    return outcome.kind === 'issued' ? (outcome.chain[0] ?? Buffer.alloc(0)) : Buffer.alloc(0);
+  }
+
+  test('is asked of the server by the id of the certificate', async () => {
+    double.behaviour.renewal = new Date('2026-02-03T04:05:06Z');
+    const made = make();
+    const leaf = await leafOf(made);
+    expect(await made.backend.renewalInfo?.(leaf, none)).toEqual(double.behaviour.renewal);
+    const { authorityKeyIdentifier, serial } = parseCertificate(leaf);
+    const [aki, number] = (double.server.requests.at(-1)?.path.split('/').at(-1) ?? '').split('.');
+    expect(Buffer.from(aki ?? '', 'base64url')).toEqual(authorityKeyIdentifier);
+    expect(
+      Buffer.from(number ?? '', 'base64url')
+        .toString('hex')
+        .replace(/^00/, ''),
+    ).toBe(serial);
+  });
+
+  test('is not known of a server without ARI, or that does not know the certificate', async () => {
+    const made = make();
+    const leaf = await leafOf(made);
+    expect(await made.backend.renewalInfo?.(leaf, none)).toBeUndefined();
+    double.behaviour.renewal = new Date();
+    await made.backend.check(none);
+    double.behaviour.refuse = { path: /^\/renewal-info/, status: 404 };
+    expect(await made.backend.renewalInfo?.(leaf, none)).toBeUndefined();
+  });
+
+  test.each([
+    [{}],
+    [{ suggestedWindow: [] }],
+    [{ suggestedWindow: { start: 'soon', end: 'later' } }],
+    [{ suggestedWindow: { start: '2026-02-03T04:05:06Z', end: '2026-02-03T04:05:06Z' } }],
+    [{ suggestedWindow: { start: 7, end: 8 } }],
+  ])('is not believed of %j', async (problem) => {
+    double.behaviour.renewal = new Date();
+    const made = make();
+    const leaf = await leafOf(made);
+    double.behaviour.refuse = { path: /^\/renewal-info/, status: 200, problem };
+    await expect(made.backend.renewalInfo?.(leaf, none)).rejects.toThrow('suggests no window for a renewal');
   });
 });
 

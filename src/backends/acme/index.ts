@@ -71,6 +71,13 @@ function createAcmeBackend(deps: BackendDeps & { proof: ProofTools }, issuer: Is
     trustAnchors: () => Promise.resolve(anchors),
     sign: enrol,
     revoke: (_id, certificate, { reason }, signal) => revoke(upstreams, { certificate, reason }, signal),
+    async renewalInfo(certificate, signal) {
+      for (const { server } of upstreams) {
+        const said = await server.renewalInfo(certificate, signal);
+        if (said) return said;
+      }
+      return undefined;
+    },
     limits: () => Promise.resolve(undefined),
     notAfterLimit: () => Promise.resolve(undefined),
     check: (signal) => check(upstreams, solvers, signal),

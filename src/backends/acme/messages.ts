@@ -140,6 +140,15 @@ function readChallenge(directory: URL, value: unknown): Challenge | undefined {
   };
 }
 
+/** Start of the suggested window, RFC 9773 section 4.2. */
+export function readRenewalInfo(answer: Answer): Date {
+  const { suggestedWindow } = readObject(answer, 'renewal information');
+  const { start, end } = isObject(suggestedWindow) ? suggestedWindow : {};
+  const [from, to] = [start, end].map((text) => new Date(typeof text === 'string' ? text : Number.NaN));
+  if (!from || !to || !(from < to)) throw bad('suggests no window for a renewal');
+  return from;
+}
+
 export function readProblem(value: unknown): RemoteProblem | undefined {
   if (!isObject(value)) return undefined;
   const { type, detail, subproblems } = value;

@@ -1,5 +1,6 @@
 // One ACME server: what a client asks of it, typed (RFC 8555 section 7).
 import type { AcmeServerSpec } from '../../api/acme-backend.ts';
+import { parseCertificate } from '../../domain/certificate.ts';
 import { parsePemCertificates } from '../../domain/chain.ts';
 import { RemoteFault } from '../https/remote-fault.ts';
 import type { Answer } from '../https/exchange.ts';
@@ -17,6 +18,7 @@ import {
   problemOf,
   readAuthorization,
   readOrder,
+  readRenewalInfo,
   type RemoteProblem,
 } from './messages.ts';
 
@@ -61,6 +63,8 @@ export interface AcmeServer {
     signal: AbortSignal,
   ): Promise<readonly (readonly Buffer[])[]>;
   revoke(certificate: Buffer, reason: number, signal: AbortSignal): Promise<void>;
+  /** Undefined where the server knows nothing of the certificate (DER), or has no such information. */
+  renewalInfo(certificate: Buffer, signal: AbortSignal): Promise<Date | undefined>;
   /** Reads directory and account anew. */
   check(signal: AbortSignal): Promise<void>;
 }
@@ -109,6 +113,7 @@ export function createAcmeServer(
       const payload = { certificate: certificate.toString('base64url'), ...(reason === 0 ? {} : { reason }) };
       await post({ url, payload }, signal);
     },
+    renewalInfo: (certificate, signal) => renewalInfo(connection, certificate, signal),
     async check(signal) {
       connection.refresh();
       account.refresh();
@@ -137,6 +142,20 @@ async function order(
     if (!isTaste) throw error;
     return post({ url, payload }, signal);
   }
+}
+
+/** RFC 9773 section 4.1: asked for without a signature. */
+async function renewalInfo(
+  connection: Connection,
+  certificate: Buffer,
+  signal: AbortSignal,
+): Promise<Date | undefined> {
+  const { renewalInfo: base } = await connection.directory(signal);
+  const { authorityKeyIdentifier, serial } = parseCertificate(certificate);
+  if (!base || !authorityKeyIdentifier) return undefined;
+  const id = certID({ authorityKeyID: authorityKeyIdentifier.toString('hex'), serial });
+  const answer = await connection.get(new URL(`${base.href.replace(/\/$/, '')}/${id}`), signal);
+  return answer.status === 200 ? readRenewalInfo(answer) : undefined;
 }
 
 function requireProfile({ profiles }: Directory, profile: string | undefined): void {
