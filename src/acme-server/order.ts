@@ -54,13 +54,6 @@ export interface OrderViewDeps {
 }
 
 export function createOrderView(deps: OrderViewDeps): OrderView {
-  /** What of the order is born valid; not asked where that changes nothing. */
-  async function birthOf(exchange: Authenticated, order: Order, undecided: readonly Identifier[]) {
-    if (undecided.length === 0) return undefined;
-    const about = { url: exchange.urls.order(exchange.params.sealed ?? ''), orderID: order.id };
-    return deps.births.of(exchange, { about, identifiers: undecided });
-  }
-
   async function factsWith(
     exchange: Authenticated,
     order: Order,
@@ -71,7 +64,7 @@ export function createOrderView(deps: OrderViewDeps): OrderView {
     const now = deps.clock.now();
     const stored = refs.map((ref, i) => authorizationStatus(ref, found[i], now));
     const undecided = record ? [] : order.identifiers.filter((_, i) => stored[i] === 'pending');
-    const birth = await birthOf(exchange, order, undecided);
+    const birth = await birthOf(deps, exchange, { order, undecided });
     const isBorn = (i: number) => birth?.valid.has(identifierKey(order.identifiers[i] as Identifier));
     const authorizations = stored.map((status, i) => (status === 'pending' && isBorn(i) ? 'valid' : status));
     const signing = deps.finalizations.running(order.id);
@@ -110,6 +103,17 @@ export function createOrderView(deps: OrderViewDeps): OrderView {
     knownFacts: (exchange, order) => factsWith(exchange, order, deps.records.known(recordOf(order))),
     render,
   };
+}
+
+/** What of the order is born valid; not asked where that changes nothing. */
+async function birthOf(
+  { births }: Pick<OrderViewDeps, 'births'>,
+  exchange: Authenticated,
+  { order, undecided }: { order: Order; undecided: readonly Identifier[] },
+) {
+  if (undecided.length === 0) return undefined;
+  const about = { url: exchange.urls.order(exchange.params.sealed ?? ''), orderID: order.id };
+  return births.of(exchange, { about, identifiers: undecided });
 }
 
 const recordOf = ({ id }: Order): string => recordName('ACME', id);
