@@ -1,7 +1,6 @@
 // EJBCA behind the whole program: from an ACME client to the double's end entities and back.
 import { X509Certificate } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { ClusterCAIssuerKind } from '../../src/api/ca-issuer.ts';
 import { SecretKind } from '../../src/api/core.ts';
 import { type CertificateRecord, IssuedCertificateKind, isIssued } from '../../src/api/issued-certificate.ts';
 import { finalize, issue, newOrder, poll, readyOrder, register, type Responders } from '../support/acme-flow.ts';
@@ -13,6 +12,7 @@ import { eventually } from '../support/eventually.ts';
 import { base64url } from '../support/jws.ts';
 import { freshName } from '../support/names.ts';
 import { startResponders, stopResponders } from '../support/responders.ts';
+import { readyIssuer } from '../support/ready-issuer.ts';
 import { NAMESPACE, startOperator } from './harness.ts';
 
 let peer: EjbcaPeer;
@@ -59,10 +59,7 @@ describeWithEjbca('EJBCA behind the program', () => {
     });
     for (const [name, data] of Object.entries(peer.secrets))
       await operator.cluster.create(SecretKind, { metadata: { namespace: NAMESPACE, name }, stringData: data });
-    await eventually('the issuer is ready', async () => {
-      const issuer = await operator.cluster.get(ClusterCAIssuerKind, { name: 'main' });
-      return issuer?.status?.conditions?.find(({ type }) => type === 'Ready')?.status === 'True' || undefined;
-    });
+    await readyIssuer(operator.cluster);
     acme = await connect(createTransport(operator.ca), operator.directory);
     await register(acme);
   });

@@ -1,16 +1,15 @@
 // A CA elsewhere and several replicas: whichever takes a request, the holder of the lease asks the CA, and nobody asks twice.
 import { X509Certificate } from 'node:crypto';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { ClusterCAIssuerKind } from '../../src/api/ca-issuer.ts';
 import { SecretKind } from '../../src/api/core.ts';
 import { IssuedCertificateKind, isIssued } from '../../src/api/issued-certificate.ts';
-import { isTrue } from '../../src/domain/conditions.ts';
 import { expectStatus, finalize, issue, poll, readyOrder, register } from '../support/acme-flow.ts';
 import type { AcmeWire } from '../support/acme-wire.ts';
 import { buildCsr } from '../support/csr-builder.ts';
 import { eventually } from '../support/eventually.ts';
 import { freshName } from '../support/names.ts';
 import { startWebhookPeer, type WebhookPeer } from '../support/webhook-peer.ts';
+import { readyIssuer } from '../support/ready-issuer.ts';
 import { NAMESPACE } from './harness.ts';
 import { type Replicas, startReplicas } from './replicas.ts';
 
@@ -22,10 +21,7 @@ beforeEach(async () => {
   world = await startReplicas(2, { backend: { webhook: peer.spec }, acme: { finalizeTimeout: '2s' } });
   for (const [name, stringData] of Object.entries(peer.secrets))
     await world.cluster.create(SecretKind, { metadata: { namespace: NAMESPACE, name }, stringData });
-  await eventually('the issuer is ready', async () => {
-    const issuer = await world.cluster.get(ClusterCAIssuerKind, { name: 'main' });
-    return isTrue(issuer?.status?.conditions, 'Ready') || undefined;
-  });
+  await readyIssuer(world.cluster);
 });
 
 afterEach(async () => {

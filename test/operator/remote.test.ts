@@ -2,7 +2,6 @@
 import { X509Certificate } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { CertificateClaimKind } from '../../src/api/certificate-claim.ts';
-import { ClusterCAIssuerKind } from '../../src/api/ca-issuer.ts';
 import { type Secret, SecretKind } from '../../src/api/core.ts';
 import { type CertificateRecord, IssuedCertificateKind, isIssued } from '../../src/api/issued-certificate.ts';
 import { countingCluster } from '../bench/writes.ts';
@@ -15,6 +14,7 @@ import { freshName } from '../support/names.ts';
 import { startWebhookPeer, type WebhookPeer } from '../support/webhook-peer.ts';
 import { NAMESPACE, startOperator } from './harness.ts';
 import { startResponders, stopResponders } from '../support/responders.ts';
+import { readyIssuer } from '../support/ready-issuer.ts';
 
 const writes: string[] = [];
 let peer: WebhookPeer;
@@ -34,10 +34,7 @@ beforeAll(async () => {
   });
   for (const [name, data] of Object.entries(peer.secrets))
     await operator.cluster.create(SecretKind, { metadata: { namespace: NAMESPACE, name }, stringData: data });
-  await eventually('the issuer is ready', async () => {
-    const issuer = await operator.cluster.get(ClusterCAIssuerKind, { name: 'main' });
-    return issuer?.status?.conditions?.find(({ type }) => type === 'Ready')?.status === 'True' || undefined;
-  });
+  await readyIssuer(operator.cluster);
   acme = await connect(createTransport(operator.ca), operator.directory);
   await register(acme);
 });

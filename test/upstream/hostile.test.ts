@@ -1,6 +1,5 @@
 // An ACME CA upstream that does not do as it was told, behind the whole program: what comes of it is no certificate, and safe words.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { ClusterCAIssuerKind } from '../../src/api/ca-issuer.ts';
 import { type CertificateRecord, IssuedCertificateKind, isIssued } from '../../src/api/issued-certificate.ts';
 import { finalize, issue, poll, readyOrder, register, type Responders } from '../support/acme-flow.ts';
 import { type AcmeDouble, startAcmeDouble } from '../support/acme-double.ts';
@@ -11,6 +10,7 @@ import { createJumpingClock } from '../support/jumping-clock.ts';
 import { freshName } from '../support/names.ts';
 import { startResponders, stopResponders } from '../support/responders.ts';
 import { RAW, WRONG } from '../support/webhook-signer-words.ts';
+import { readyIssuer } from '../support/ready-issuer.ts';
 import { certificateID, readCertificate } from '../conformance/certificates.ts';
 import { startOperator } from '../operator/harness.ts';
 
@@ -41,10 +41,7 @@ beforeAll(async () => {
     http01Port: responders.http01.port,
     overrides: { clock },
   });
-  await eventually('the issuer is ready', async () => {
-    const issuer = await operator.cluster.get(ClusterCAIssuerKind, { name: 'main' });
-    return issuer?.status?.conditions?.find(({ type }) => type === 'Ready')?.status === 'True' || undefined;
-  });
+  await readyIssuer(operator.cluster);
   acme = await connect(createTransport(operator.ca), operator.directory);
   await register(acme);
 });

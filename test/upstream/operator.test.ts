@@ -16,6 +16,7 @@ import { eventually } from '../support/eventually.ts';
 import { startHttp01Responder } from '../support/http01-responder.ts';
 import { freshName } from '../support/names.ts';
 import { describeWithPebble, type Pebble, startPebble } from '../support/pebble.ts';
+import { readyIssuer } from '../support/ready-issuer.ts';
 import { NAMESPACE, startOperator } from '../operator/harness.ts';
 
 let dns: DnsServer;
@@ -65,10 +66,7 @@ describeWithPebble('an ACME CA upstream, behind the program', () => {
       httpPort,
       overrides: { tenantBackends: { offered: ['acme'], denyList: createDenyList([]) } },
     });
-    await eventually('the issuer is ready', async () => {
-      const issuer = await operator.cluster.get(ClusterCAIssuerKind, { name: 'main' });
-      return conditionsOf(issuer)['Ready'] === 'True Ready' || undefined;
-    });
+    await readyIssuer(operator.cluster);
     acme = await connect(createTransport(operator.ca), operator.directory);
     await register(acme);
   });
