@@ -352,8 +352,8 @@ export const MUTANTS: readonly Mutant[] = [
     line: 66,
     breaks: "another account's valid authorization is reused",
     file: server('objects'),
-    find: 'return [spec.issuerUID, spec.account, spec.identifier.type,',
-    replace: 'return [spec.issuerUID, spec.identifier.type,',
+    find: "    spec.account,\n    spec.namespace ?? '',",
+    replace: "    spec.namespace ?? '',",
   },
   {
     line: 67,
@@ -380,7 +380,7 @@ export const MUTANTS: readonly Mutant[] = [
     line: 69,
     breaks: 'an order is finalized whatever its status',
     file: server('finalize'),
-    find: "if (!running && !record && facts.status !== 'ready') throw notReady(facts.status);",
+    find: "if (!active.has(order.id) && !record && facts.status !== 'ready')\n        throw facts.birth?.refusal ?? notReady(facts.status);",
     replace: '',
   },
   {
@@ -502,7 +502,7 @@ export const MUTANTS: readonly Mutant[] = [
     line: 89,
     breaks: 'POST-as-GET starts a validation',
     file: server('authorization'),
-    find: 'if (exchange.payload.length === 0) return challengeReply(deps, await open(deps, exchange), type);\n  readPayload(exchange);',
+    find: 'if (exchange.payload.length === 0)\n    return challengeReply(deps, { exchange, ref, found: await deps.objects.authorization(ref) }, type);\n  readPayload(exchange);',
     replace: 'if (exchange.payload.length > 0) readPayload(exchange);',
   },
   {

@@ -197,7 +197,10 @@ export function attributionCases(stage: () => Stage): void {
     const manager = await aManager();
     const { order } = await orderFrom(stage().admin, manager, { namespace: 'payments', names });
     await keepOrder(stage().admin, manager, { namespace: 'hr', names, order });
-    const reply = await manager.acme.get(order.object.authorizations[0] ?? '');
+    const reply = await eventually('both Orders are seen', async () => {
+      const now = await manager.acme.get(order.object.authorizations[0] ?? '');
+      return now.status === 200 ? undefined : now;
+    });
     expect(problemOf(reply)).toEqual({ status: 403, type: 'unauthorized' });
     expect(reply.problem.detail).toMatch(/payments.*hr|hr.*payments/);
   });

@@ -174,12 +174,12 @@ const accountIn = ({ accounts }: AcmeDouble, url: string | undefined) => account
 
 /** Which of the accounts there were before was used. */
 async function usedAccount(spec: CAIssuerSpec): Promise<unknown> {
-  const before = await Promise.all(
-    ['key-a', 'key-b'].map(async (name) => {
-      const { at } = await ordered(withKey(spec, name));
-      return at.orders.at(-1)?.account;
-    }),
-  );
+  const before: (string | undefined)[] = [];
+  // One after the other: the last order is the one just made.
+  for (const name of ['key-a', 'key-b']) {
+    const { at } = await ordered(withKey(spec, name));
+    before.push(at.orders.at(-1)?.account);
+  }
   const { at, outcome } = await ordered(spec);
   const used = at.orders.at(-1)?.account;
   return { outcome: shownOutcome(outcome), used: accountIn(at, used) < 0 ? 'none' : before.indexOf(used) };
