@@ -1,7 +1,7 @@
 // Authorizations that are born valid: the requester's namespace is known, policy lets it have the name, and an object of that namespace
 // or the policy itself stands in for the challenge. Nothing of it is stored: it is found anew for each request.
 import { baseIdentifier, type Identifier, identifierKey, isWildcard } from '../domain/identifier.ts';
-import { Problem } from '../domain/problem.ts';
+import { comeBack, Problem } from '../domain/problem.ts';
 import type { Judge } from '../issuance/judge.ts';
 import type { Requester } from '../issuance/types.ts';
 import type { Clock } from '../ports.ts';
@@ -86,11 +86,7 @@ interface Unprovable {
 function unprovable({ namespace, unproven, age }: Unprovable): Problem {
   const detail = `nothing in the namespace ${namespace} proves it, and the issuer in cert-manager has no solver for a challenge`;
   const [first] = unproven;
-  if (age < GRACE_MS)
-    return new Problem('serverInternal', `${first?.value}: ${detail}: it is waited for a moment`, {
-      status: 503,
-      headers: { 'Retry-After': '5' },
-    });
+  if (age < GRACE_MS) return comeBack(`${first?.value}: ${detail}: it is waited for a moment`, 5);
   return new Problem('unauthorized', `${first?.value}: ${detail}`, {
     subproblems: unproven.map((identifier) => ({ type: 'unauthorized', detail, identifier })),
   });

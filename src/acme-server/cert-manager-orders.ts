@@ -4,7 +4,7 @@ import type { CertManagerIssuer, CertManagerOrder } from '../api/foreign.ts';
 import type { KubeObject } from '../api/kind.ts';
 import { type Identifier, identifierKey, parseIdentifier } from '../domain/identifier.ts';
 import type { Order } from '../domain/order.ts';
-import { Problem } from '../domain/problem.ts';
+import { comeBack, Problem } from '../domain/problem.ts';
 import { parseAddress } from '../domain/address.ts';
 import type { Cache, Clock, OptionalCache } from '../ports.ts';
 import type { Authenticated } from './exchange.ts';
@@ -191,17 +191,11 @@ async function seen<R>(
 
 function requireWatched(cache: Pick<OptionalCache<KubeObject>, 'state'>): void {
   if (cache.state() === 'watching') return;
-  throw new Problem('serverInternal', 'the objects of cert-manager cannot be seen now: try again', {
-    status: 503,
-    headers: { 'Retry-After': '5' },
-  });
+  throw comeBack('the objects of cert-manager cannot be seen now: try again', 5);
 }
 
 function notThere(): Problem {
-  return new Problem('serverInternal', 'no Order of cert-manager has this URL so far: try again', {
-    status: 503,
-    headers: { 'Retry-After': '5' },
-  });
+  return comeBack('no Order of cert-manager has this URL so far: try again', 5);
 }
 
 interface Search {

@@ -2,7 +2,7 @@
 import type { Issuer } from '../api/issuer.ts';
 import type { IssuedCertificate } from '../api/issued-certificate.ts';
 import { renderPem } from '../domain/encoding.ts';
-import { Problem } from '../domain/problem.ts';
+import { comeBack } from '../domain/problem.ts';
 import type { Records } from '../issuance/records.ts';
 import { type Authenticated, type Reply, requireEmptyPayload } from './exchange.ts';
 import { notFound, notYours } from './sealed.ts';
@@ -19,10 +19,7 @@ export function createCertificateHandler(deps: { records: Records; chainsOf: Cha
     const chain = chains[wanted];
     if (chain === undefined) {
       if (wanted > 0 || chains.length > 0) throw notFound();
-      throw new Problem('serverInternal', 'the chain of this certificate is not there yet', {
-        status: 503,
-        headers: { 'Retry-After': '5' },
-      });
+      throw comeBack('the chain of this certificate is not there yet', 5);
     }
     const name = record.metadata.name;
     const links = chains.flatMap((_, n) => {

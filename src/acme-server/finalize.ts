@@ -5,7 +5,7 @@ import { parseBase64url, sha256 } from '../domain/encoding.ts';
 import { baseIdentifier, isWildcard } from '../domain/identifier.ts';
 import { clusterIssuer } from '../domain/issuer.ts';
 import { encodeOrder, type Order } from '../domain/order.ts';
-import { Problem } from '../domain/problem.ts';
+import { comeBack, Problem } from '../domain/problem.ts';
 import { problemOf } from '../issuance/record.ts';
 import type { IssuanceRequest, Issue, Requester } from '../issuance/types.ts';
 import type { Clock, Log, Random } from '../ports.ts';
@@ -153,7 +153,7 @@ async function checkCaa(
 }
 
 function undecided({ detail }: Problem): Problem {
-  return new Problem('serverInternal', `${detail}: finalize again`, { status: 503, headers: { 'Retry-After': '10' } });
+  return comeBack(`${detail}: finalize again`, 10);
 }
 
 function holdOf(exchange: Authenticated): number {
@@ -200,10 +200,7 @@ function problemFor({ random, log }: FinalizationsDeps, order: string, error: un
 }
 
 function unavailable(seconds: number): Problem {
-  return new Problem('serverInternal', 'the certificate is not there yet: finalize again', {
-    status: 503,
-    headers: { 'Retry-After': String(seconds) },
-  });
+  return comeBack('the certificate is not there yet: finalize again', seconds);
 }
 
 function issuanceRequest(

@@ -5,7 +5,7 @@ import { challengeTypesFor } from '../domain/challenge.ts';
 import { parseDuration } from '../domain/duration.ts';
 import { baseIdentifier, isWildcard } from '../domain/identifier.ts';
 import { encodeOrder, MAX_SEALED, type Order, parseOrderIdentifiers, type Reuse } from '../domain/order.ts';
-import { Problem } from '../domain/problem.ts';
+import { comeBack, Problem } from '../domain/problem.ts';
 import type { Judge } from '../issuance/judge.ts';
 import { requireHeeded, requireRecent } from '../issuance/model.ts';
 import type { Backends, Clock, Random } from '../ports.ts';
@@ -79,10 +79,7 @@ function requireTerms({ issuer, account }: Authenticated): void {
 /** A suspended issuer takes up nothing new. */
 export function requireOpen(issuer: Issuer): void {
   if (!issuer.spec.suspend) return;
-  throw new Problem('serverInternal', 'this issuer is suspended by its operator: try again later', {
-    status: 503,
-    headers: { 'Retry-After': '300' },
-  });
+  throw comeBack('this issuer is suspended by its operator: try again later', 300);
 }
 
 async function parseOrder(deps: NewOrderDeps, exchange: Authenticated): Promise<Order> {

@@ -2,9 +2,9 @@
 import type { Pod } from '../api/foreign.ts';
 import { parseAddress, renderAddress } from '../domain/address.ts';
 import { clusterIssuer } from '../domain/issuer.ts';
-import { Problem } from '../domain/problem.ts';
 import type { ObjectRef, OptionalCache } from '../ports.ts';
 import type { Exchange } from './exchange.ts';
+import { requireKnown } from './known.ts';
 
 export const POD_ADDRESS_INDEX = 'address';
 
@@ -44,6 +44,8 @@ export interface PodAddresses {
   find(exchange: Exchange): Promise<PodIdentity | undefined>;
 }
 
+const UNKNOWN = 'the Pods of the cluster are not known yet: try again';
+
 export interface PodAddressesDeps {
   /** With POD_ADDRESS_INDEX; whole or reduced to podEssence. */
   pods: OptionalCache<Pod>;
@@ -65,7 +67,7 @@ export function createPodAddresses(deps: PodAddressesDeps): PodAddresses {
 }
 
 async function identityAt({ pods, livePod }: PodAddressesDeps, address: string): Promise<PodIdentity | undefined> {
-  requireKnown(pods);
+  requireKnown(pods, UNKNOWN);
   const [found, ...others] = pods.byIndex(POD_ADDRESS_INDEX, address);
   if (!found || others.length > 0) return undefined;
   // An address may be another Pod's by now, and the watch may be behind.
@@ -82,13 +84,5 @@ function addressesOf({ status }: Pod): string[] {
   return (status?.podIPs ?? []).flatMap(({ ip }) => {
     const address = parseAddress(ip);
     return address ? [renderAddress(address)] : [];
-  });
-}
-
-function requireKnown({ state }: Pick<OptionalCache<Pod>, 'state'>): void {
-  if (state() !== 'filling' && state() !== 'off') return;
-  throw new Problem('serverInternal', 'the Pods of the cluster are not known yet: try again', {
-    status: 503,
-    headers: { 'Retry-After': '5' },
   });
 }

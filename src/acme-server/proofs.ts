@@ -5,10 +5,10 @@ import type { KubeObject } from '../api/kind.ts';
 import type { Issuer } from '../api/issuer.ts';
 import type { Identifier } from '../domain/identifier.ts';
 import { clusterIssuer } from '../domain/issuer.ts';
-import { Problem } from '../domain/problem.ts';
 import { serviceOfName } from '../domain/service-name.ts';
 import type { OptionalCache } from '../ports.ts';
 import { HOST_INDEX, ingressGives, isHeldElsewhere, routeGives } from './route-hosts.ts';
+import { requireKnown } from './known.ts';
 
 type Proof = NonNullable<NonNullable<ClusterCAIssuer['spec']['acme']>['proof']>;
 
@@ -25,6 +25,8 @@ export interface Proofs {
   /** Whether an object of the namespace proves the name. Rejects as the cluster does. */
   proves(claimed: Claimed): Promise<boolean>;
 }
+
+const UNKNOWN = 'the objects that prove names are not known yet: try again';
 
 export interface ProofsDeps {
   /** Metadata is enough. */
@@ -62,8 +64,8 @@ interface Routed {
 /** A host that this namespace alone has, by an Ingress or an HTTPRoute of those that count. */
 function isRouted({ ingresses, routes }: ProofsDeps, { proof, namespace, host }: Routed): boolean {
   const { ingressClasses = [], gateways = [] } = proof;
-  if (ingressClasses.length > 0) requireKnown(ingresses);
-  if (gateways.length > 0) requireKnown(routes);
+  if (ingressClasses.length > 0) requireKnown(ingresses, UNKNOWN);
+  if (gateways.length > 0) requireKnown(routes, UNKNOWN);
   const ofNamespace = ({ metadata }: KubeObject): boolean => metadata.namespace === namespace;
   const given =
     ingresses
@@ -71,14 +73,6 @@ function isRouted({ ingresses, routes }: ProofsDeps, { proof, namespace, host }:
       .some((ingress) => ofNamespace(ingress) && ingressGives(ingress, ingressClasses, host)) ||
     routes.byIndex(HOST_INDEX, host).some((route) => ofNamespace(route) && routeGives(route, gateways, host));
   return given && !isHeldElsewhere([ingresses, routes], namespace, host);
-}
-
-function requireKnown({ state }: Pick<OptionalCache<KubeObject>, 'state'>): void {
-  if (state() !== 'filling' && state() !== 'off') return;
-  throw new Problem('serverInternal', 'the objects that prove names are not known yet: try again', {
-    status: 503,
-    headers: { 'Retry-After': '5' },
-  });
 }
 
 /** A name of a Service of this namespace, or one right below it; its wildcard means those right below. */

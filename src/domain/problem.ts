@@ -94,3 +94,8 @@ export function parseProblem(json: string): Problem {
     status: document.status,
   });
 }
+
+/** 503: it cannot be answered now, and the same request may be in so many seconds (Retry-After, RFC 9110 section 10.2.3). */
+export function comeBack(detail: string, seconds: number): Problem {
+  return new Problem('serverInternal', detail, { status: 503, headers: { 'Retry-After': String(seconds) } });
+}

@@ -7,7 +7,7 @@ import { type CertificateFacts, parseCertificate } from '../domain/certificate.t
 import { chainFingerprint, isRoot, parsePemCertificates, preferredChain, trimRoot } from '../domain/chain.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import { renderPem } from '../domain/encoding.ts';
-import { Problem } from '../domain/problem.ts';
+import { comeBack, type Problem } from '../domain/problem.ts';
 import type { Cache, Clock, Cluster } from '../ports.ts';
 
 export const CHAIN_RIGHTS: readonly Right[] = [
@@ -176,7 +176,7 @@ async function store(
 
 function noRoom(issuer: Issuer): Problem {
   const detail = `issuer ${issuer.metadata.name} has ${MAX_CHAINS} chains in use and no room for another until certificates of one of them expire`;
-  return new Problem('serverInternal', detail, { status: 503, headers: { 'Retry-After': '300' } });
+  return comeBack(detail, 300);
 }
 
 function offer(issuer: Issuer, fingerprint: string, chain: readonly Buffer[]): Offered {

@@ -8,7 +8,7 @@ import { type Decision, evaluate, renderDenial, wantedFacts } from '../domain/po
 import type { CompileExpression } from '../domain/policy/expression.ts';
 import type { JudgedRequest, PolicyInput, Stage } from '../domain/policy/input.ts';
 import { prepare, type PreparedIssuer, prepareIssuer, type PreparedPolicy } from '../domain/policy/prepare.ts';
-import { Problem } from '../domain/problem.ts';
+import { comeBack, Problem } from '../domain/problem.ts';
 import type { Audit, Cache, Counter, Random, Resolver } from '../ports.ts';
 import { resolveServers, serverFacts } from './server-facts.ts';
 import type { Requester } from './types.ts';
@@ -222,10 +222,7 @@ function denial(deps: JudgeDeps, decision: Decision, about: About): Problem | un
 }
 
 function undecided(reason: string): Problem {
-  return new Problem('serverInternal', `the policies could not be judged: ${reason}`, {
-    status: 503,
-    headers: { 'Retry-After': '10' },
-  });
+  return comeBack(`the policies could not be judged: ${reason}`, 10);
 }
 
 /** Policies compiled once a generation; the whole list of those watched is remade when one changes. */

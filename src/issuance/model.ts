@@ -9,7 +9,7 @@ import type {
   DistinguishedName,
 } from '../domain/certificate-model.ts';
 import { parseDuration } from '../domain/duration.ts';
-import { Problem } from '../domain/problem.ts';
+import { comeBack, Problem } from '../domain/problem.ts';
 import { defaultSubject, parseSubjectTemplate, renderSubject } from '../domain/subject.ts';
 import type { Backend } from '../ports.ts';
 import type { IssuanceRequest } from './types.ts';
@@ -118,10 +118,7 @@ function subjectOf({ issuer, requester }: IssuanceRequest, { csr, names, control
     return csr.subject.length > 0 ? csr.subject : defaultSubject(names);
   const template = parseSubjectTemplate(settings.template);
   if (typeof template === 'string' || !controls.subject) {
-    throw new Problem('serverInternal', 'the subject template of the issuer is misconfigured', {
-      status: 503,
-      headers: { 'Retry-After': '60' },
-    });
+    throw comeBack('the subject template of the issuer is misconfigured', 60);
   }
   const { account, namespace, claim } = requester;
   return renderSubject(template, {
