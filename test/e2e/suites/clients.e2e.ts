@@ -64,11 +64,15 @@ beforeAll(async () => {
   await cluster.waitFor('clustercaissuer/clients', 'condition=Ready');
 });
 
-/** What a Pod that trusts that root, and no other, sees of a server. */
+/**
+ * What a Pod that trusts that root, and no other, sees of a server. A Pod that has just become ready is not at once behind its Service:
+ * until the node's rules say so, connections are refused, and only those are tried again.
+ */
 async function ask(name: string, url: string, root: string): Promise<string> {
+  const patience = ['--max-time', '30', '--retry', '60', '--retry-delay', '1', '--retry-connrefused'];
   return cluster.run(name, ns, {
     image,
-    command: ['curl', '--silent', '--show-error', '--fail', '--cacert', '/root/ca.crt', '--max-time', '30', url],
+    command: ['curl', '--silent', '--show-error', '--fail', '--cacert', '/root/ca.crt', ...patience, url],
     mounts: { '/root': { configMap: root } },
   });
 }
