@@ -171,11 +171,14 @@ interface IssuanceRecord {
   status?: { serial?: string };
 }
 
-/** What we have on record of an issuer. */
-export async function recordsOf(cluster: Cluster, issuer: string): Promise<IssuanceRecord[]> {
+/** What we have on record of an issuer, for a namespace where one is named. */
+export async function recordsOf(cluster: Cluster, issuer: string, namespace?: string): Promise<IssuanceRecord[]> {
   const args = ['get', 'issuedcertificates', '--namespace', NAMESPACE, '--output', 'json'];
   const { items } = JSON.parse(await cluster.kubectl(...args)) as { items: IssuanceRecord[] };
-  return items.filter(({ spec }) => spec.issuerRef.name === issuer);
+  return items.filter(
+    ({ spec: { issuerRef, requester } }) =>
+      issuerRef.name === issuer && (namespace === undefined || requester.namespace === namespace),
+  );
 }
 
 /** Until what was written has been seen by whoever watches it. */
