@@ -41,9 +41,10 @@ const TOOLS: Readonly<Record<string, Tool>> = {
   'kube-proxy': kubernetes('kube-proxy'),
   kubectl: kubernetes('kubectl'),
   coredns: { package: 'github.com/coredns/coredns', module: 'coredns', flags: () => stripped() },
-  'cert-manager-controller': certManager('controller'),
-  'cert-manager-webhook': certManager('webhook'),
-  'cert-manager-acmesolver': certManager('acmesolver'),
+  'cert-manager-controller': certManager('cert-manager-controller'),
+  'cert-manager-webhook': certManager('cert-manager-webhook'),
+  'cert-manager-acmesolver': certManager('cert-manager-acmesolver'),
+  ingress: certManager('ingress'),
   'step-ca': { package: 'github.com/smallstep/certificates/cmd/step-ca', onlyNamed: true },
 };
 
@@ -52,7 +53,7 @@ function kubernetes(program: string): Tool {
 }
 
 function certManager(program: string): Tool {
-  return { package: `./cmd/cert-manager-${program}`, module: 'cert-manager', flags: () => stripped() };
+  return { package: `./cmd/${program}`, module: 'cert-manager', flags: () => stripped() };
 }
 
 interface Files {

@@ -220,16 +220,22 @@ describe('an issuer on the webhook backend', () => {
 
 test('the leader and cert-manager are killed again and again: no Order is stuck, and nothing is issued twice', async () => {
   const names = numbered('killed', 12);
-  const kill = async (namespace: string, name: string) =>
-    void (await cluster.kubectl('delete', 'pod', name, '--namespace', namespace, '--grace-period=0', '--force'));
-  const leader = async () => {
-    const lease = await cluster.get<{ spec: { holderIdentity?: string } }>('lease', `${RELEASE}-leader`, NAMESPACE);
-    return lease?.spec.holderIdentity?.split('_')[0] ?? '';
+  const kill = async (namespace: string, name: string) => {
+    const args = ['--namespace', namespace, '--grace-period=0', '--force', '--ignore-not-found'];
+    await cluster.kubectl('delete', 'pod', name, ...args);
   };
-  const manager = async () => {
-    const args = ['--selector=app.kubernetes.io/component=controller', '--output=name'];
-    return (await cluster.kubectl('get', 'pods', '--namespace', CERT_MANAGER, ...args)).trim().split('\n')[0]?.slice(4) ?? '';
-  };
+  const leader = () =>
+    eventually('somebody leads', async () => {
+      const lease = await cluster.get<{ spec: { holderIdentity?: string } }>('lease', `${RELEASE}-leader`, NAMESPACE);
+      const name = lease?.spec.holderIdentity?.split('_')[0] ?? '';
+      return name !== '' && (await cluster.get('pod', name, NAMESPACE)) ? name : undefined;
+    });
+  const manager = () =>
+    eventually('cert-manager runs', async () => {
+      const args = ['--selector=app.kubernetes.io/component=controller', '--output=name'];
+      const pods = await cluster.kubectl('get', 'pods', '--namespace', CERT_MANAGER, ...args);
+      return /^pod\/(\S+)/.exec(pods)?.[1];
+    });
   for (const [i, name] of names.entries()) {
     await cluster.apply(forServices(i % 2 === 0 ? 'cm' : 'cm-signer', [name]), ns);
     if (i % 4 === 1) await kill(CERT_MANAGER, await manager());
@@ -255,7 +261,8 @@ test('sixty Certificates at once: how fast, and who writes how much', async () =
   const before = await writes();
   const begun = performance.now();
   await cluster.apply(forServices('cm', names), ns);
-  await Promise.all(names.map((name) => isReady(name, 480)));
+  const all = names.map((name) => `certificate/${name}`);
+  await cluster.kubectl('wait', ...all, '--namespace', ns, '--for=condition=Ready', '--timeout=480s');
   const seconds = (performance.now() - begun) / 1000;
   const after = await writes();
   cluster.measure('cert-manager: 60 Certificates at once', `${seconds.toFixed(1)} s, ${(60 / seconds).toFixed(1)}/s`);
