@@ -25,11 +25,12 @@ async function imageOf(cluster: Cluster, program: string): Promise<object> {
  * Resolves once an object of its kinds is admitted. Its cainjector is not run: it would put the webhook's CA, which the webhook makes, into the
  * configuration of admission, and is not concerned with issuers.
  */
-export async function certManagerInstalled(cluster: Cluster): Promise<void> {
+export async function certManagerInstalled(cluster: Cluster, extraArgs: readonly string[] = []): Promise<void> {
   const values = {
     crds: { enabled: true },
     cainjector: { enabled: false },
     startupapicheck: { enabled: false },
+    extraArgs,
     ...(await imageOf(cluster, 'controller')),
     webhook: await imageOf(cluster, 'webhook'),
     acmesolver: await imageOf(cluster, 'acmesolver'),

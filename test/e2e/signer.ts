@@ -8,6 +8,9 @@ import { NAMESPACE } from '../support/helm.ts';
 import type { Cluster } from './cluster.ts';
 import { ROOT } from './pages.ts';
 
+/** What peers of the product need that are no program of ours, in one image. */
+export const PEERS = { image: 'peers', packages: ['bind9', 'nodejs', 'openssl'] } as const;
+
 const EXAMPLE = join(ROOT, 'examples/webhook-signer');
 const HELD = '/tmp/held';
 /** In the place of openssl: it waits as long as that file is there, and with it the signer, which does one thing at a time. */
@@ -26,15 +29,22 @@ export async function startSigner(
   cluster: Cluster,
   { name, namespace, spec }: { name: string; namespace: string; spec: object },
 ): Promise<Signer> {
-  const image = await cluster.image('signer', ['nodejs', 'openssl']);
+  const image = await cluster.image(PEERS.image, PEERS.packages);
   const folder = mkdtempSync(join(cluster.folder, 'signer-'));
   const host = `signer.${namespace}.svc`;
   execFileSync(join(EXAMPLE, 'setup.sh'), [folder], { stdio: 'ignore' });
   // The example's certificate is for a signer on the same machine.
-  execFileSync('sh', ['-euc', `printf 'subjectAltName=DNS:${host}\\n' >server.ext; openssl x509 -req -in server.csr \
-    -CA server-ca.crt -CAkey server-ca.key -CAcreateserial -days 365 -extfile server.ext -out server.crt 2>/dev/null`], {
-    cwd: folder,
-  });
+  execFileSync(
+    'sh',
+    [
+      '-euc',
+      `printf 'subjectAltName=DNS:${host}\\n' >server.ext; openssl x509 -req -in server.csr \
+    -CA server-ca.crt -CAkey server-ca.key -CAcreateserial -days 365 -extfile server.ext -out server.crt 2>/dev/null`,
+    ],
+    {
+      cwd: folder,
+    },
+  );
   const files = readdirSync(folder, { withFileTypes: true }).filter((file) => file.isFile());
   const read = (file: string) => readFileSync(join(folder, file), 'utf8');
   const data = {
@@ -53,11 +63,15 @@ export async function startSigner(
     { ...secret, metadata: { name: secretName, namespace: NAMESPACE } },
     { ...issuer, metadata: { name }, spec: { backend: { webhook }, ...spec } },
   ]);
-  await cluster.apply([...deployment(image), { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'signer' }, data }], namespace);
+  await cluster.apply(
+    [...deployment(image), { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'signer' }, data }],
+    namespace,
+  );
   const where = ['--namespace', namespace];
   const scale = async (replicas: number) => {
     await cluster.kubectl('scale', 'deployment/signer', ...where, `--replicas=${replicas}`);
-    if (replicas > 0) return void (await cluster.kubectl('rollout', 'status', 'deployment/signer', ...where, '--timeout=300s'));
+    if (replicas > 0)
+      return void (await cluster.kubectl('rollout', 'status', 'deployment/signer', ...where, '--timeout=300s'));
     await cluster.kubectl('wait', 'pod', '--selector=app=signer', ...where, '--for=delete', '--timeout=120s');
   };
   const inside = async (...command: string[]) => void (await cluster.exec('deployment/signer', namespace, command));

@@ -218,7 +218,10 @@ test('a tenant who may write orders/status forges that of another: it gets nothi
     {
       ...POLICY,
       metadata: { name: 'attr-signer' },
-      spec: { selector: { issuerRef: { name: 'attr-signer' } }, allowed: { dnsNames: { values: ['*.{{namespace}}.svc'] } } },
+      spec: {
+        selector: { issuerRef: { name: 'attr-signer' } },
+        allowed: { dnsNames: { values: ['*.{{namespace}}.svc'] } },
+      },
     },
     clusterIssuer('attr-signer', bundle),
   ]);
@@ -256,9 +259,27 @@ test('a tenant who may write orders/status forges that of another: it gets nothi
   const made = await cluster.command('kubectl', ['create', ...asTenant, '--filename', '-'], JSON.stringify(forged));
   expect(made).toMatchObject({ status: 0 });
   const patch = JSON.stringify({ status: victim.status });
-  await cluster.kubectl('patch', 'order', 'forged', ...asTenant, '--subresource=status', '--type=merge', '--patch', patch);
+  await cluster.kubectl(
+    'patch',
+    'order',
+    'forged',
+    ...asTenant,
+    '--subresource=status',
+    '--type=merge',
+    '--patch',
+    patch,
+  );
   // It may do so in its own namespace alone.
-  const elsewhere = await cluster.command('kubectl', ['auth', 'can-i', 'update', 'orders', '--subresource=status', ...asTenant.slice(0, 2), '--namespace', theirs]);
+  const elsewhere = await cluster.command('kubectl', [
+    'auth',
+    'can-i',
+    'update',
+    'orders',
+    '--subresource=status',
+    ...asTenant.slice(0, 2),
+    '--namespace',
+    theirs,
+  ]);
   expect(elsewhere.stdout.trim()).toBe('no');
   await settle();
   await signer.start();

@@ -9,6 +9,7 @@ import {
   certificate,
   certManagerInstalled,
   clusterIssuer,
+  type Condition,
   ordersOf,
   publishedBundle,
   recordsOf,
@@ -20,6 +21,7 @@ import {
 import { connectCluster } from '../cluster.ts';
 import { caIssuer } from '../objects.ts';
 import { type Signer, startSigner } from '../signer.ts';
+import { startBind, startIngress, TSIG_KEY } from '../solvers.ts';
 
 const cluster = connectCluster();
 let ns = '';
@@ -65,8 +67,7 @@ async function arrivedOnce(issuer: string, names: readonly string[]): Promise<vo
   expect(records.filter((each) => wanted.includes(each)).sort()).toEqual(wanted.sort());
 }
 
-const isReady = (name: string, seconds = 240) =>
-  cluster.waitFor(`certificate/${name}`, 'condition=Ready', ns, seconds);
+const isReady = (name: string, seconds = 240) => cluster.waitFor(`certificate/${name}`, 'condition=Ready', ns, seconds);
 
 beforeAll(async () => {
   await Promise.all([cluster.installed(RIGHTS), certManagerInstalled(cluster)]);
@@ -93,7 +94,10 @@ test('a Certificate for a Service of its namespace is issued, without a solver',
     await isReady(each);
     times.push((performance.now() - begun) / 1000);
   }
-  cluster.measure('cert-manager: Certificate applied to Ready, three', times.map((s) => `${s.toFixed(1)} s`).join(', '));
+  cluster.measure(
+    'cert-manager: Certificate applied to Ready, three',
+    times.map((s) => `${s.toFixed(1)} s`).join(', '),
+  );
   const leaf = await leafOf('web');
   expect(leaf.subjectAltName).toBe(`DNS:${name}, DNS:${name}.cluster.local`);
   expect(leaf.issuer).toBe('CN=CA of cm');
@@ -181,7 +185,10 @@ describe('an issuer on the webhook backend', () => {
     await cluster.apply({
       ...POLICY,
       metadata: { name: 'cm-signer' },
-      spec: { selector: { issuerRef: { name: 'cm-signer' } }, allowed: { dnsNames: { values: ['*.{{namespace}}.svc'] } } },
+      spec: {
+        selector: { issuerRef: { name: 'cm-signer' } },
+        allowed: { dnsNames: { values: ['*.{{namespace}}.svc'] } },
+      },
     });
     await cluster.apply(clusterIssuer('cm-signer', bundle));
     await cluster.waitFor('clusterissuer/cm-signer', 'condition=Ready');
@@ -206,12 +213,19 @@ describe('an issuer on the webhook backend', () => {
     const slow = numbered('slow', 5);
     await signer.hold();
     await cluster.apply(forServices('cm-signer', slow), ns);
-    await eventually('all five were finalized', async () => ((await states('slow')).length === 5 ? true : undefined), 120);
+    await eventually(
+      'all five were finalized',
+      async () => ((await states('slow')).length === 5 ? true : undefined),
+      120,
+    );
     await sleep(3000);
     const begun = performance.now();
     await cluster.apply(forServices('cm', ['fast']), ns);
     await isReady('fast');
-    cluster.measure('cert-manager: a Certificate beside five that wait', `${((performance.now() - begun) / 1000).toFixed(1)} s`);
+    cluster.measure(
+      'cert-manager: a Certificate beside five that wait',
+      `${((performance.now() - begun) / 1000).toFixed(1)} s`,
+    );
     expect((await states('slow')).filter((state) => state === 'valid')).toEqual([]);
     await signer.release();
     await arrivedOnce('cm-signer', slow);
@@ -241,8 +255,14 @@ test('the leader and cert-manager are killed again and again: no Order is stuck,
     if (i % 4 === 1) await kill(CERT_MANAGER, await manager());
     if (i % 4 === 3) await kill(NAMESPACE, await leader());
   }
-  await arrivedOnce('cm', names.filter((_, i) => i % 2 === 0));
-  await arrivedOnce('cm-signer', names.filter((_, i) => i % 2 === 1));
+  await arrivedOnce(
+    'cm',
+    names.filter((_, i) => i % 2 === 0),
+  );
+  await arrivedOnce(
+    'cm-signer',
+    names.filter((_, i) => i % 2 === 1),
+  );
   await cluster.kubectl('rollout', 'status', `deployment/${RELEASE}`, '--namespace', NAMESPACE, '--timeout=300s');
 });
 
@@ -254,7 +274,9 @@ test('sixty Certificates at once: how fast, and who writes how much', async () =
     const of = (user: string) =>
       found.filter(
         (entry) =>
-          isWrite(entry) && entry.user.username === `system:serviceaccount:${user}` && entry.objectRef?.resource !== 'leases',
+          isWrite(entry) &&
+          entry.user.username === `system:serviceaccount:${user}` &&
+          entry.objectRef?.resource !== 'leases',
       ).length;
     return [of(`${NAMESPACE}:${RELEASE}`), of(`${CERT_MANAGER}:${CERT_MANAGER}`)] as const;
   };
@@ -269,4 +291,65 @@ test('sixty Certificates at once: how fast, and who writes how much', async () =
   const [ours, theirs] = [0, 1].map((i) => (((after[i] ?? 0) - (before[i] ?? 0)) / 60).toFixed(1));
   cluster.measure('API writes for each: ours, of cert-manager', `${ours}, ${theirs}`);
   await arrivedOnce('cm', names);
+});
+
+describe('names that nothing in the cluster proves, with a solver', () => {
+  const ZONE = 'outside.example';
+  const challenges = async () =>
+    (await cluster.kubectl('get', 'challenges', '--namespace', ns, '--output', 'name')).trim();
+
+  async function issue(name: string, issuer: string, host: string): Promise<void> {
+    const begun = performance.now();
+    await cluster.apply(certificate(name, { issuer, names: [host] }), ns);
+    let seen = '';
+    await eventually(
+      `cert-manager has solved ${host}`,
+      async () => {
+        seen ||= await challenges();
+        const found = await cluster.get<{ status?: { conditions?: Condition[] } }>('certificate', name, ns);
+        const ready = found?.status?.conditions?.find(({ type }) => type === 'Ready');
+        return ready?.status === 'True' ? true : undefined;
+      },
+      300,
+    );
+    cluster.measure(`cert-manager: ${name}`, `${((performance.now() - begun) / 1000).toFixed(1)} s`);
+    expect(seen).toContain('challenge');
+    expect((await leafOf(name)).subjectAltName).toBe(`DNS:${host}`);
+  }
+
+  test('by http-01, with a solver Pod behind an ingress controller', async () => {
+    const host = `app.${ns}.${ZONE}`;
+    const address = await startIngress(cluster, 'cm-ingress', ns);
+    await cluster.resolve({ [host]: address });
+    await cluster.apply(caIssuer('cm-http', [`**.${ZONE}`]));
+    await cluster.waitFor('clustercaissuer/cm-http', 'condition=Ready');
+    const solvers = [{ http01: { ingress: { ingressClassName: 'cm-ingress' } } }];
+    await cluster.apply(clusterIssuer('cm-http', bundle, { solvers }));
+    await cluster.waitFor('clusterissuer/cm-http', 'condition=Ready');
+    await issue('http-01', 'cm-http', host);
+  });
+
+  test('by dns-01, with updates of a zone of BIND (RFC 2136), a wildcard', async () => {
+    const { address, secret } = await startBind(cluster, ZONE, ns);
+    await certManagerInstalled(cluster, [
+      '--dns01-recursive-nameservers-only',
+      `--dns01-recursive-nameservers=${address}:53`,
+    ]);
+    const [issuer, policy] = caIssuer('cm-dns', [`**.${ZONE}`], { acme: { validation: { nameservers: [address] } } });
+    const { spec } = policy as { spec: { allowed: { dnsNames: object } } };
+    const dnsNames = { ...spec.allowed.dnsNames, wildcards: true };
+    await cluster.apply([issuer as object, { ...policy, spec: { ...spec, allowed: { dnsNames } } }]);
+    await cluster.waitFor('clustercaissuer/cm-dns', 'condition=Ready');
+    const key = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'cm-tsig' }, stringData: { secret } };
+    await cluster.apply(key, CERT_MANAGER);
+    const rfc2136 = {
+      nameserver: `${address}:53`,
+      tsigKeyName: TSIG_KEY,
+      tsigAlgorithm: 'HMACSHA256',
+      tsigSecretSecretRef: { name: 'cm-tsig', key: 'secret' },
+    };
+    await cluster.apply(clusterIssuer('cm-dns', bundle, { solvers: [{ dns01: { rfc2136 } }] }));
+    await cluster.waitFor('clusterissuer/cm-dns', 'condition=Ready');
+    await issue('dns-01', 'cm-dns', `*.${ns}.${ZONE}`);
+  });
 });

@@ -7,7 +7,15 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { eventually } from '../../support/eventually.ts';
 import { NAMESPACE, RELEASE } from '../../support/helm.ts';
-import { certificate, certManagerInstalled, clusterIssuer, type Condition, renew, RIGHTS, service } from '../cert-manager.ts';
+import {
+  certificate,
+  certManagerInstalled,
+  clusterIssuer,
+  type Condition,
+  renew,
+  RIGHTS,
+  service,
+} from '../cert-manager.ts';
 import { connectCluster } from '../cluster.ts';
 import { caIssuer } from '../objects.ts';
 import { stepsOf } from '../pages.ts';
@@ -37,8 +45,29 @@ function authority(name: string): Authority {
   const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: folder, stdio: 'ignore' });
   const hosts = [`${RELEASE}.${NAMESPACE}.svc`, `${RELEASE}.${NAMESPACE}`].map((host) => `DNS:${host}`).join();
   const fresh = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '30'];
-  openssl(...fresh, '-keyout', 'ca.key', '-out', 'ca.crt', '-subj', `/CN=Serving CA ${name}`, '-addext', 'keyUsage=critical,keyCertSign,cRLSign');
-  const leaf = ['-CA', 'ca.crt', '-CAkey', 'ca.key', '-subj', '/CN=acme', '-addext', `subjectAltName=${hosts}`, '-addext', 'basicConstraints=critical,CA:FALSE'];
+  openssl(
+    ...fresh,
+    '-keyout',
+    'ca.key',
+    '-out',
+    'ca.crt',
+    '-subj',
+    `/CN=Serving CA ${name}`,
+    '-addext',
+    'keyUsage=critical,keyCertSign,cRLSign',
+  );
+  const leaf = [
+    '-CA',
+    'ca.crt',
+    '-CAkey',
+    'ca.key',
+    '-subj',
+    '/CN=acme',
+    '-addext',
+    `subjectAltName=${hosts}`,
+    '-addext',
+    'basicConstraints=critical,CA:FALSE',
+  ];
   openssl(...fresh, '-keyout', 'tls.key', '-out', 'tls.crt', ...leaf);
   const read = (file: string) => readFileSync(join(folder, file), 'utf8');
   return { ca: read('ca.crt'), cert: read('tls.crt'), key: read('tls.key') };
@@ -68,7 +97,9 @@ async function patchAsDocumented(): Promise<void> {
   const steps = stepsOf('docs/cert-manager.md').flatMap((step) => ('run' in step ? [step.run] : []));
   const [command, ...more] = steps.filter((step) => step.startsWith('kubectl patch clusterissuer corporate'));
   if (command === undefined || more.length > 0) throw new Error('the page has not one such command');
-  const script = command.replace('clusterissuer corporate', 'clusterissuer trust').replace('corporate-trust', 'trust-roots');
+  const script = command
+    .replace('clusterissuer corporate', 'clusterissuer trust')
+    .replace('corporate-trust', 'trust-roots');
   expect(await cluster.command('bash', ['-euo', 'pipefail', '-c', script])).toMatchObject({ status: 0 });
 }
 
@@ -105,7 +136,16 @@ test('namespaces that are selected have the ConfigMap, others do not, and it goe
   await untilPublished(ns, 'acme-ca.crt', ['CN=Serving CA first']);
   await cluster.kubectl('label', 'namespace', other, 'wants-trust=yes');
   await untilPublished(other, 'ca.crt', ['CN=CA of trust']);
-  await cluster.kubectl('patch', 'configmap', 'trust-roots', '--namespace', other, '--type=merge', '--patch', '{"data":{"ca.crt":"x"}}');
+  await cluster.kubectl(
+    'patch',
+    'configmap',
+    'trust-roots',
+    '--namespace',
+    other,
+    '--type=merge',
+    '--patch',
+    '{"data":{"ca.crt":"x"}}',
+  );
   await cluster.kubectl('label', 'namespace', other, 'wants-trust-');
   await eventually('it is gone', async () => ((await published(other)) ? undefined : true));
   expect(await published(ns)).toBeDefined();
@@ -179,11 +219,15 @@ test('the CA of the ACME server is replaced with overlap: nobody who took up wha
   expect(await reach('both-first', 'trust-roots')).toContain('new-order');
   // Then the second serves.
   await serveWith(`${one?.ca}${two?.ca}`, two as Authority);
-  await eventually('who trusts the first alone is served no more', async () =>
-    (await reach('only-first', 'before').then(
-      () => undefined,
-      (error: Error) => (error.message.includes('certificate') ? true : undefined),
-    ).finally(() => cluster.kubectl('delete', 'pod', 'only-first', '--namespace', ns))),
+  await eventually(
+    'who trusts the first alone is served no more',
+    async () =>
+      await reach('only-first', 'before')
+        .then(
+          () => undefined,
+          (error: Error) => (error.message.includes('certificate') ? true : undefined),
+        )
+        .finally(() => cluster.kubectl('delete', 'pod', 'only-first', '--namespace', ns)),
     300,
   );
   expect(await reach('both-second', 'trust-roots')).toContain('new-order');
