@@ -1,5 +1,4 @@
 // cert-manager in the cluster, as its own chart installs it: its controllers, its admission webhook, its roles; and what suites do with it.
-import { setTimeout as sleep } from 'node:timers/promises';
 import { join } from 'node:path';
 import { eventually } from '../support/eventually.ts';
 import { NAMESPACE } from '../support/helm.ts';
@@ -58,9 +57,6 @@ export async function certManagerInstalled(cluster: Cluster, extraArgs: readonly
 
 const apiVersion = 'cert-manager.io/v1';
 
-export interface ClusterIssuer {
-  status?: { acme?: { uri?: string }; conditions?: Condition[] };
-}
 export interface Condition {
   type: string;
   status: string;
@@ -181,6 +177,3 @@ export async function recordsOf(cluster: Cluster, issuer: string, namespace?: st
       issuerRef.name === issuer && (namespace === undefined || requester.namespace === namespace),
   );
 }
-
-/** Until what was written has been seen by whoever watches it. */
-export const settle = (): Promise<void> => sleep(2000);
