@@ -1,4 +1,6 @@
 // Whose a request is: a policy of namespaces is enforced on every path by which a namespace is known, and forged evidence gives nothing.
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { eventually } from '../../support/eventually.ts';
 import {
@@ -6,6 +8,7 @@ import {
   certificate,
   certManagerInstalled,
   clusterIssuer,
+  type Order,
   ordersOf,
   publishedBundle,
   recordsOf,
@@ -16,14 +19,12 @@ import {
 import { directoryOf } from '../certbot.ts';
 import { connectCluster } from '../cluster.ts';
 import { caIssuer } from '../objects.ts';
-import { type Signer, startSigner } from '../signer.ts';
 
 const cluster = connectCluster();
 /** Two namespaces of tenants. */
 let [mine, theirs] = ['', ''];
 let image = '';
 let bundle = '';
-let signer: Signer;
 
 /** An ACME client of few words: what became of the account and of one order, without answering any challenge. */
 const CLIENT = `
@@ -104,11 +105,6 @@ async function keyOf(namespace: string): Promise<{ KID: string; KEY: string }> {
 const servesNobodyElse = async (issuer: string) => {
   for (const { spec } of await recordsOf(cluster, issuer))
     expect(spec.names).toEqual([expect.stringMatching(new RegExp(`\\.${spec.requester.namespace}\\.svc$`))]);
-};
-
-const POLICY = {
-  apiVersion: 'countersign.dev/v1alpha1',
-  kind: 'CertificateRequestPolicy',
 };
 
 beforeAll(async () => {
@@ -210,24 +206,7 @@ test('X-Forwarded-For, labels and annotations make a Pod no other', async () => 
   await servesNobodyElse('attr');
 });
 
-test('a tenant who may write orders/status forges that of another: it gets nothing, and neither does the one it forged', async () => {
-  signer = await startSigner(cluster, {
-    name: 'attr-signer',
-    namespace: mine,
-    spec: { acme: { proof: { certManagerOrders: true, services: true } } },
-  });
-  await cluster.apply([
-    {
-      ...POLICY,
-      metadata: { name: 'attr-signer' },
-      spec: {
-        selector: { issuerRef: { name: 'attr-signer' } },
-        allowed: { dnsNames: { values: ['*.{{namespace}}.svc'] } },
-      },
-    },
-    clusterIssuer('attr-signer', bundle),
-  ]);
-  await cluster.waitFor('clusterissuer/attr-signer', 'condition=Ready');
+test('a tenant who may write orders/status forges the Order of another, with a key of its own: refused, both', async () => {
   const rules = [{ apiGroups: ['acme.cert-manager.io'], resources: ['orders', 'orders/status'], verbs: ['*'] }];
   const rbac = 'rbac.authorization.k8s.io';
   await cluster.apply(
@@ -245,20 +224,6 @@ test('a tenant who may write orders/status forges that of another: it gets nothi
     mine,
   );
   const asTenant = ['--as', `system:serviceaccount:${mine}:tenant`, '--namespace', mine];
-
-  // An order that waits, because the signer does.
-  await signer.stop();
-  await cluster.apply(certificate('victim', { issuer: 'attr-signer', names: [`victim.${theirs}.svc`] }), theirs);
-  const victim = await eventually('the Order waits', async () =>
-    (await ordersOf(cluster, theirs, 'victim')).find(({ status }) => status?.state === 'ready'),
-  );
-  const forged = {
-    apiVersion: 'acme.cert-manager.io/v1',
-    kind: 'Order',
-    metadata: { name: 'forged', namespace: mine },
-    spec: victim.spec,
-  };
-  // cert-manager makes an order for any Order without a URL at once, and its webhook then lets nobody change that: the tenant is quicker.
   const scale = async (replicas: number) => {
     const where = ['--namespace', CERT_MANAGER];
     await cluster.kubectl('scale', `deployment/${CERT_MANAGER}`, `--replicas=${replicas}`, ...where);
@@ -266,43 +231,46 @@ test('a tenant who may write orders/status forges that of another: it gets nothi
     const pods = ['pod', '--selector=app.kubernetes.io/component=controller'];
     if (replicas === 0) await cluster.kubectl('wait', ...pods, ...where, '--for=delete', '--timeout=120s');
   };
+
+  // An order that waits, because the Service comes later.
+  const host = `late.${theirs}.svc`;
+  await cluster.apply(certificate('late', { issuer: 'attr', names: [host] }), theirs);
+  const late = await eventually('the Order has its URL', async () =>
+    (await ordersOf(cluster, theirs, 'late')).find(({ status }) => status?.url !== undefined),
+  );
+  // cert-manager makes an order for any Order without a URL at once, and its webhook then lets nobody change that: the tenant is quicker.
   await scale(0);
+  const args = ['req', '-new', '-newkey', 'rsa:2048', '-nodes', '-keyout', join(cluster.folder, 'tenant.key')];
+  const csr = execFileSync('openssl', [...args, '-subj', '/', '-addext', `subjectAltName=DNS:${host}`], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const forged = {
+    apiVersion: 'acme.cert-manager.io/v1',
+    kind: 'Order',
+    metadata: { name: 'forged', namespace: mine },
+    spec: { ...late.spec, request: Buffer.from(csr).toString('base64') },
+  };
   const made = await cluster.command('kubectl', ['create', ...asTenant, '--filename', '-'], JSON.stringify(forged));
   expect(made).toMatchObject({ status: 0 });
-  const patch = JSON.stringify({ status: victim.status });
-  await cluster.kubectl(
-    'patch',
-    'order',
-    'forged',
-    ...asTenant,
-    '--subresource=status',
-    '--type=merge',
-    '--patch',
-    patch,
-  );
-  // It may do so in its own namespace alone.
-  const elsewhere = await cluster.command('kubectl', [
-    'auth',
-    'can-i',
-    'update',
-    'orders',
-    '--subresource=status',
-    ...asTenant.slice(0, 2),
-    '--namespace',
-    theirs,
-  ]);
-  expect(elsewhere.stdout.trim()).toBe('no');
-  await signer.start();
+  const patch = JSON.stringify({ status: late.status });
+  const onStatus = ['--subresource=status', '--type=merge', '--patch', patch];
+  await cluster.kubectl('patch', 'order', 'forged', ...asTenant, ...onStatus);
+  await cluster.apply(service('late'), theirs);
   await scale(1);
-  const { status } = await refusalOf(cluster, theirs, 'victim');
-  expect(status?.reason).toContain(mine);
-  expect(status?.reason).toContain(theirs);
-  expect((await recordsOf(cluster, 'attr-signer')).filter((record) => record.status?.serial !== undefined)).toEqual([]);
+  const { status } = await refusalOf(cluster, theirs, 'late');
+  for (const namespace of [mine, theirs]) expect(status?.reason).toContain(namespace);
+  const other = await eventually('the forged Order has failed', async () => {
+    const order = await cluster.get<Order>('order', 'forged', mine);
+    return order?.status?.state === 'errored' ? order : undefined;
+  });
+  expect(other.status?.reason).toContain(theirs);
+  const names = async () => (await recordsOf(cluster, 'attr')).flatMap(({ spec }) => spec.names);
+  expect(await names()).not.toContain(`dns:${host}`);
 
-  // Without the forgery that name is had again.
+  // Without the forgery it is had again.
   await cluster.kubectl('delete', 'order', 'forged', ...asTenant);
-  await cluster.kubectl('delete', 'certificate', 'victim', '--namespace', theirs);
-  await cluster.apply(certificate('victim-2', { issuer: 'attr-signer', names: [`victim.${theirs}.svc`] }), theirs);
-  await cluster.waitFor('certificate/victim-2', 'condition=Ready', theirs, 300);
-  await servesNobodyElse('attr-signer');
+  await cluster.apply(certificate('late-2', { issuer: 'attr', names: [host] }), theirs);
+  await cluster.waitFor('certificate/late-2', 'condition=Ready', theirs, 300);
+  await servesNobodyElse('attr');
 });
