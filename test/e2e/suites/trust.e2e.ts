@@ -116,6 +116,7 @@ beforeAll(async () => {
   await serveWith(one.ca, one);
   await cluster.installed({ ...RIGHTS, config: { tls: { secretName: SERVING } } });
   await certManagerInstalled(cluster);
+  await cluster.kubectl('label', 'namespace', NAMESPACE, 'wants-trust=yes', '--overwrite');
   ns = await cluster.namespace('trust', { 'wants-trust': 'yes' });
   await cluster.apply(
     caIssuer('trust', ['*.{{namespace}}.svc'], {
@@ -123,7 +124,7 @@ beforeAll(async () => {
       publishTrust: {
         configMap: {
           name: 'trust-roots',
-          namespaceSelector: { matchNames: [NAMESPACE], matchLabels: { 'wants-trust': 'yes' } },
+          namespaceSelector: { matchLabels: { 'wants-trust': 'yes' } },
         },
         clusterTrustBundle: true,
       },
@@ -131,7 +132,10 @@ beforeAll(async () => {
   );
   await cluster.waitFor('clustercaissuer/trust', 'condition=TrustPublished');
 });
-afterAll(() => cluster.installed());
+afterAll(async () => {
+  await cluster.kubectl('label', 'namespace', NAMESPACE, 'wants-trust-');
+  await cluster.installed();
+});
 
 test('namespaces that are selected have the ConfigMap, others do not, and it goes with the label', async () => {
   const other = await cluster.namespace('trust-not');
