@@ -165,7 +165,8 @@ test('namespaces that are selected have the ConfigMap, others do not, and it goe
 });
 
 test('the command of the page fills caBundle, and a Certificate is issued', async () => {
-  // What trusts another CA cannot register.
+  // What trusts another CA cannot register; on a cluster that was kept it may have before.
+  await cluster.kubectl('delete', 'clusterissuer', 'trust', '--ignore-not-found');
   await cluster.apply(clusterIssuer('trust', Buffer.from(two.ca).toString('base64')));
   const condition = await eventually('the ClusterIssuer says why', async () => {
     const issuer = await cluster.get<{ status?: { conditions?: Condition[] } }>('clusterissuer', 'trust');
