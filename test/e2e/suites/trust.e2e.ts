@@ -137,6 +137,7 @@ beforeAll(async () => {
     }),
   );
   await cluster.waitFor('clustercaissuer/trust', 'condition=TrustPublished');
+  await publishNow();
 });
 afterAll(async () => {
   await cluster.kubectl('label', 'namespace', NAMESPACE, 'wants-trust-');
