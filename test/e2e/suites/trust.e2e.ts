@@ -79,10 +79,10 @@ async function serveWith(ca: string, { cert, key }: Authority): Promise<void> {
   await cluster.apply({ apiVersion: 'v1', kind: 'Secret', metadata, type: 'kubernetes.io/tls', stringData });
 }
 
-/** The Secret is looked at every ten minutes, and when an issuer changes. */
+/** The Secret is looked at every ten minutes, and when a spec of an issuer or the labels of a namespace change. */
 async function publishNow(): Promise<void> {
-  const look = `countersign.test/look=${performance.now().toFixed(0)}`;
-  await cluster.kubectl('annotate', 'clustercaissuer', 'trust', '--overwrite', look);
+  const look = `look=${performance.now().toFixed(0)}`;
+  await cluster.kubectl('label', 'namespace', ns, '--overwrite', look);
 }
 
 /** The common names of the certificates in a PEM. */
