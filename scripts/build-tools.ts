@@ -1,5 +1,5 @@
-// Builds the programs that the tests run: those in Go, pinned by test/tools/go.mod (Helm and CoreDNS by ones of their own, as they need
-// other versions of the same modules), into <cache>/bin, and the double of EJBCA, in Java and pinned by its pom.xml, into <cache>/ejbca-double; copies what
+// Builds the programs that the tests run: those in Go, pinned by test/tools/go.mod (Helm, CoreDNS and cert-manager by ones of their own, as they
+// need other versions of the same modules), into <cache>/bin, and the double of EJBCA, in Java and pinned by its pom.xml, into <cache>/ejbca-double; copies what
 // they read of other modules into folders beside it; and installs Serles from PyPI into a virtual environment of Python, <cache>/serles.
 //   node scripts/build-tools.ts [name…]
 // The cache folder is COUNTERSIGN_CACHE, by default ~/.cache/countersign; the Go command is GO, by default go; Maven's MVN, by default mvn;
@@ -9,7 +9,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import process from 'node:process';
 
 const MODULE = resolve(import.meta.dirname, '../test/tools');
@@ -41,6 +41,10 @@ const TOOLS: Readonly<Record<string, Tool>> = {
   'kube-proxy': kubernetes('kube-proxy'),
   kubectl: kubernetes('kubectl'),
   coredns: { package: 'github.com/coredns/coredns', module: 'coredns', flags: () => stripped() },
+  'cert-manager-controller': certManager('cert-manager-controller'),
+  'cert-manager-webhook': certManager('cert-manager-webhook'),
+  'cert-manager-acmesolver': certManager('cert-manager-acmesolver'),
+  ingress: certManager('ingress'),
   'step-ca': { package: 'github.com/smallstep/certificates/cmd/step-ca', onlyNamed: true },
 };
 
@@ -48,12 +52,17 @@ function kubernetes(program: string): Tool {
   return { package: `k8s.io/kubernetes/cmd/${program}`, flags: () => stripped(...kubernetesVersion()) };
 }
 
+function certManager(program: string): Tool {
+  return { package: `./cmd/${program}`, module: 'cert-manager', flags: () => stripped() };
+}
+
 interface Files {
   module: string;
   /** As `go mod download` says it. */
   sum: string;
   folder: string;
-  files: readonly string[];
+  /** Below it; all when absent. */
+  files?: readonly string[];
 }
 
 /** Folders of the cache. */
@@ -63,6 +72,11 @@ const FOLDERS: Readonly<Record<string, Files>> = {
     sum: 'h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=',
     folder: 'example/prometheus-operator-crd',
     files: ['monitoring.coreos.com_prometheusrules.yaml', 'monitoring.coreos.com_servicemonitors.yaml'],
+  },
+  'cert-manager-chart': {
+    module: 'github.com/cert-manager/cert-manager@v1.21.2',
+    sum: 'h1:UWgoYM+KLNtRlqmoWOKjKBOBUPVHeepQ6/ac3ERJW68=',
+    folder: 'deploy/charts/cert-manager',
   },
 };
 
@@ -96,8 +110,9 @@ function inputs(name: string, tool: Tool, goVersion: string): string {
   const modules = new Set(go(tool.module ?? '', 'list', '-deps', '-f', MODULES, tool.package).split('\n'));
   const facts = [goVersion, tool.package, tool.flags?.(), [...modules].sort()];
   const hash = createHash('sha256').update(JSON.stringify(facts));
-  for (const file of globSync(`cmd/${name}/**/*.go`, { cwd: MODULE }).sort()) {
-    hash.update(`${file}\n`).update(readFileSync(join(MODULE, file)));
+  const folder = join(MODULE, tool.module ?? '');
+  for (const file of globSync(`cmd/${name}/**/*.go`, { cwd: folder }).sort()) {
+    hash.update(`${file}\n`).update(readFileSync(join(folder, file)));
   }
   return hash.digest('hex');
 }
@@ -131,7 +146,10 @@ function copy(name: string, { module, sum, folder, files }: Files, cache: string
   const { Dir: from, Sum: found } = JSON.parse(go('', 'mod', 'download', '-json', module)) as Record<string, string>;
   if (from === undefined || found !== sum) throw new Error(`${module} has the sum ${found}, not ${sum}`);
   mkdirSync(target, { recursive: true });
-  for (const file of files) writeFileSync(join(target, file), readFileSync(join(from, folder, file)));
+  for (const file of files ?? globSync('**/*.*', { cwd: join(from, folder) })) {
+    mkdirSync(dirname(join(target, file)), { recursive: true });
+    writeFileSync(join(target, file), readFileSync(join(from, folder, file)));
+  }
   writeFileSync(stamp, sum);
   console.log(`${name}: copied`);
 }

@@ -34,15 +34,19 @@ export interface Image {
   facts: readonly string[];
 }
 
+/** Programs whose own images say that they are not run as root. */
+const UNPRIVILEGED = /^cert-manager-/;
+
 /** An image of one program of `node scripts/build-tools.ts`, which is its entry point, and nothing else. */
 export async function programImage(program: string): Promise<Image> {
   const file = join(cacheFolder(), program);
-  const hash = createHash('sha256');
+  const user = UNPRIVILEGED.test(program) ? ['--user', '65532:65532'] : [];
+  const hash = createHash('sha256').update(user.join(' '));
   for await (const part of createReadStream(file)) hash.update(part as Buffer);
   return made(program, hash.digest('hex'), async (target, reference) => {
     const container = await buildah('from', 'scratch');
     await buildah('copy', '--quiet', container, file, `/${program}`);
-    await buildah('config', '--entrypoint', JSON.stringify([`/${program}`]), container);
+    await buildah('config', '--entrypoint', JSON.stringify([`/${program}`]), ...user, container);
     await finish(container, reference, target);
     return [];
   });

@@ -4,9 +4,10 @@ import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { NAMESPACE, RELEASE } from '../../support/helm.ts';
+import { certManagerInstalled } from '../cert-manager.ts';
 import { connectCluster } from '../cluster.ts';
 import { ROOT, stepsOf } from '../pages.ts';
-import { INSTALLED, INSTALLING } from '../run-pages.ts';
+import { INSTALLED, INSTALLING, WITH_CERT_MANAGER } from '../run-pages.ts';
 import { readSession } from '../session.ts';
 
 const cluster = connectCluster();
@@ -59,5 +60,10 @@ describe.each(INSTALLING)('%s, where nothing is installed', (page) => {
 
 describe.each(INSTALLED)('%s', (page) => {
   beforeAll(() => cluster.installed());
+  testPage(page);
+});
+
+describe.each(WITH_CERT_MANAGER)('%s', (page) => {
+  beforeAll(() => Promise.all([cluster.installed(), certManagerInstalled(cluster)]));
   testPage(page);
 });
