@@ -79,10 +79,14 @@ function faultOf({ key, value }: Entry): string | undefined {
     const elsewhere = Object.hasOwn(ELSEWHERE, key) ? `, ${ELSEWHERE[key]} of the issuer says that` : '';
     return `${shown(key)} may not be set${elsewhere}`;
   }
+  // The path of the account's folder is made of it.
+  if (key === 'server' && !isPlainUrl(value)) return `${key} cannot have this value`;
   const allowed = ALLOWED_KEYS[key];
   if (allowed === 'flag') return /^(true|yes|1|)$/i.test(value) ? undefined : `${key} takes true or nothing`;
   return allowed?.test(value) ? undefined : `${key} cannot have this value`;
 }
+
+const isPlainUrl = (text: string) => URL.parse(text)?.href === text && !text.includes('@') && !/%2[ef]/i.test(text);
 
 const shown = (key: string) => shownText(key, 64);
 

@@ -1,0 +1,65 @@
+// What it means that certbot failed. It says so to people, so its words are looked for; what our client is told is never among them.
+import { Problem, type ProblemType } from '../../domain/problem.ts';
+import { shownText } from '../../domain/remote-text.ts';
+import { RemoteFault } from '../https/remote-fault.ts';
+import type { Transcript } from './transcript.ts';
+
+/** Certbot's words for types of problems that end a request, and the types that our client is told. */
+const REFUSALS: readonly (readonly [string, ProblemType])[] = [
+  ['The CSR is unacceptable', 'badCSR'],
+  ['The server will not issue certificates for the identifier', 'rejectedIdentifier'],
+  ['An identifier is of an unsupported type', 'unsupportedIdentifier'],
+  ['Certification Authority Authorization (CAA) records forbid', 'caa'],
+  ['The client lacks sufficient authorization', 'unauthorized'],
+];
+const RATE_LIMIT = 'There were too many requests of a given type';
+/** Where a server limits us; certbot does not say until when. */
+const LIMIT_MS = 600_000;
+/** As a CA has types of its problems: told to our client. */
+const TYPES: ReadonlySet<string> = new Set([
+  'caa',
+  'connection',
+  'dns',
+  'dnssec',
+  'incorrectResponse',
+  'tls',
+  'unauthorized',
+]);
+/** Of a failed validation, what says nothing for good. */
+const PASSING: ReadonlySet<string> = new Set(['rateLimited', 'serverInternal']);
+const MAX_SHOWN = 10;
+
+/** For good; what is not is thrown, as RemoteFault. `names` are those of the request. */
+export function refusalOf({ said, exit }: Transcript, names: ReadonlySet<string>): Problem {
+  if (exit === 'timeout') return new Problem('serverInternal', 'the CA did not sign in time');
+  const text = said.map((line) => line.trim());
+  if (exit === 2) throw new RemoteFault('ArgumentsRefused', `certbot takes not all of its configuration: ${last(text)}`);
+  if (text.some((line) => /is an IP address\b/.test(line)))
+    return new Problem('unsupportedIdentifier', 'the CA of this issuer signs DNS names only');
+  if (text.some((line) => line.startsWith('Certbot failed to authenticate'))) return validationFailed(text, names);
+  const [reason = ''] = text.slice(text.indexOf('An unexpected error occurred:') + 1);
+  if (reason.startsWith(RATE_LIMIT))
+    throw new RemoteFault('Overloaded', `the ACME server limits us: ${shownText(reason)}`, { retryAfterMs: LIMIT_MS });
+  const known = REFUSALS.find(([words]) => reason.startsWith(words));
+  if (known) return new Problem(known[1], 'the CA refused the request');
+  throw new RemoteFault('CertbotFailed', `certbot failed: ${reason === text[0] ? last(text) : shownText(reason)}`);
+}
+
+function validationFailed(text: readonly string[], names: ReadonlySet<string>): Problem {
+  const failures: string[] = [];
+  for (const [i, line] of text.entries()) {
+    const name = /^(?:Domain|Identifier): (\S+)$/.exec(line)?.[1]?.toLowerCase();
+    const type = /^Type: +(\S+)$/.exec(text[i + 1] ?? '')?.[1] ?? '';
+    if (PASSING.has(type))
+      throw new RemoteFault(type === 'rateLimited' ? 'Overloaded' : 'BadAnswer', `the CA could not validate: ${type}`);
+    if (name !== undefined && names.has(name)) failures.push(TYPES.has(type) ? `${name} (${type})` : name);
+  }
+  const listed = failures.slice(0, MAX_SHOWN).join(', ');
+  const more = failures.length > MAX_SHOWN ? ` and ${failures.length - MAX_SHOWN} more` : '';
+  return new Problem('unauthorized', `the CA could not validate ${listed === '' ? 'the names' : listed + more}`);
+}
+
+/** The last thing that was said. */
+function last(text: readonly string[]): string {
+  return shownText(text.findLast((line) => line !== '') ?? 'it said nothing');
+}
