@@ -1,9 +1,10 @@
 // Runs certbot as a child process, for the operator without a cluster. What came of a run lives as long as this process; a child whose
 // parent ends is ended with it.
 import { spawn, type ChildProcess } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
 import process from 'node:process';
 import type { CertbotRun, CertbotRunner, Clock, Random, SecretReader } from '../../ports.ts';
 import { readValue } from '../https/mutual-tls.ts';
@@ -13,8 +14,6 @@ export interface ChildRunnerDeps {
   secrets: SecretReader;
   clock: Clock;
   random: Random;
-  /** Where each run has a folder of its own while it lasts; private to this user. */
-  folder: () => string;
   /** Where answers to http-01 are seen, up to the token. */
   answersURL: string;
 }
@@ -44,7 +43,11 @@ export function createChildRunner(deps: ChildRunnerDeps): CertbotRunner {
   }
 
   return {
-    lacks: () => undefined,
+    lacks: () => {
+      const missing = ['certbot', 'python3'].find((name) => !isOnPath(name));
+      if (missing === undefined) return undefined;
+      return { reason: 'CertbotMissing', message: `there is no ${missing} on the PATH of this program` };
+    },
     async start(run) {
       forgetOld();
       if (children.has(run.name)) return;
@@ -76,10 +79,14 @@ export function createChildRunner(deps: ChildRunnerDeps): CertbotRunner {
   };
 }
 
+function isOnPath(name: string): boolean {
+  const folders = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '');
+  return folders.some((folder) => existsSync(join(folder, name)));
+}
+
 async function startChild(deps: ChildRunnerDeps, run: CertbotRun): Promise<Child> {
   const values = await Promise.all(Object.values(run.secrets).map((ref) => readValue(deps, ref)));
-  const folder = mkdtempSync(join(deps.folder(), 'certbot-'));
-  chmodSync(folder, 0o700);
+  const folder = mkdtempSync(join(tmpdir(), 'countersign-certbot-'));
   const secrets: Record<string, string> = {};
   for (const [i, path] of Object.keys(run.secrets).entries()) {
     const source = join(folder, `secret-${i}`);

@@ -28,7 +28,7 @@ export interface Plan {
   /** Where answers are seen once they are laid out, up to the token. */
   answersURL: string;
   deadlineSeconds: number;
-  /** Ends when its standard input does: then nobody reads what it says. */
+  /** Ends when its standard input does, for then nobody reads what it says, and removes the folder above its own. */
   attached: boolean;
 }
 
@@ -101,6 +101,8 @@ def kill(*_):
         pass
 def leave(*_):
     kill()
+    if plan['attached']:
+        shutil.rmtree(os.path.dirname(here), ignore_errors=True)
     os._exit(1)
 signal.signal(signal.SIGTERM, leave)
 def attend():
