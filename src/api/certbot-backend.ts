@@ -61,7 +61,10 @@ export const CertbotBackend = Closed(
     ),
     dns01: Type.Optional(Dns01),
     image: Type.Optional(
-      Text('Image with certbot and python3 on its PATH. Needed in a cluster; `dev` runs the certbot of its machine.', 512),
+      Text(
+        'Image with certbot and python3 on its PATH. Needed in a cluster; `dev` runs the certbot of its machine.',
+        512,
+      ),
     ),
     imagePullSecrets: Type.Optional(List(SecretRef, 'Secrets to pull it with.', 8)),
     resources: Type.Optional(
@@ -115,11 +118,7 @@ export const CERTBOT_RULES: readonly PlaceRule[] = [
     /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/,
     'must be lower-case letters, digits and hyphens',
   ),
-  expressionRule(
-    `${AT}.image`,
-    /^[A-Za-z0-9][A-Za-z0-9._:/@-]*$/,
-    'must be the reference of an image, without spaces',
-  ),
+  expressionRule(`${AT}.image`, /^[A-Za-z0-9][A-Za-z0-9._:/@-]*$/, 'must be the reference of an image, without spaces'),
   ...['requests', 'limits'].flatMap((kind) =>
     ['cpu', 'memory'].map((what) =>
       expressionRule(`${AT}.resources.${kind}.${what}`, QUANTITY, 'must be a quantity such as 100m or 128Mi'),

@@ -27,7 +27,18 @@ import { createJudge } from '../issuance/judge.ts';
 import { createNewestRecords, createRecords, keyAuthorizationIn } from '../issuance/records.ts';
 import { sealRecords } from '../issuance/sealed-records.ts';
 import { createAwaitRecord } from '../issuance/waiting.ts';
-import type { Audit, Backends, CertbotRunner, Clock, Cluster, Log, Random, Resolver, SecretReader, Validators } from '../ports.ts';
+import type {
+  Audit,
+  Backends,
+  CertbotRunner,
+  Clock,
+  Cluster,
+  Log,
+  Random,
+  Resolver,
+  SecretReader,
+  Validators,
+} from '../ports.ts';
 import type { Controller } from '../runtime/controller.ts';
 import { createEventRecorder } from '../runtime/event-recorder.ts';
 import type { Metrics } from '../telemetry/metrics.ts';

@@ -59,9 +59,7 @@ async function problemOf(name: string, before: () => void): Promise<{ type: stri
   before();
   const reply = await finalize(acme, order, buildCsr({ names: [name] }).der);
   return (
-    reply.status === 200
-      ? (await poll(acme, order.url, ({ status }) => status !== 'processing')).error
-      : reply.problem
+    reply.status === 200 ? (await poll(acme, order.url, ({ status }) => status !== 'processing')).error : reply.problem
   ) as never;
 }
 
@@ -169,15 +167,30 @@ describeWithPebble('certbot as a child process, behind the program', () => {
 
   describe('an issuer that is not ready says why', () => {
     test.each<[string, string, string, () => Partial<CertbotBackendSpec>]>([
-      ['refused', 'ConfigurationRefused', 'line 2: pre-hook may not be set', () => ({
-        config: `server = ${pebble.directory}\npre-hook = touch /tmp/x\n`,
-      })],
-      ['terms', 'TermsOfServiceNotAgreed', 'account.termsOfService', () => ({
-        account: { keySecretRef: { name: 'other-account' } },
-      })],
-      ['credentials', 'SecretMissing', 'there is no Secret dns-credentials', () => ({
-        dns01: { plugin: 'rfc2136', credentialsSecretRef: { name: 'dns-credentials', key: 'ini' } },
-      })],
+      [
+        'refused',
+        'ConfigurationRefused',
+        'line 2: pre-hook may not be set',
+        () => ({
+          config: `server = ${pebble.directory}\npre-hook = touch /tmp/x\n`,
+        }),
+      ],
+      [
+        'terms',
+        'TermsOfServiceNotAgreed',
+        'account.termsOfService',
+        () => ({
+          account: { keySecretRef: { name: 'other-account' } },
+        }),
+      ],
+      [
+        'credentials',
+        'SecretMissing',
+        'there is no Secret dns-credentials',
+        () => ({
+          dns01: { plugin: 'rfc2136', credentialsSecretRef: { name: 'dns-credentials', key: 'ini' } },
+        }),
+      ],
       ['untrusted', 'Unreachable', '', () => ({ caBundle: pebble.roots.join('') })],
     ])('%s', async (name, reason, message, more) => {
       await operator.cluster.create(ClusterCAIssuerKind, {

@@ -33,7 +33,8 @@ const MAX_SHOWN = 10;
 export function refusalOf({ said, exit }: Transcript, names: ReadonlySet<string>): Problem {
   if (exit === 'timeout') return new Problem('serverInternal', 'the CA did not sign in time');
   const text = said.map((line) => line.trim());
-  if (exit === 2) throw new RemoteFault('ArgumentsRefused', `certbot takes not all of its configuration: ${last(text)}`);
+  if (exit === 2)
+    throw new RemoteFault('ArgumentsRefused', `certbot takes not all of its configuration: ${last(text)}`);
   if (text.some((line) => /is an IP address\b/.test(line)))
     return new Problem('unsupportedIdentifier', 'the CA of this issuer signs DNS names only');
   if (text.some((line) => line.startsWith('Certbot failed to authenticate'))) return validationFailed(text, names);

@@ -72,10 +72,7 @@ async function accountOf({ secrets }: BackendDeps, { account }: CertbotBackendSp
   throw new RemoteFault('SecretKeyMissing', `Secret ${name} has no key ${ACCOUNT_KEY}`);
 }
 
-async function bundleOf(
-  deps: BackendDeps,
-  { caBundle, caBundleRef }: CertbotBackendSpec,
-): Promise<string | undefined> {
+async function bundleOf(deps: BackendDeps, { caBundle, caBundleRef }: CertbotBackendSpec): Promise<string | undefined> {
   return caBundleRef ? (await readValue(deps, caBundleRef)).toString('latin1') : caBundle;
 }
 
