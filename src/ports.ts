@@ -83,6 +83,12 @@ export interface Cluster {
   apply<T extends KubeObject>(kind: Kind<T>, object: NewObject<T>, options: { fieldManager: string }): Promise<T>;
 }
 
+/** What the containers of Pods have written. */
+export interface PodLogs {
+  /** The first `limitBytes` of it, one text line after the other. Undefined where there is none, or none left. Errors as of Cluster. */
+  read(pod: ObjectRef, options: { container: string; limitBytes: number }): Promise<string | undefined>;
+}
+
 /** A watched copy of all objects of a kind. Reads are synchronous and may lag the API; a negative answer proves nothing. */
 export interface Cache<T extends KubeObject> {
   get(ref: ObjectRef): T | undefined;

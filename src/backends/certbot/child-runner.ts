@@ -8,7 +8,7 @@ import { delimiter, join } from 'node:path';
 import process from 'node:process';
 import type { CertbotRun, CertbotRunner, Clock, Random, SecretReader } from '../../ports.ts';
 import { readValue } from '../https/mutual-tls.ts';
-import { PLAN_VARIABLE, type Plan, RUN_PROGRAM } from './program.ts';
+import { PLAN_VARIABLE, type Plan, renderPlan, RUN_PROGRAM } from './program.ts';
 
 export interface ChildRunnerDeps {
   secrets: SecretReader;
@@ -107,7 +107,7 @@ async function startChild(deps: ChildRunnerDeps, run: CertbotRun): Promise<Child
   mkdirSync(cwd);
   const program = spawn('python3', ['-c', RUN_PROGRAM], {
     cwd,
-    env: { PATH: process.env['PATH'] ?? '', LANG: 'C.UTF-8', [PLAN_VARIABLE]: JSON.stringify(plan) },
+    env: { PATH: process.env['PATH'] ?? '', LANG: 'C.UTF-8', [PLAN_VARIABLE]: renderPlan(plan) },
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   return follow(deps, { program, marker: plan.marker, folder });

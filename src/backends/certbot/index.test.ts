@@ -308,7 +308,11 @@ describe('a run that failed', () => {
     ['gone', { kind: 'ended', marker: MARKER, log: undefined }, 'throws certbot ended, and what it said is lost'],
     [
       'of a cut chain',
-      { kind: 'ended', marker: MARKER, log: logOf('-----BEGIN CERTIFICATE-----\nAAAA\n').replace(`${MARKER} end\n`, '') },
+      {
+        kind: 'ended',
+        marker: MARKER,
+        log: logOf('-----BEGIN CERTIFICATE-----\nAAAA\n').replace(`${MARKER} end\n`, ''),
+      },
       'throws certbot gave no PEM text of 1 to 10 certificates',
     ],
     [

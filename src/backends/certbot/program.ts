@@ -32,8 +32,11 @@ export interface Plan {
   attached: boolean;
 }
 
-/** Environment variable of the plan, JSON. */
+/** Environment variable of the plan. */
 export const PLAN_VARIABLE = 'COUNTERSIGN_CERTBOT_PLAN';
+/** As the program wants it: without anything that Kubernetes reads as a reference to a variable. */
+export const renderPlan = (plan: Plan): string => Buffer.from(JSON.stringify(plan)).toString('base64');
+
 /** Of what certbot itself says, this much is passed on. */
 const SAID_BYTES = 65_536;
 const CHAIN_BYTES = 262_144;
@@ -67,8 +70,8 @@ for name in os.listdir('answers'):
         time.sleep(0.2)
 `;
 
-export const RUN_PROGRAM = String.raw`import json, os, shutil, signal, subprocess, sys, threading, time
-plan = json.loads(os.environ.pop('${PLAN_VARIABLE}'))
+export const RUN_PROGRAM = String.raw`import base64, json, os, shutil, signal, subprocess, sys, threading, time
+plan = json.loads(base64.b64decode(os.environ.pop('${PLAN_VARIABLE}')))
 begun = time.monotonic()
 lock = threading.Lock()
 def write(text):
