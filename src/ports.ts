@@ -334,8 +334,8 @@ export interface CertbotRun {
 /** How a run stands. `log`: what it has written so far, lines for us beginning with `marker`. */
 export type CertbotState =
   | { kind: 'absent' }
-  /** Not begun. `obstacle`: why it may never; `reason` is CamelCase. */
-  | { kind: 'waiting'; obstacle?: { reason: string; message: string } }
+  /** Not begun. `obstacle`: why it may never, and whether it is to be begun anew, as its issuer is by then; `reason` is CamelCase. */
+  | { kind: 'waiting'; obstacle?: { reason: string; message: string; anew: boolean } }
   | { kind: 'running'; marker: string; log: string }
   /** `cut`: what ended it, other than itself. Without a log that is all that is known of it. */
   | { kind: 'ended'; marker: string; log: string | undefined; cut?: { reason: string; message: string } };

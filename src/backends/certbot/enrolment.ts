@@ -60,8 +60,9 @@ async function advance(deps: Deps, request: SigningRequest, context: Context): P
       return pending(NOTHING);
     }
     case 'waiting':
-      if (state.obstacle) throw new RemoteFault(state.obstacle.reason, state.obstacle.message);
-      return pending(request.handle ?? NOTHING);
+      if (!state.obstacle) return pending(request.handle ?? NOTHING);
+      if (state.obstacle.anew) await certbot.remove(request.id);
+      throw new RemoteFault(state.obstacle.reason, state.obstacle.message);
     case 'running':
       return layOut(readTranscript(state.log, state.marker), request, context);
     case 'ended':

@@ -327,13 +327,13 @@ describe('a run that failed', () => {
     expect(await said(backend, request)).toBe(outcome);
   });
 
-  test('before it began says what stands in its way, and is left to go on', async () => {
-    const obstacle = { reason: 'ImageUnavailable', message: 'the image cannot be had' };
+  test.each([true, false])('before it began says what stands in its way, and begins anew: %s', async (anew) => {
+    const obstacle = { reason: 'ImageUnavailable', message: 'the image cannot be had', anew };
     const { backend, runs } = make(async () => ({ kind: 'waiting', obstacle }));
     const request = aSigningRequest();
     await said(backend, request);
     expect(await said(backend, request)).toBe('throws the image cannot be had');
-    expect(runs.removed).toEqual([]);
+    expect(runs.removed).toEqual(anew ? [request.id] : []);
   });
 });
 

@@ -161,12 +161,22 @@ const cut = (reason: string, message: string): Cut => ({ cut: { reason, message 
 
 const IMAGE = ['ErrImagePull', 'ImagePullBackOff', 'InvalidImageName', 'ErrImageNeverPull', 'ImageInspectError'];
 
-function obstacleOf(pod: Pod | undefined): Cut['cut'] {
+function obstacleOf(pod: Pod | undefined): (CertbotState & { kind: 'waiting' })['obstacle'] {
   const { reason = '', message = '' } = containerOf(pod)?.waiting ?? {};
   if (IMAGE.includes(reason))
-    return { reason: 'ImageUnavailable', message: `the image of certbot cannot be had: ${shownText(message)}` };
+    return {
+      reason: 'ImageUnavailable',
+      message: `the image of certbot cannot be had: ${shownText(message)}`,
+      anew: true,
+    };
   if (reason !== '' && reason !== 'ContainerCreating' && reason !== 'PodInitializing')
-    return { reason: 'PodCannotStart', message: `the Pod of certbot cannot start: ${shownText(message || reason)}` };
+    return {
+      reason: 'PodCannotStart',
+      message: `the Pod of certbot cannot start: ${shownText(message || reason)}`,
+      anew: true,
+    };
   const unplaced = pod?.status?.conditions?.find(({ type, status }) => type === 'PodScheduled' && status === 'False');
-  return unplaced && { reason: 'Unschedulable', message: `no node for certbot: ${shownText(unplaced.message ?? '')}` };
+  if (!unplaced) return undefined;
+  // A node may be on its way.
+  return { reason: 'Unschedulable', message: `no node for certbot: ${shownText(unplaced.message ?? '')}`, anew: false };
 }

@@ -28,11 +28,14 @@ const TYPES: ReadonlySet<string> = new Set([
 /** Of a failed validation, what says nothing for good. */
 const PASSING: ReadonlySet<string> = new Set(['rateLimited', 'serverInternal']);
 const MAX_SHOWN = 10;
+const KILLED = -9;
 
 /** For good; what is not is thrown, as RemoteFault. `names` are those of the request. */
 export function refusalOf({ said, exit }: Transcript, names: ReadonlySet<string>): Problem {
   if (exit === 'timeout') return new Problem('serverInternal', 'the CA did not sign in time');
   const text = said.map((line) => line.trim());
+  // Not by its deadline: by the kernel, where it does not end the whole Pod.
+  if (exit === KILLED) throw new RemoteFault('OutOfMemory', 'certbot was killed, likely for want of memory');
   if (exit === 2)
     throw new RemoteFault('ArgumentsRefused', `certbot takes not all of its configuration: ${last(text)}`);
   if (text.some((line) => /is an IP address\b/.test(line)))
