@@ -87,9 +87,9 @@ function clientWork(): (run: CertbotRun) => Promise<string> {
       if (!model) throw new Error('the run is of no request');
       const outcome = await client.sign({ id: run.name, csr, model, keep: () => Promise.resolve() }, none);
       if (outcome.kind === 'issued') return logOf(outcome.chain.map((each) => renderPem('CERTIFICATE', each)).join(''));
-      return failureOf(
-        'An unexpected error occurred:\nThe server will not issue certificates for the identifier :: <b>no</b>',
-      );
+      return failureOf(`An unexpected error occurred:
+no
+${MARKER} problem rejectedIdentifier`);
     } catch (error) {
       return failureOf(`An unexpected error occurred:\n${String(error)}`);
     }
@@ -261,7 +261,7 @@ describe('a run that failed', () => {
     ],
     [
       'a refused name',
-      'An unexpected error occurred:\nThe server will not issue certificates for the identifier :: <script>',
+      `An unexpected error occurred:\n<script>\n${MARKER} problem rejectedIdentifier`,
       'refused rejectedIdentifier: the CA refused the request',
     ],
     [
@@ -271,8 +271,8 @@ describe('a run that failed', () => {
     ],
     [
       'a rate limit',
-      'An unexpected error occurred:\nThere were too many requests of a given type :: later',
-      'throws the ACME server limits us: There were too many requests of a given type :: later',
+      `An unexpected error occurred:\nlater\n${MARKER} problem rateLimited`,
+      'throws the ACME server limits us',
     ],
     [
       'an outage',

@@ -4,15 +4,15 @@ import { shownText } from '../../domain/remote-text.ts';
 import { RemoteFault } from '../https/remote-fault.ts';
 import type { Transcript } from './transcript.ts';
 
-/** Certbot's words for types of problems that end a request, and the types that our client is told. */
-const REFUSALS: readonly (readonly [string, ProblemType])[] = [
-  ['The CSR is unacceptable', 'badCSR'],
-  ['The server will not issue certificates for the identifier', 'rejectedIdentifier'],
-  ['An identifier is of an unsupported type', 'unsupportedIdentifier'],
-  ['Certification Authority Authorization (CAA) records forbid', 'caa'],
-  ['The client lacks sufficient authorization', 'unauthorized'],
+/** Problems that end a request, of which our client is told no more than the type. */
+const REFUSALS: readonly ProblemType[] = [
+  'badCSR',
+  'badPublicKey',
+  'caa',
+  'rejectedIdentifier',
+  'unauthorized',
+  'unsupportedIdentifier',
 ];
-const RATE_LIMIT = 'There were too many requests of a given type';
 /** Where a server limits us; certbot does not say until when. */
 const LIMIT_MS = 600_000;
 /** As a CA has types of its problems: told to our client. */
@@ -27,11 +27,12 @@ const TYPES: ReadonlySet<string> = new Set([
 ]);
 /** Of a failed validation, what says nothing for good. */
 const PASSING: ReadonlySet<string> = new Set(['rateLimited', 'serverInternal']);
+const UNEXPECTED = 'An unexpected error occurred:';
 const MAX_SHOWN = 10;
 const KILLED = -9;
 
 /** For good; what is not is thrown, as RemoteFault. `names` are those of the request. */
-export function refusalOf({ said, exit }: Transcript, names: ReadonlySet<string>): Problem {
+export function refusalOf({ said, exit, problem }: Transcript, names: ReadonlySet<string>): Problem {
   if (exit === 'timeout') return new Problem('serverInternal', 'the CA did not sign in time');
   const text = said.map((line) => line.trim());
   // Not by its deadline: by the kernel, where it does not end the whole Pod.
@@ -41,12 +42,12 @@ export function refusalOf({ said, exit }: Transcript, names: ReadonlySet<string>
   if (text.some((line) => /is an IP address\b/.test(line)))
     return new Problem('unsupportedIdentifier', 'the CA of this issuer signs DNS names only');
   if (text.some((line) => line.startsWith('Certbot failed to authenticate'))) return validationFailed(text, names);
-  const [reason = ''] = text.slice(text.indexOf('An unexpected error occurred:') + 1);
-  if (reason.startsWith(RATE_LIMIT))
-    throw new RemoteFault('Overloaded', `the ACME server limits us: ${shownText(reason)}`, { retryAfterMs: LIMIT_MS });
-  const known = REFUSALS.find(([words]) => reason.startsWith(words));
-  if (known) return new Problem(known[1], 'the CA refused the request');
-  throw new RemoteFault('CertbotFailed', `certbot failed: ${reason === text[0] ? last(text) : shownText(reason)}`);
+  if (problem === 'rateLimited')
+    throw new RemoteFault('Overloaded', 'the ACME server limits us', { retryAfterMs: LIMIT_MS });
+  const refusal = REFUSALS.find((type) => type === problem);
+  if (refusal !== undefined) return new Problem(refusal, 'the CA refused the request');
+  const [reason] = text.includes(UNEXPECTED) ? text.slice(text.indexOf(UNEXPECTED) + 1) : [];
+  throw new RemoteFault('CertbotFailed', `certbot failed: ${reason === undefined ? last(text) : shownText(reason)}`);
 }
 
 function validationFailed(text: readonly string[], names: ReadonlySet<string>): Problem {

@@ -9,6 +9,8 @@ export const Word = {
   /** The chain follows, PEM, up to `end`. */
   chain: 'chain',
   end: 'end',
+  /** Type of the last problem that the ACME server told certbot, as its own log has it: what certbot makes of it differs. */
+  problem: 'problem',
   /** The last line: certbot's exit code, or `timeout`. */
   exit: 'exit',
 } as const;
@@ -40,6 +42,7 @@ export const renderPlan = (plan: Plan): string => Buffer.from(JSON.stringify(pla
 /** Of what certbot itself says, this much is passed on. */
 const SAID_BYTES = 65_536;
 const CHAIN_BYTES = 262_144;
+const LOG_CHARACTERS = 262_144;
 
 /** Called by certbot for each name (`--manual-auth-hook`): hands the answer on, and after the last one waits until all are to be seen. */
 export const HOOK_PROGRAM = String.raw`import hashlib, os, re, sys, time, urllib.parse, urllib.request
@@ -70,7 +73,7 @@ for name in os.listdir('answers'):
         time.sleep(0.2)
 `;
 
-export const RUN_PROGRAM = String.raw`import base64, json, os, shutil, signal, subprocess, sys, threading, time
+export const RUN_PROGRAM = String.raw`import base64, json, os, re, shutil, signal, subprocess, sys, threading, time
 plan = json.loads(base64.b64decode(os.environ.pop('${PLAN_VARIABLE}')))
 begun = time.monotonic()
 lock = threading.Lock()
@@ -145,6 +148,14 @@ if certbot.returncode == 0:
     say('${Word.chain}')
     write(chain if chain.endswith('\n') else chain + '\n')
     say('${Word.end}')
+if certbot.returncode != 0:
+    try:
+        with open('logs/letsencrypt.log', errors='replace') as file:
+            found = re.findall(r'urn:ietf:params:acme:error:([A-Za-z]{1,40})', file.read()[-${LOG_CHARACTERS}:])
+        for problem in [each for each in found if each != 'badNonce'][-1:]:
+            say('${Word.problem}', problem)
+    except OSError:
+        pass
 say('${Word.exit}', certbot.returncode)
 sys.exit(0 if certbot.returncode == 0 else 1)
 `;

@@ -8,6 +8,8 @@ export interface Transcript {
   chain: string | undefined;
   /** Undefined while certbot runs, and where its end was not told. */
   exit: number | 'timeout' | undefined;
+  /** Type of a problem of ACME. */
+  problem: string | undefined;
   /** Lines of certbot. */
   said: readonly string[];
 }
@@ -24,6 +26,7 @@ export function readTranscript(log: string, marker: string): Transcript {
   const answers = new Set<string>();
   const said: string[] = [];
   let exit: Transcript['exit'];
+  let problem: string | undefined;
   let open: string[] | undefined;
   let chain: string | undefined;
   const lines = log.split('\n');
@@ -39,9 +42,10 @@ export function readTranscript(log: string, marker: string): Transcript {
       chain ??= open?.join('\n');
       open = undefined;
     }
+    if (word === Word.problem && /^[A-Za-z]{1,40}$/.test(value)) problem = value;
     if (word === Word.exit) exit ??= exitOf(value);
   }
-  return { answers: [...answers].sort(), chain, exit, said };
+  return { answers: [...answers].sort(), chain, exit, problem, said };
 }
 
 function exitOf(value: string): Transcript['exit'] {

@@ -145,7 +145,7 @@ const operatorSaid = async (text: string, since: string): Promise<true | undefin
 };
 
 beforeAll(async () => {
-  await cluster.installed({ rbac: { optional: ['certbot'] }, config: { logLevel: 'debug' } });
+  await cluster.installed({ rbac: { optional: ['certbot'] } });
   image = await cluster.image('debian');
   const pebbleImage = await cluster.image('pebble');
   ns = await cluster.namespace('certbot');
@@ -278,10 +278,10 @@ test('an image that cannot be had is said to be so, and another is the cure', as
 });
 
 test('without the rights to run Jobs, the operator says which', async () => {
-  await cluster.installed({ config: { logLevel: 'debug' } });
+  await cluster.installed();
   const since = new Date().toISOString();
   await claim('rights', 'certbot');
   await eventually('the operator says so', () => operatorSaid('jobs.batch', since), 300);
-  await cluster.installed({ rbac: { optional: ['certbot'] }, config: { logLevel: 'debug' } });
+  await cluster.installed({ rbac: { optional: ['certbot'] } });
   await cluster.waitFor('certificateclaim/rights', 'condition=Ready', ns, 600);
 });
