@@ -69,7 +69,11 @@ describeWithPebble('certbot as a child process, behind the program', () => {
     dns = await startDnsServer();
     const http01 = await startHttp01Responder();
     responders = { dns, http01, tlsAlpn: undefined as never };
-    pebble = await startPebble({ httpPort, resolver: dns.address });
+    pebble = await startPebble({
+      httpPort,
+      resolver: dns.address,
+      config: { domainBlocklist: ['blocked.test'] },
+    });
     const [clock, random] = [createClock(), createRandom()];
     const secrets = {
       read: (name: string) => createSecretReader(operator.cluster, NAMESPACE).read(name),
@@ -143,6 +147,14 @@ describeWithPebble('certbot as a child process, behind the program', () => {
     expect(await problemOf(name, () => dns.fail(name, 'SERVFAIL'))).toMatchObject({
       type: 'urn:ietf:params:acme:error:unauthorized',
       detail: expect.stringMatching(new RegExp(`^the CA could not validate ${name} \\((dns|connection)\\)$`)),
+    });
+  });
+
+  // Certbot 2.1 of Debian 12 trips over it, and says nothing of it.
+  test('a name that pebble refuses ends the order with the type of its refusal', async () => {
+    expect(await problemOf('www.blocked.test', () => undefined)).toMatchObject({
+      type: 'urn:ietf:params:acme:error:rejectedIdentifier',
+      detail: 'the CA refused the request',
     });
   });
 
