@@ -23,7 +23,7 @@ const TERMS = 'data:text/plain,Do%20what%20thou%20wilt';
 const SLOW_SECONDS = 30;
 let [ns, image, distribution] = ['', '', ''];
 const roots: Record<string, string> = {};
-let bundle = '';
+const bundles: Record<string, string> = {};
 
 const jobs = async (): Promise<JobObject[]> =>
   (
@@ -51,7 +51,7 @@ const newJob = (before: readonly JobObject[], what = 'a Job begins') =>
 /** Pebble, as a Service of its name; `authz`: seconds that it has clients wait. */
 async function startPebble(name: string, authz: number, pebbleImage: string): Promise<void> {
   const tls = buildServerCertificate([generalName.dns(`${name}.${ns}.svc`)]);
-  bundle += tls.ca;
+  bundles[name] = tls.ca;
   const config = {
     pebble: {
       listenAddress: '0.0.0.0:14000',
@@ -88,7 +88,7 @@ async function startPebble(name: string, authz: number, pebbleImage: string): Pr
 async function issuer(name: string, pebble: string, more: object = {}): Promise<void> {
   const certbot = {
     config: `server = https://${pebble}.${ns}.svc:14000/dir\n`,
-    caBundle: bundle,
+    caBundle: bundles[pebble],
     trustAnchors: roots[pebble],
     account: { keySecretRef: { name: `${pebble}-account` }, termsOfService: TERMS },
     image,
