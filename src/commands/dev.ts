@@ -163,12 +163,7 @@ async function assemble(
     namespace: NAMESPACE,
     secrets,
     keyring,
-    certbot: createChildRunner({
-      secrets,
-      clock,
-      random,
-      answersURL: `http://${HOST}:${flags.httpPort}/.well-known/acme-challenge/`,
-    }),
+    certbot: createChildRunner({ ...own, answersURL: `http://${HOST}:${flags.httpPort}/.well-known/acme-challenge/` }),
     validators: createValidators({
       denyList: createLoopbackDenyList([]),
       clock,

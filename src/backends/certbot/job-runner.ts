@@ -1,7 +1,7 @@
 // Runs certbot as Jobs in the operator's namespace, one for each request and named after it. All that is known of a run is in its Job and
 // the log of its Pod, so that any process of ours goes on with it. Jobs go by themselves an hour after their end.
 import { type Job, JobKind } from '../../api/job.ts';
-import { type Pod, PodKind } from '../../api/foreign.ts';
+import { type ContainerState, type Pod, PodKind } from '../../api/foreign.ts';
 import type { NewObject } from '../../api/kind.ts';
 import type { Right } from '../../api/right.ts';
 import { isClusterError } from '../../domain/cluster-error.ts';
@@ -141,20 +141,26 @@ const exitOf = (pod: Pod | undefined) => containerOf(pod)?.terminated;
 
 type Cut = { cut?: { reason: string; message: string } };
 
+/** Undefined while it goes on. */
 function endOf({ status }: Job, pod: Pod | undefined): Cut | undefined {
   const exit = exitOf(pod);
-  if (exit?.exitCode === 0) return {};
-  if (exit?.reason === 'OOMKilled')
-    return cut('OutOfMemory', 'certbot was ended for want of memory: give it more by resources.limits.memory');
-  if (exit) return cut('CertbotEnded', `certbot was ended: ${shownText(exit.reason ?? '')} ${exit.exitCode}`);
-  const failed = status?.conditions?.find(({ type, status }) => type === 'Failed' && status === 'True');
+  if (exit) return endOfContainer(exit);
+  const isTrue = (wanted: string) =>
+    status?.conditions?.find(({ type, status }) => type === wanted && status === 'True');
+  const failed = isTrue('Failed');
   if (failed?.reason === 'DeadlineExceeded')
     return cut('DeadlineExceeded', 'the Job of certbot did not come to an end in time');
   if (failed) return cut('JobFailed', `the Job of certbot failed: ${shownText(failed.message ?? '')}`);
   if (pod?.status?.phase === 'Failed')
     return cut('PodFailed', 'the Pod of certbot failed: it was evicted, or its node is gone');
-  const complete = status?.conditions?.some(({ type, status }) => type === 'Complete' && status === 'True');
-  return complete ? cut('LogLost', 'the Job of certbot succeeded, and its Pod is gone') : undefined;
+  return isTrue('Complete') && cut('LogLost', 'the Job of certbot succeeded, and its Pod is gone');
+}
+
+function endOfContainer({ exitCode, reason = '' }: NonNullable<ContainerState['terminated']>): Cut {
+  if (exitCode === 0) return {};
+  if (reason === 'OOMKilled')
+    return cut('OutOfMemory', 'certbot was ended for want of memory: give it more by resources.limits.memory');
+  return cut('CertbotEnded', `certbot was ended: ${shownText(reason)} ${exitCode}`);
 }
 
 const cut = (reason: string, message: string): Cut => ({ cut: { reason, message } });

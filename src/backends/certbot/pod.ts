@@ -9,6 +9,18 @@ export const SECRETS_FOLDER = '/secrets';
 
 /** Any that is not root's: images of certbot have none of their own. */
 const USER = 65_532;
+const POD_SECURITY = {
+  runAsNonRoot: true,
+  runAsUser: USER,
+  runAsGroup: USER,
+  fsGroup: USER,
+  seccompProfile: { type: 'RuntimeDefault' },
+};
+const CONTAINER_SECURITY = {
+  allowPrivilegeEscalation: false,
+  readOnlyRootFilesystem: true,
+  capabilities: { drop: ['ALL'] },
+};
 const FOLDER = '/work';
 const SIZE = '64Mi';
 
@@ -23,13 +35,7 @@ export function podSpecOf(
     automountServiceAccountToken: false,
     enableServiceLinks: false,
     terminationGracePeriodSeconds: 5,
-    securityContext: {
-      runAsNonRoot: true,
-      runAsUser: USER,
-      runAsGroup: USER,
-      fsGroup: USER,
-      seccompProfile: { type: 'RuntimeDefault' },
-    },
+    securityContext: POD_SECURITY,
     ...(pod.imagePullSecrets.length === 0 ? {} : { imagePullSecrets: pod.imagePullSecrets.map((name) => ({ name })) }),
     ...(Object.keys(pod.nodeSelector).length === 0 ? {} : { nodeSelector: pod.nodeSelector }),
     containers: [
@@ -40,11 +46,7 @@ export function podSpecOf(
         workingDir: FOLDER,
         env: [{ name: PLAN_VARIABLE, value: plan }],
         resources: pod.resources,
-        securityContext: {
-          allowPrivilegeEscalation: false,
-          readOnlyRootFilesystem: true,
-          capabilities: { drop: ['ALL'] },
-        },
+        securityContext: CONTAINER_SECURITY,
         volumeMounts: [
           { name: 'work', mountPath: FOLDER },
           { name: 'tmp', mountPath: '/tmp' },

@@ -23,29 +23,31 @@ const CARRIAGE_RETURN = /\r$/;
 
 /** A line that is cut, as the last one may be, says nothing. */
 export function readTranscript(log: string, marker: string): Transcript {
-  const answers = new Set<string>();
   const said: string[] = [];
-  let exit: Transcript['exit'];
-  let problem: string | undefined;
+  const told: Told = { answers: new Set(), chain: undefined, exit: undefined, problem: undefined };
   let open: string[] | undefined;
-  let chain: string | undefined;
-  const lines = log.split('\n');
-  for (const line of lines.slice(0, -1).map((each) => each.replace(CARRIAGE_RETURN, ''))) {
+  for (const line of log
+    .split('\n')
+    .slice(0, -1)
+    .map((each) => each.replace(CARRIAGE_RETURN, ''))) {
     if (!line.startsWith(`${marker} `)) {
       (open ?? said).push(line);
       continue;
     }
     const [word = '', value = ''] = line.slice(marker.length + 1).split(' ');
-    if (word === Word.answer && KEY_AUTHORIZATION.test(value) && answers.size < MAX_ANSWERS) answers.add(value);
-    if (word === Word.chain) open = [];
-    if (word === Word.end) {
-      chain ??= open?.join('\n');
-      open = undefined;
-    }
-    if (word === Word.problem && /^[A-Za-z]{1,40}$/.test(value)) problem = value;
-    if (word === Word.exit) exit ??= exitOf(value);
+    if (word === Word.end) told.chain ??= open?.join('\n');
+    if (word === Word.chain || word === Word.end) open = word === Word.chain ? [] : undefined;
+    else take(told, word, value);
   }
-  return { answers: [...answers].sort(), chain, exit, problem, said };
+  return { ...told, answers: [...told.answers].sort(), said };
+}
+
+type Told = Omit<Transcript, 'answers' | 'said'> & { answers: Set<string> };
+
+function take(told: Told, word: string, value: string): void {
+  if (word === Word.answer && KEY_AUTHORIZATION.test(value) && told.answers.size < MAX_ANSWERS) told.answers.add(value);
+  if (word === Word.problem && /^[A-Za-z]{1,40}$/.test(value)) told.problem = value;
+  if (word === Word.exit) told.exit ??= exitOf(value);
 }
 
 function exitOf(value: string): Transcript['exit'] {
