@@ -296,6 +296,19 @@ describeOnApiServer('Jobs of certbot', (plane) => {
     expect(await cluster.logs.read({ namespace: NAMESPACE, name: pod }, options)).toBe('');
   });
 
+  test('what may not be done says so to people', async () => {
+    const elsewhere = createJobRunner({
+      cluster,
+      logs: written,
+      namespace: 'default',
+      random: createRandom(),
+      answersURL: 'http://countersign.test/',
+    });
+    const forbidden = { name: 'Unavailable', reason: 'JobsForbidden', message: expect.stringContaining('jobs.batch') };
+    await expect(elsewhere.state('x')).rejects.toMatchObject(forbidden);
+    await expect(elsewhere.start(aRun())).rejects.toMatchObject(forbidden);
+  });
+
   test('the rights are for the operator’s namespace alone', async () => {
     await expect(cluster.get(JobKind, { namespace: 'default', name: 'x' })).rejects.toMatchObject({
       reason: 'Forbidden',

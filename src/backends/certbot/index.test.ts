@@ -344,6 +344,23 @@ test('what certbot cannot ask for is refused before anything is begun', async ()
   expect(runs.begun).toEqual([]);
 });
 
+test('what keeps runs from an outcome is told until one has one', async () => {
+  let log = failureOf('no memory', -9);
+  const { backend } = make(async () => log);
+  const request = aSigningRequest();
+  await said(backend, request);
+  await said(backend, request);
+  expect(await backend.check(none)).toMatchObject({
+    ready: true,
+    reason: 'OutOfMemory',
+    message: expect.stringContaining('the last run failed: certbot was killed, likely for want of memory'),
+  });
+  log = failureOf('x', 'timeout');
+  await said(backend, request);
+  expect(await said(backend, request)).toContain('refused');
+  expect(await backend.check(none)).toMatchObject({ ready: true, reason: 'Ready' });
+});
+
 test('what the runner lacks is the reason', async () => {
   const { backend, runs } = make(async () => RUNNING(''));
   runs.lack = { reason: 'ImageNotSet', message: 'no image' };

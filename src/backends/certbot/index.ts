@@ -10,6 +10,7 @@ import type {
   BackendHealth,
   CertbotRunner,
   RevocationOutcome,
+  SigningOutcome,
 } from '../../ports.ts';
 import { refusalOf } from '../acme/meaning.ts';
 import { ServerProblem } from '../acme/server.ts';
@@ -34,23 +35,41 @@ type Deps = BackendDeps & { certbot: CertbotRunner };
 function createCertbotBackend(deps: Deps, issuer: Issuer, spec: CertbotBackendSpec): Backend {
   const client = createClient(deps, spec);
   const anchors = parsePemCertificates(spec.trustAnchors);
+  const trouble: Trouble = { last: undefined };
+  const enrol = createEnrolment(deps, { issuer: issuer.metadata.name, spec, client });
   return {
     // The CSR travels; of validity an ACME CA decides all.
     controls: { subject: false, validity: 'length', extensions: false },
     local: false,
     concurrency: spec.concurrency ?? DEFAULT_CONCURRENCY,
     trustAnchors: () => Promise.resolve(anchors),
-    sign: createEnrolment(deps, { issuer: issuer.metadata.name, spec, client }),
+    sign: (request, signal) => watch(trouble, () => enrol(request, signal)),
     revoke: (_id, certificate, { reason }, signal) => revoke(client, { certificate, reason }, signal),
     limits: () => Promise.resolve(undefined),
     notAfterLimit: () => Promise.resolve(undefined),
-    check: (signal) => check(deps, { spec, client }, signal),
+    check: (signal) => check(deps, { spec, client, trouble }, signal),
   };
+}
+
+/** What kept the last run from an outcome. */
+interface Trouble {
+  last: RemoteFault | undefined;
+}
+
+async function watch(trouble: Trouble, sign: () => Promise<SigningOutcome>): Promise<SigningOutcome> {
+  try {
+    const outcome = await sign();
+    if (outcome.kind !== 'pending') trouble.last = undefined;
+    return outcome;
+  } catch (error) {
+    if (error instanceof RemoteFault) trouble.last = error;
+    throw error;
+  }
 }
 
 async function check(
   deps: Deps,
-  { spec, client }: { spec: CertbotBackendSpec; client: Client },
+  { spec, client, trouble }: { spec: CertbotBackendSpec; client: Client; trouble: Trouble },
   signal: AbortSignal,
 ): Promise<BackendHealth> {
   signal.throwIfAborted();
@@ -61,7 +80,12 @@ async function check(
     if (spec.dns01) await readValue(deps, spec.dns01.credentialsSecretRef);
     const { server } = await client.opened();
     await server.check(signal);
-    return { ready: true, reason: 'Ready', message: 'the ACME server answers, and has our account' };
+    const message = 'the ACME server answers, and has our account';
+    const { last } = trouble;
+    // Requests are what shows whether it is mended: they go on.
+    if (last)
+      return { ready: true, reason: last.reason, message: `${message}; yet the last run failed: ${last.message}` };
+    return { ready: true, reason: 'Ready', message };
   } catch (error) {
     if (signal.aborted || !(error instanceof RemoteFault)) throw error;
     return { ready: false, reason: error.reason, message: error.message };

@@ -66,16 +66,26 @@ export function createJobRunner(deps: JobRunnerDeps): CertbotRunner {
         await cluster.create(JobKind, jobOf(deps, run));
       } catch (error) {
         if (isClusterError(error, 'AlreadyExists')) return;
-        if (!isClusterError(error, 'Forbidden', 'Invalid')) throw error;
-        throw new RemoteFault('JobRefused', `the API server takes no Job of ours: ${shownText(error.message)}`);
+        throw isClusterError(error, 'Invalid')
+          ? new RemoteFault('JobRefused', `the API server takes no Job of ours: ${shownText(error.message)}`)
+          : withReason(error);
       }
     },
-    state: (name) => stateOf(deps, name),
+    state: (name) =>
+      stateOf(deps, name).catch((error: unknown) => {
+        throw withReason(error);
+      }),
     async remove(name) {
       const job = await cluster.get(JobKind, { namespace, name });
       if (job) await cluster.delete(JobKind, job.metadata, { uid: job.metadata.uid });
     },
   };
+}
+
+/** What is not permitted is for people to mend. */
+function withReason(error: unknown): unknown {
+  if (!isClusterError(error, 'Forbidden')) return error;
+  return new RemoteFault('JobsForbidden', `certbot cannot be run in Jobs: ${shownText(error.message)}`);
 }
 
 function jobOf({ namespace, random, answersURL }: JobRunnerDeps, run: CertbotRun): NewObject<Job> {
