@@ -112,7 +112,9 @@ def leave(*_):
     os._exit(1)
 signal.signal(signal.SIGTERM, leave)
 def attend():
-    sys.stdin.buffer.read()
+    # Unbuffered: a thread that waits within a buffer would be in the way of the end.
+    while os.read(0, 4096):
+        pass
     leave()
 if plan['attached']:
     threading.Thread(target=attend, daemon=True).start()
