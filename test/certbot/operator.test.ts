@@ -1,10 +1,10 @@
 // Certbot as a child process behind the whole program: from an ACME client of ours to pebble and back, names proved by our own plain HTTP
 // listener.
 import { X509Certificate } from 'node:crypto';
-import { globSync } from 'node:fs';
+import { globSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { CertbotBackendSpec } from '../../src/api/certbot-backend.ts';
 import { ClusterCAIssuerKind } from '../../src/api/ca-issuer.ts';
 import { CertificateClaimKind } from '../../src/api/certificate-claim.ts';
@@ -30,6 +30,7 @@ let pebble: Pebble;
 let operator: Awaited<ReturnType<typeof startOperator>>;
 let acme: AcmeWire;
 let responders: Responders;
+let runs: string | undefined;
 
 const TERMS = 'data:text/plain,Do%20what%20thou%20wilt';
 
@@ -64,6 +65,9 @@ async function problemOf(name: string, before: () => void): Promise<unknown> {
 
 describeWithPebble('certbot as a child process, behind the program', () => {
   beforeAll(async () => {
+    // Folders of other tests come and go.
+    runs = mkdtempSync(join(tmpdir(), 'countersign-runs-'));
+    vi.stubEnv('TMPDIR', runs);
     const httpPort = await freePort();
     dns = await startDnsServer();
     const http01 = await startHttp01Responder();
@@ -103,6 +107,8 @@ describeWithPebble('certbot as a child process, behind the program', () => {
     await pebble?.stop();
     await responders?.http01.stop();
     await dns?.stop();
+    vi.unstubAllEnvs();
+    if (runs !== undefined) rmSync(runs, { recursive: true, force: true });
   });
 
   test('an order of ours becomes one of theirs, its names proved by our listener', async () => {

@@ -1,5 +1,7 @@
 // The program that runs certbot, and its child process, with a certbot that does as a test wants.
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -12,7 +14,7 @@ import type { CertbotRun, CertbotRunner, CertbotState } from '../../ports.ts';
 import { createClock } from '../../runtime/clock.ts';
 import { createRandom } from '../../runtime/random.ts';
 import { createChildRunner } from './child-runner.ts';
-import { HOOK_PROGRAM } from './program.ts';
+import { HOOK_PROGRAM, PLAN_VARIABLE, renderPlan, RUN_PROGRAM } from './program.ts';
 import { readTranscript, type Transcript } from './transcript.ts';
 
 let folder: string;
@@ -135,6 +137,32 @@ test('certbot that hangs is killed at its deadline, and all that it started', as
   const { exit, said } = await ended(runner);
   expect(exit).toBe('timeout');
   await gone(Number(said[0]?.slice(5)));
+});
+
+test('a program whose parent is gone ends certbot, and leaves nothing behind', async () => {
+  certbotIs('echo "pid: $$"; sleep 1000');
+  const cwd = join(folder, 'of-the-run', 'run');
+  mkdirSync(cwd, { recursive: true });
+  const plan = {
+    marker: 'm',
+    arguments: [],
+    files: { a: 'a' },
+    secrets: {},
+    answersURL: '',
+    deadlineSeconds: 600,
+    attached: true,
+  };
+  const program = spawn('python3', ['-c', RUN_PROGRAM], {
+    cwd,
+    env: { PATH: process.env['PATH'] ?? '', [PLAN_VARIABLE]: renderPlan(plan) },
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const [line] = (await once(program.stdout, 'data')) as [Buffer];
+  const closed = once(program, 'close');
+  program.stdin.destroy();
+  await closed;
+  await gone(Number(/pid: (\d+)/.exec(line.toString())?.[1]));
+  expect(existsSync(join(cwd, '..'))).toBe(false);
 });
 
 test.each([
