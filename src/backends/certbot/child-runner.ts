@@ -1,8 +1,7 @@
 // Runs certbot as a child process, for the operator without a cluster. What came of a run lives as long as this process; a child whose
 // parent ends is ended with it.
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import process from 'node:process';
@@ -127,7 +126,8 @@ function follow(
   const over = (failure?: string) => {
     child.failure ??= failure;
     child.ended ??= clock.monotonic();
-    void rm(folder, { recursive: true, force: true }).catch(() => undefined);
+    // At once: this process may be about to end, and the account's key is in it.
+    rmSync(folder, { recursive: true, force: true });
   };
   program.on('error', (error: NodeJS.ErrnoException) =>
     over(error.code === 'ENOENT' ? 'there is no python3, which certbot needs, on the PATH' : 'python3 cannot be run'),
