@@ -83,6 +83,12 @@ export interface Cluster {
   apply<T extends KubeObject>(kind: Kind<T>, object: NewObject<T>, options: { fieldManager: string }): Promise<T>;
 }
 
+/** What the containers of Pods have written. */
+export interface PodLogs {
+  /** The first `limitBytes` of it, one text line after the other. Undefined where there is none, or none left. Errors as of Cluster. */
+  read(pod: ObjectRef, options: { container: string; limitBytes: number }): Promise<string | undefined>;
+}
+
 /** A watched copy of all objects of a kind. Reads are synchronous and may lag the API; a negative answer proves nothing. */
 export interface Cache<T extends KubeObject> {
   get(ref: ObjectRef): T | undefined;
@@ -305,7 +311,50 @@ export interface ProofTools {
   dnsUpdater: DnsUpdater;
 }
 
+/** One run of certbot, of its own kind in each place: a Job in a cluster, a child process elsewhere. */
+export interface CertbotRun {
+  /** A record's. A run of this name that is there is left alone. */
+  name: string;
+  /** Name of the issuer. */
+  issuer: string;
+  /** Arguments of certbot, which runs in a folder of its own with nothing in it but `files` and `secrets`. */
+  arguments: readonly string[];
+  /** Text by path, seen by whoever may see the run; `caBundle` is one of them. */
+  files: Readonly<Record<string, string>>;
+  caBundle?: string;
+  /** By path, each a value of a Secret in the operator's namespace. */
+  secrets: Readonly<Record<string, { name: string; key: string }>>;
+  deadlineMs: number;
+  pod: {
+    image: string | undefined;
+    imagePullSecrets: readonly string[];
+    resources: Readonly<Record<'requests' | 'limits', Readonly<Record<string, string>>>>;
+    nodeSelector: Readonly<Record<string, string>>;
+  };
+}
+
+/** How a run stands. `log`: what it has written so far, lines for us beginning with `marker`. */
+export type CertbotState =
+  | { kind: 'absent' }
+  /** Not begun. `obstacle`: why it may never, and whether it is to be begun anew, as its issuer is by then; `reason` is CamelCase. */
+  | { kind: 'waiting'; obstacle?: { reason: string; message: string; anew: boolean } }
+  | { kind: 'running'; marker: string; log: string }
+  /** `cut`: what ended it, other than itself. Without a log that is all that is known of it. */
+  | { kind: 'ended'; marker: string; log: string | undefined; cut?: { reason: string; message: string } };
+
+/** Where certbot runs. Every method throws Unavailable where that cannot be told or done now. */
+export interface CertbotRunner {
+  /** What it lacks to run this, for the owner of the issuer. */
+  lacks(run: Pick<CertbotRun, 'pod'>): { reason: string; message: string } | undefined;
+  start(run: CertbotRun): Promise<void>;
+  state(name: string): Promise<CertbotState>;
+  /** Ends it, if need be, and forgets it: `start` begins anew. */
+  remove(name: string): Promise<void>;
+}
+
 export interface BackendDeps {
+  /** Needed by the backend of that name; absent where it cannot run. */
+  certbot?: CertbotRunner;
   /** Needed by backends whose CA validates names. */
   proof?: ProofTools;
   secrets: SecretReader;

@@ -17,12 +17,26 @@ const MAY: Record<string, { src: string[]; packages: string[] | 'any' }> = {
   runtime: { src: ['runtime', 'ports.ts', 'domain', 'api'], packages: ['node:crypto'] },
   validators: { src: ['validators', 'ports.ts', 'domain', 'api'], packages: 'any' },
   'backends/acme': { src: ['backends/acme', 'backends/https', 'ports.ts', 'domain', 'api'], packages: 'any' },
+  // The account at the ACME server is kept by our own client.
+  'backends/certbot': {
+    src: ['backends/certbot', 'backends/acme', 'backends/https', 'ports.ts', 'domain', 'api'],
+    packages: 'any',
+  },
   'backends/ca': { src: ['backends/ca', 'ports.ts', 'domain', 'api'], packages: 'any' },
   'backends/https': { src: ['backends/https', 'ports.ts', 'domain', 'api'], packages: 'any' },
   'backends/ejbca': { src: ['backends/ejbca', 'backends/https', 'ports.ts', 'domain', 'api'], packages: 'any' },
   'backends/webhook': { src: ['backends/webhook', 'backends/https', 'ports.ts', 'domain', 'api'], packages: 'any' },
   'backends/index.ts': {
-    src: ['backends/acme', 'backends/ca', 'backends/ejbca', 'backends/webhook', 'ports.ts', 'domain', 'api'],
+    src: [
+      'backends/acme',
+      'backends/ca',
+      'backends/certbot',
+      'backends/ejbca',
+      'backends/webhook',
+      'ports.ts',
+      'domain',
+      'api',
+    ],
     packages: 'any',
   },
   cluster: { src: ['cluster', 'ports.ts', 'domain', 'api'], packages: 'any' },

@@ -8,7 +8,7 @@ import { Closed, Duration, List, SecretKeyRef, SecretRef, Text } from './kind.ts
 import { type PlaceRule, placeRule } from './rule.ts';
 import { certificatesRule, expressionRule, mailboxRule, nameserverRule, uriRule, webhookRule } from './text-rules.ts';
 
-const Account = Closed(
+export const AcmeAccount = Closed(
   {
     keySecretRef: SecretRef,
     previousKeySecretRef: Type.Optional(SecretRef),
@@ -31,7 +31,7 @@ const Account = Closed(
   },
   'Our account. Its private key is account.key (PEM) of the Secret keySecretRef, made where there is none. To change the key, name a new Secret there and the one before in previousKeySecretRef.',
 );
-export type AcmeAccountSpec = Static<typeof Account>;
+export type AcmeAccountSpec = Static<typeof AcmeAccount>;
 
 const serverMembers = {
   directory: Text('https URL of the ACME directory.', 2048),
@@ -42,7 +42,7 @@ const serverMembers = {
     ),
   ),
   caBundleRef: Type.Optional(CaBundleRef),
-  account: Account,
+  account: AcmeAccount,
   profile: Type.Optional(Text('Profile of the CA that orders name.', 64)),
 };
 

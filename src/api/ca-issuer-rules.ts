@@ -4,6 +4,7 @@ import { ACME_CLUSTER_RULES, ACME_RULES } from './acme-backend.ts';
 import { MINTED_PREFIX } from '../domain/minted-key.ts';
 import type { ClusterCAIssuer, Profile } from './ca-issuer.ts';
 import { durationOrderRule, keySizeRule, oneOfRule, positiveDurationRule } from './common-rules.ts';
+import { CERTBOT_RULES } from './certbot-backend.ts';
 import { EJBCA_RULES } from './ejbca-backend.ts';
 import type { CAIssuer } from './issuer.ts';
 import type { FieldError } from './kind.ts';
@@ -106,9 +107,10 @@ const BINDING_RULES: readonly PlaceRule[] = [
 
 /** Beyond ISSUER_RULES, at places that a ClusterCAIssuer alone has. */
 export const CLUSTER_ISSUER_RULES: readonly PlaceRule[] = [
-  oneOfRule('spec.backend', ['acme', 'ca', 'ejbca', 'webhook']),
+  oneOfRule('spec.backend', ['acme', 'ca', 'certbot', 'ejbca', 'webhook']),
   ...ISSUER_RULES,
   ...EJBCA_RULES,
+  ...CERTBOT_RULES,
   ...ACME_CLUSTER_RULES,
   ...BINDING_RULES,
   nameserverRule('spec.acme.validation.nameservers[]'),

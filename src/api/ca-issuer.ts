@@ -3,6 +3,7 @@ import { type Static, Type } from 'typebox';
 import { AcmeBackend } from './acme-backend.ts';
 import { Acme } from './acme-offer.ts';
 import { CLUSTER_ISSUER_RULES, issuerRules } from './ca-issuer-rules.ts';
+import { CertbotBackend } from './certbot-backend.ts';
 import { EjbcaBackend } from './ejbca-backend.ts';
 import {
   Cidr,
@@ -90,6 +91,7 @@ const Spec = Closed({
     {
       acme: Type.Optional(AcmeBackend),
       ca: Type.Optional(CaBackend),
+      certbot: Type.Optional(CertbotBackend),
       ejbca: Type.Optional(EjbcaBackend),
       webhook: Type.Optional(WebhookBackend),
     },

@@ -69,9 +69,21 @@ export const ServiceKind: Kind = {
   description: 'A Kubernetes Service.',
 };
 
+export interface ContainerState {
+  waiting?: { reason?: string; message?: string };
+  running?: { startedAt?: string | null };
+  terminated?: { exitCode: number; reason?: string; message?: string };
+}
+
 export interface Pod extends KubeObject {
   spec: { hostNetwork?: boolean; serviceAccountName?: string };
-  status?: { phase?: string; podIPs?: readonly { ip: string }[] | null; podIP?: string };
+  status?: {
+    phase?: string;
+    podIPs?: readonly { ip: string }[] | null;
+    podIP?: string;
+    conditions?: readonly { type: string; status: string; reason?: string; message?: string }[] | null;
+    containerStatuses?: readonly { name: string; state?: ContainerState }[] | null;
+  };
 }
 
 export const PodKind: Kind<Pod> = {

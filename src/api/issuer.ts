@@ -16,7 +16,7 @@ const {
   acme,
   ...common
 } = ClusterIssuerSpec.properties;
-const { ejbca: _ejbca, acme: _upstream, ...backends } = backend.properties;
+const { ejbca: _ejbca, certbot: _certbot, acme: _upstream, ...backends } = backend.properties;
 const { challenges: _challenges, dns01: _dns01, ...upstream } = AcmeBackend.properties;
 const {
   validation: _validation,

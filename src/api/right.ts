@@ -12,7 +12,7 @@ export type Place = 'cluster' | 'operator' | 'tenants' | 'default';
 
 export interface Right {
   kind: Pick<Kind, 'group' | 'plural' | 'kind'>;
-  subresource?: 'status';
+  subresource?: 'status' | 'log';
   verbs: readonly Verb[];
   in: readonly Place[];
   /** The only objects it is about. RBAC cannot hold `create` to them: a name is not known yet when that is judged. */

@@ -5,6 +5,7 @@ import { Unavailable } from '../domain/unavailable.ts';
 import type { Backend, BackendDeps, BackendFactory, Backends, JudgedAddresses } from '../ports.ts';
 import { acmeBackend } from './acme/index.ts';
 import { caBackend } from './ca/index.ts';
+import { certbotBackend } from './certbot/index.ts';
 import { ejbcaBackend } from './ejbca/index.ts';
 import { webhookBackend } from './webhook/index.ts';
 
@@ -13,6 +14,7 @@ type BackendSpec = NonNullable<CAIssuerSpec['backend']>;
 const FACTORIES: Readonly<Record<keyof BackendSpec, BackendFactory>> = {
   acme: acmeBackend,
   ca: caBackend,
+  certbot: certbotBackend,
   ejbca: ejbcaBackend,
   webhook: webhookBackend,
 };

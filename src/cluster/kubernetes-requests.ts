@@ -16,6 +16,8 @@ export interface ApiRequest extends Outgoing {
 export interface Requests {
   /** The parsed answer, or what the server refused with. Throws Unavailable where there is none. */
   send(request: ApiRequest): Promise<{ value: unknown } | { refusal: Refusal }>;
+  /** As send, where the answer is no JSON. */
+  text(request: ApiRequest): Promise<{ value: string } | { refusal: Refusal }>;
   /** The body of an answer as a stream; throws what the server refused with. */
   stream(request: ApiRequest): Promise<IncomingMessage>;
 }
@@ -48,12 +50,19 @@ export function createRequests(deps: RequestsDeps): Requests {
     if (!('body' in answer)) return { answer, status: 200, refusal: undefined };
     return { answer, status: answer.status, refusal: refusalOf(answer) };
   };
+  const exchange = (request: ApiRequest) =>
+    persist(deps, gate, request, async (fresh) => judged(await transport.exchange(request, fresh)));
   return {
     async send(request) {
-      const { answer, refusal } = await persist(deps, gate, request, async (fresh) =>
-        judged(await transport.exchange(request, fresh)),
-      );
+      const { answer, refusal } = await exchange(request);
       return refusal ? { refusal } : { value: parsed(answer, request) };
+    },
+    async text(request) {
+      const { answer, refusal } = await exchange(request);
+      if (refusal) return { refusal };
+      if (isEncoded(answer.headers['content-encoding']))
+        throw new ClusterError('Unavailable', 'the answer is compressed, though that was ruled out');
+      return { value: answer.body.toString('utf8') };
     },
     async stream(request) {
       const { answer, refusal } = await persist(deps, gate, request, async (fresh) =>

@@ -37,7 +37,14 @@ export function createWrites(call: Send, answer: Answer, sleep: Sleep): Writes {
     replace: (kind, object) => put(kind, object, ''),
     replaceStatus: (kind, object) => put(kind, object, '/status'),
     async delete(kind, ref, preconditions) {
-      const body = { apiVersion: 'v1', kind: 'DeleteOptions', ...(preconditions ? { preconditions } : {}) };
+      // A Job would leave its Pods behind, were nothing said.
+      const propagationPolicy = 'Background';
+      const body = {
+        apiVersion: 'v1',
+        kind: 'DeleteOptions',
+        propagationPolicy,
+        ...(preconditions ? { preconditions } : {}),
+      };
       const result = await call({ method: 'DELETE', path: objectPath(kind, ref), body });
       if (!('refusal' in result)) return true;
       if (namesAbsentObject(result.refusal)) return false;

@@ -1,10 +1,11 @@
 // The Cluster port on a Kubernetes API server.
 import type { Kind, KubeObject } from '../api/kind.ts';
 import { ClusterError } from '../domain/cluster-error.ts';
-import type { Clock, Cluster, Random, WatchEvent, WatchOptions } from '../ports.ts';
+import type { Clock, Cluster, PodLogs, Random, WatchEvent, WatchOptions } from '../ports.ts';
 import type { ApiConfig } from './kubernetes-access.ts';
 import { type Call, completed } from './kubernetes-calls.ts';
 import { errorOf, type Refusal } from './kubernetes-errors.ts';
+import { createPodLogs } from './pod-logs.ts';
 import { createReads } from './kubernetes-reads.ts';
 import { createRequests } from './kubernetes-requests.ts';
 import { createTransport, type SocketLimits } from './kubernetes-transport.ts';
@@ -26,6 +27,7 @@ export interface KubernetesCluster extends Cluster {
   serves(kind: Pick<Kind, 'group' | 'version' | 'plural'>): Promise<boolean>;
   /** How far the server's clock is ahead of ours, in ms, to about a second; undefined before its first answer. */
   serverTimeOffsetMs(): number | undefined;
+  logs: PodLogs;
   openSockets(): number;
   /** Cuts all connections; every later call is Unavailable. */
   close(): void;
@@ -43,7 +45,7 @@ export function createKubernetesCluster(options: KubernetesOptions): KubernetesC
   let watching = 0;
 
   async function call(request: Call): Promise<{ value: unknown } | { refusal: Refusal }> {
-    if (closed) throw new ClusterError('Unavailable', 'the connection to the API server is closed');
+    if (closed) throw ended();
     return requests.send(completed(request));
   }
   async function answer(request: Call): Promise<unknown> {
@@ -53,7 +55,7 @@ export function createKubernetesCluster(options: KubernetesOptions): KubernetesC
   }
 
   async function* watch<T extends KubeObject>(kind: Kind<T>, given: WatchOptions): AsyncGenerator<WatchEvent<T>> {
-    if (closed) throw new ClusterError('Unavailable', 'the connection to the API server is closed');
+    if (closed) throw ended();
     if (watching >= sockets.watches)
       throw new ClusterError('Unavailable', `more watches than the ${sockets.watches} that may be open at a time`);
     watching++;
@@ -68,6 +70,7 @@ export function createKubernetesCluster(options: KubernetesOptions): KubernetesC
     ...createReads(call, answer),
     ...createWrites(call, answer, (ms) => clock.sleep(ms)),
     watch,
+    logs: createPodLogs({ text: (request) => (closed ? Promise.reject(ended()) : requests.text(request)) }),
     serverTimeOffsetMs: () => serverTime.offsetMs(),
     openSockets: () => transport.openSockets(),
     close() {
@@ -75,4 +78,8 @@ export function createKubernetesCluster(options: KubernetesOptions): KubernetesC
       transport.close();
     },
   };
+}
+
+function ended(): ClusterError {
+  return new ClusterError('Unavailable', 'the connection to the API server is closed');
 }

@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { ALL_KINDS } from '../api/index.ts';
 import { ClusterCAIssuerKind } from '../api/ca-issuer.ts';
 import { type Issuer, issuerKind } from '../api/issuer.ts';
+import { createChildRunner } from '../backends/certbot/child-runner.ts';
 import { createEmbeddedCluster, type EmbeddedCluster } from '../cluster/embedded.ts';
 import { mirrorSecrets } from '../cluster/secret-files.ts';
 import { createSecretReader } from '../cluster/secret-reader.ts';
@@ -162,6 +163,7 @@ async function assemble(
     namespace: NAMESPACE,
     secrets,
     keyring,
+    certbot: createChildRunner({ ...own, answersURL: `http://${HOST}:${flags.httpPort}/.well-known/acme-challenge/` }),
     validators: createValidators({
       denyList: createLoopbackDenyList([]),
       clock,

@@ -27,7 +27,18 @@ import { createJudge } from '../issuance/judge.ts';
 import { createNewestRecords, createRecords, keyAuthorizationIn } from '../issuance/records.ts';
 import { sealRecords } from '../issuance/sealed-records.ts';
 import { createAwaitRecord } from '../issuance/waiting.ts';
-import type { Audit, Backends, Clock, Cluster, Log, Random, Resolver, SecretReader, Validators } from '../ports.ts';
+import type {
+  Audit,
+  Backends,
+  CertbotRunner,
+  Clock,
+  Cluster,
+  Log,
+  Random,
+  Resolver,
+  SecretReader,
+  Validators,
+} from '../ports.ts';
 import type { Controller } from '../runtime/controller.ts';
 import { createEventRecorder } from '../runtime/event-recorder.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -50,6 +61,8 @@ export interface OperatorDeps {
   backends?: (deps: BackendsDeps) => Backends;
   /** Backends that CAIssuers may have besides `ca`, and where those never go; `ca` alone when absent. */
   tenantBackends?: { offered: readonly BackendName[]; denyList: DenyList };
+  /** Where certbot runs; without it no issuer can have that backend. */
+  certbot?: CertbotRunner;
   keyring: Keyring;
   validators: Validators;
   /** Asks these servers, or the system's. */
@@ -270,6 +283,7 @@ function createIssuerBackends(deps: OperatorDeps, secretsOf: ReturnType<typeof c
     configMapsOf: (issuer) => (issuer.metadata.namespace === undefined ? configMaps : undefined),
     clock,
     random,
+    ...(deps.certbot ? { certbot: deps.certbot } : {}),
     proof: {
       validators: deps.validators,
       resolver: deps.resolver,

@@ -10,6 +10,7 @@ import {
 } from '../api/foreign.ts';
 import type { CAIssuerSpec } from '../api/ca-issuer.ts';
 import type { Issuer } from '../api/issuer.ts';
+import { CERTBOT_RIGHTS } from '../backends/certbot/job-runner.ts';
 import { MINTED_KEY_RIGHTS } from '../controllers/minted-keys.ts';
 import type { Right } from '../api/right.ts';
 import { TRUST_BUNDLE_RIGHTS, TRUST_RIGHTS } from '../controllers/trust.ts';
@@ -97,9 +98,17 @@ export interface OptionalFeature {
 const publishesMaps: Wants = ({ spec }) => spec.publishTrust?.configMap !== undefined;
 const publishesBundles: Wants = ({ spec }) => (spec as CAIssuerSpec).publishTrust?.clusterTrustBundle === true;
 
+const runsCertbot: Wants = (issuer) => clusterIssuer(issuer as Issuer)?.spec.backend.certbot !== undefined;
 const mintsKeys: Wants = (issuer) => acmeOf(issuer)?.externalAccountBinding?.mint !== undefined;
 
 export const OPTIONAL_FEATURES: readonly OptionalFeature[] = [
+  {
+    name: 'certbot',
+    does: 'Runs certbot in Jobs.',
+    setting: '`backend.certbot`',
+    rights: CERTBOT_RIGHTS,
+    wants: runsCertbot,
+  },
   {
     name: 'minted-keys',
     does: 'Keeps keys for external account binding in namespaces.',

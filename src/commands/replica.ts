@@ -13,7 +13,7 @@ import type { Config } from '../config.ts';
 import { SecretAnnotation } from '../controllers/claim-secret.ts';
 import type { DenyList } from '../domain/deny-list.ts';
 import { parseDuration } from '../domain/duration.ts';
-import type { Audit, Cache, Clock, Cluster, Log, Random, Validators } from '../ports.ts';
+import type { Audit, Cache, CertbotRunner, Clock, Cluster, Log, Random, Validators } from '../ports.ts';
 import { fenceCluster } from '../runtime/fenced-cluster.ts';
 import { createLeaderElection, type LeaderElection } from '../runtime/leader-election.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -34,6 +34,8 @@ export interface ReplicaDeps {
   resolver: OperatorDeps['resolver'];
   /** Makes the backends of the issuers; createBackends when absent. */
   backends?: NonNullable<OperatorDeps['backends']>;
+  /** Where certbot runs; without it no issuer can have that backend. */
+  certbot?: CertbotRunner;
   clock: Clock;
   random: Random;
   log: Log;

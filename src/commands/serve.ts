@@ -1,5 +1,6 @@
 // `countersign serve`: the operator on a Kubernetes cluster, one of several replicas.
 import { networkInterfaces } from 'node:os';
+import { createJobRunner } from '../backends/certbot/job-runner.ts';
 import { type Config, ConfigError } from '../config.ts';
 import { fold, parseExact, renderAddress } from '../domain/address.ts';
 import { createDenyList } from '../domain/deny-list.ts';
@@ -106,10 +107,18 @@ async function start(connection: Connection, { config, sink, ...rest }: Start): 
     log.warn({ what, error }, 'addresses of the API server are not known: see validation.deniedNetworks'),
   );
   const denyList = createDenyList([...denied, ...interfaceAddresses(), ...config.deniedNetworks]);
+  const cluster = countWrites(connection.cluster, metrics.clusterWrites);
   return startReplica({
     ...rest,
     config,
-    cluster: countWrites(connection.cluster, metrics.clusterWrites),
+    cluster,
+    certbot: createJobRunner({
+      cluster,
+      logs: connection.cluster.logs,
+      namespace: config.namespace,
+      random,
+      answersURL: `${config.distributionURL}/.well-known/acme-challenge/`,
+    }),
     denyList,
     validators: createValidators({ denyList, clock, http01Port: HTTP01_PORT, tlsAlpn01Port: TLS_ALPN01_PORT }),
     resolver: (nameservers) => createResolver({ clock, random, ...(nameservers ? { nameservers } : {}) }),

@@ -89,6 +89,24 @@ const withEjbca = (more: object): Body => ({
   spec: { ...issuer.spec, backend: { ejbca: { ...ejbca, ...more } } },
 });
 
+const certbot = {
+  config: 'server = https://ca.test/directory',
+  trustAnchors: PEM,
+  account: { keySecretRef: { name: 'a' }, externalAccountBinding: { keyID: 'a', secretRef: secretKey } },
+};
+const withCertbot = (more: object): Body => ({
+  ...issuer,
+  spec: { ...issuer.spec, backend: { certbot: { ...certbot, ...more } } },
+});
+const certbots: Base['instead'] = [
+  ['spec.backend.certbot.configRef.', withCertbot({ config: undefined, configRef: secretKey })],
+  ['spec.backend.certbot.caBundleRef.', withCertbot({ caBundleRef: { kind: 'Secret', ...secretKey } })],
+  ['spec.backend.certbot.dns01.', withCertbot({ dns01: { plugin: 'a', credentialsSecretRef: secretKey } })],
+  ['spec.backend.certbot.resources.', withCertbot({ resources: { requests: { cpu: '1' }, limits: { cpu: '1' } } })],
+  ['spec.backend.certbot.imagePullSecrets[].', withCertbot({ imagePullSecrets: [{ name: 'a' }] })],
+  ['spec.backend.certbot.', withCertbot({})],
+];
+
 const upstreamAccount = {
   keySecretRef: { name: 'a' },
   previousKeySecretRef: { name: 'b' },
@@ -214,6 +232,7 @@ const BASES: Readonly<Record<string, Base>> = {
       ...webhooks,
       ...upstreams,
       ...solvers,
+      ...certbots,
       ['spec.backend.ejbca.caBundleRef.', withEjbca({ caBundleRef: { kind: 'Secret', ...secretKey } })],
       ['spec.backend.ejbca.caNameByKey.', withEjbca({ caNameByKey: { RSA: 'a', ECDSA: 'a', Ed25519: 'a' } })],
       ['spec.backend.ejbca.', withEjbca({})],

@@ -60,6 +60,18 @@ const webhook = (more: object, beside: object = {}): object => ({
   },
 });
 
+const certbot = (more: object, beside: object = {}): object => ({
+  backend: {
+    certbot: {
+      config: 'server = https://ca.test/directory',
+      trustAnchors: PEM,
+      account: { keySecretRef: { name: 'account' } },
+      ...more,
+    },
+    ...beside,
+  },
+});
+
 const ejbca = (more: object, beside: object = {}): object => ({
   backend: {
     ejbca: {
@@ -123,6 +135,17 @@ const ISSUERS: ObjectCase[] = both(
       username: 'acme-{CN}-{O}',
       password: '{random}',
     }),
+    certbot({}),
+    certbot({ config: undefined, configRef: { name: 'certbot', key: 'cli.ini' } }),
+    certbot({
+      image: 'registry.test:5000/a/certbot@sha256:0',
+      imagePullSecrets: [{ name: 'registry' }],
+      resources: { requests: { cpu: '0.5', memory: '96Mi' }, limits: { cpu: '500m', memory: '1G' } },
+      nodeSelector: { pool: 'pki' },
+      deadline: '1h',
+      concurrency: 64,
+    }),
+    certbot({ dns01: { plugin: 'rfc2136', credentialsSecretRef: secretKey, propagation: '0s' } }),
     ejbca({ caNameByKey: { RSA: 'CA' }, caBundleRef: { kind: 'ConfigMap', ...secretKey }, username: '{hash}' }),
     ejbca({ caName: 'CA', email: 'pki@example.test', notify: true, overrideValidity: true }),
     webhook({ caBundleRef: secretKey, authentication: { clientCertificateRef: { name: 'a' } } }),
@@ -174,6 +197,23 @@ const ISSUERS: ObjectCase[] = both(
     { backend: {} },
     webhook({}, { ca: { secretRef: { name: 'ca' } } }),
     ejbca({ caName: 'CA' }, { ca: { secretRef: { name: 'ca' } } }),
+    certbot({}, { ca: { secretRef: { name: 'ca' } } }),
+    certbot({ config: undefined }),
+    certbot({ configRef: { name: 'certbot', key: 'cli.ini' } }),
+    certbot({ caBundle: PEM, caBundleRef: secretKey }),
+    certbot({ trustAnchors: 'none' }),
+    certbot({ noVerifySSL: true }),
+    certbot({ account: { keySecretRef: { name: 'a' }, previousKeySecretRef: { name: 'b' } } }),
+    certbot({ account: { keySecretRef: { name: 'a' }, contacts: ['nobody'] } }),
+    ...['', 'a b', '-a', 'a\nb'].map((image) => certbot({ image })),
+    ...['-1', '1 Gi', '1Xi', 'm', '$(id)'].map((memory) => certbot({ resources: { limits: { memory } } })),
+    ...['Rfc2136', '-a', 'a-', 'a b', '$(id)'].map((plugin) =>
+      certbot({ dns01: { plugin, credentialsSecretRef: secretKey } }),
+    ),
+    certbot({ dns01: { plugin: 'a', credentialsSecretRef: secretKey, propagation: '2h' } }),
+    certbot({ nodeSelector: { pool: 'not a label' } }),
+    ...['0s', '4s', '61m'].map((deadline) => certbot({ deadline })),
+    certbot({ concurrency: 0 }),
     ejbca({}),
     ejbca({ caNameByKey: {} }),
     ejbca({ caNameByKey: { DSA: 'CA' } }),
@@ -398,6 +438,7 @@ const TENANT_ISSUERS: ObjectCase[] = both(
     { backend: {} },
     webhook({}, { ca: { secretRef: { name: 'ca' } } }),
     ejbca({ caName: 'CA' }),
+    certbot({}),
     acme({ challenges: ['http-01'] }),
   ],
   (part) => ({

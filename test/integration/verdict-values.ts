@@ -159,6 +159,7 @@ const NAMESERVERS = [
 ];
 
 const DURATIONS = [
+  '10m',
   '1s',
   '0s',
   '0h0m0s',
@@ -433,6 +434,7 @@ export const ODD_TEXTS: readonly string[] = [
 
 /** For each sort of text one that it takes. */
 export const GOOD_TEXTS: readonly string[] = [
+  '96Mi',
   'a.example.test',
   '10.0.0.1',
   '1h',

@@ -111,6 +111,7 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
 
 /** Files that do what optional features need rights for. */
 const OPTIONAL_IN: readonly string[] = [
+  'backends/certbot/job-runner.ts',
   'commands/evidence.ts',
   'controllers/minted-keys.ts',
   'controllers/trust-objects.ts',

@@ -6,6 +6,7 @@ import { CertificateRequestPolicyKind } from '../../src/api/certificate-request-
 import { CAIssuerKind } from '../../src/api/issuer.ts';
 import { ACME_CASES, stopAcme } from './acme-cases.ts';
 import { ATTRIBUTION_CASES } from './attribution-cases.ts';
+import { CERTBOT_CASES, stopCertbot } from './certbot-cases.ts';
 import { CLAIM_CASES } from './claim-cases.ts';
 import { EJBCA_CASES, stopEjbca } from './ejbca-cases.ts';
 import { ABSENT, type FieldCase, indifferent, runCase, withValue } from './field-case.ts';
@@ -21,6 +22,7 @@ const CASES: readonly FieldCase[] = [
   ...WEBHOOK_CASES,
   ...EJBCA_CASES,
   ...ACME_CASES,
+  ...CERTBOT_CASES,
   ...CLAIM_CASES,
   ...ATTRIBUTION_CASES,
 ];
@@ -29,6 +31,7 @@ afterAll(stopLab);
 afterAll(stopPeers);
 afterAll(stopEjbca);
 afterAll(stopAcme);
+afterAll(stopCertbot);
 
 for (const kind of [ClusterCAIssuerKind, CAIssuerKind, CertificateRequestPolicyKind, CertificateClaimKind]) {
   const cases = CASES.filter((each) => each.kind === kind);

@@ -22,6 +22,8 @@ export interface Pebble {
   caBundle: string;
   /** PEM of its roots, the default one first. */
   roots: readonly string[];
+  /** Accounts made so far. */
+  accounts(): number;
   /** Orders made so far. */
   orders(): number;
   /** Whether a certificate (serial in hex) is revoked there. */
@@ -77,6 +79,7 @@ export async function startPebble(options: PebbleOptions): Promise<Pebble> {
     directory: `https://127.0.0.1:${port}/dir`,
     caBundle: tls.ca,
     roots: await Promise.all(Array.from({ length: alternateRoots + 1 }, (_, i) => ask(`/roots/${i}`))),
+    accounts: () => Number([...program.output().matchAll(/There are now (\d+) accounts in memory/g)].at(-1)?.[1] ?? 0),
     orders: () => Number([...program.output().matchAll(/There are now (\d+) orders in the db/g)].at(-1)?.[1] ?? 0),
     isRevoked: async (serial) =>
       (JSON.parse(await ask(`/cert-status-by-serial/${serial}`)) as { Status: string }).Status === 'Revoked',

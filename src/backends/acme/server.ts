@@ -49,6 +49,8 @@ export interface AcmeServer {
   readonly directoryURL: URL;
   /** RFC 7638, of the account's key. */
   thumbprint(signal: AbortSignal): Promise<string>;
+  /** Registered, where it was not; with the thumbprint of its key. */
+  account(signal: AbortSignal): Promise<{ url: string; thumbprint: string }>;
   newOrder(order: NewOrder, signal: AbortSignal): Promise<Order>;
   order(url: URL, signal: AbortSignal): Promise<Order>;
   authorization(url: URL, signal: AbortSignal): Promise<Authorization>;
@@ -88,6 +90,11 @@ export function createAcmeServer(
   return {
     directoryURL,
     thumbprint: async (signal) => (await account.signer(signal)).key.thumbprint,
+    async account(signal) {
+      const { url, key } = await account.signer(signal);
+      if (url === undefined) throw bad('gave our account no URL');
+      return { url, thumbprint: key.thumbprint };
+    },
     async newOrder(wanted, signal) {
       const directory = await connection.directory(signal);
       const answer = await order(post, directory, { wanted, signal });
