@@ -34,6 +34,7 @@ import type {
   Clock,
   Cluster,
   Log,
+  ObjectRef,
   Random,
   Resolver,
   SecretReader,
@@ -88,6 +89,8 @@ export interface OperatorDeps {
   limits?: Readonly<Record<Limit, Bucket>>;
   /** PEM of what signed the certificate of the ACME server, for whoever must trust it. */
   servingCA?: () => Promise<string | undefined>;
+  /** Where that stands, if it is in a Secret. */
+  servingSecret?: ObjectRef;
   /** Such as cluster.local, which it is when absent. */
   clusterDomain?: string;
   /** As of EvidenceDeps. */

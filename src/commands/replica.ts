@@ -145,6 +145,7 @@ async function assemble(deps: ReplicaDeps): Promise<Parts> {
     tenantBackends: { offered: config.tenantBackends, denyList: deps.denyList },
     ...(config.watchNamespaces ? { tenants: config.watchNamespaces } : {}),
     servingCA: async () => (await secrets.read(tls.secretName))?.['ca.crt']?.toString(),
+    servingSecret: { namespace, name: tls.secretName },
     clusterDomain: config.clusterDomain,
     externalURLs: config.externalURLs,
     distributionURL: config.distributionURL,

@@ -66,6 +66,8 @@ export interface ControllersDeps {
   marks: Marks & KeySource;
   /** PEM of what signed the certificate of the ACME server; undefined where that is not known. */
   servingCA: () => Promise<string | undefined>;
+  /** Where that stands, if it is in a Secret. */
+  servingSecret?: ObjectRef;
   directoryURL: (issuer: Issuer) => string;
   /** Why a policy cannot be used, if it cannot. */
   policyFault: (policy: CertificateRequestPolicy) => string | undefined;

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { buildCaCertificate, createKeyPair, type KeyPair, pemOf } from '../../test/support/certificate-builder.ts';
 import { anIssuer, createFakeStore, startWorld, type World } from '../../test/fakes/world.ts';
 import { type CAIssuerSpec, ClusterCAIssuerKind } from '../api/ca-issuer.ts';
-import { type ConfigMap, ConfigMapKind, NamespaceKind } from '../api/core.ts';
+import { type ConfigMap, ConfigMapKind, NamespaceKind, SecretKind } from '../api/core.ts';
 import { clusterTrustBundleKind } from '../api/foreign.ts';
 import { CAIssuerKind } from '../api/issuer.ts';
 import { findCondition } from '../domain/conditions.ts';
@@ -101,6 +101,30 @@ test('every namespace selected has the roots and what signed the certificate of 
   });
   world.writes();
   await world.pass(PASS, 2);
+  expect(world.writes()).toEqual([]);
+  await world.stop();
+});
+
+test('another CA of the ACME server is published when its Secret says so, without waiting for the next look', async () => {
+  const of = { namespace: 'countersign-system', name: 'serving' };
+  let pem = serving.pem;
+  const own = { servingCA: async () => pem, servingSecret: of };
+  const world = await startWorld(createFakeStore(new Date().toISOString()), own);
+  show(world, authority('Root 1'));
+  const { cluster } = world.store;
+  await cluster.create(NamespaceKind, { metadata: { name: 'web' } });
+  await cluster.create(ClusterCAIssuerKind, anIssuer({ publishTrust: { configMap: { name: 'trust' } } }));
+  const secret = await cluster.create(SecretKind, { metadata: of, type: 'Opaque', data: {} });
+  await world.quiet();
+  expect((await mapIn(world, 'web'))?.data?.['acme-ca.crt']).toBe(serving.pem);
+  pem = authority('Next').pem;
+  await cluster.replace(SecretKind, { ...secret, data: { 'ca.crt': 'bmV4dA==' } });
+  await world.quiet();
+  expect((await mapIn(world, 'web'))?.data?.['acme-ca.crt']).toBe(pem);
+  // Of others nothing is made.
+  world.writes();
+  await cluster.create(SecretKind, { metadata: { ...of, name: 'other' }, type: 'Opaque', data: {} });
+  await world.quiet();
   expect(world.writes()).toEqual([]);
   await world.stop();
 });

@@ -3,12 +3,13 @@ import type { CAIssuerSpec } from '../api/ca-issuer.ts';
 import { type ConfigMap, ConfigMapKind, type Namespace } from '../api/core.ts';
 import { clusterTrustBundleKind } from '../api/foreign.ts';
 import { type Issuer, issuerKind } from '../api/issuer.ts';
+import type { KubeObject } from '../api/kind.ts';
 import type { Right } from '../api/right.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import { findCondition, type NewCondition, setCondition } from '../domain/conditions.ts';
 import { selectsNamespace } from '../domain/namespace-selector.ts';
 import { trustAnchors, trustBundle } from '../domain/trust-anchors.ts';
-import type { Cache, Clock, Cluster } from '../ports.ts';
+import type { Cache, Clock, Cluster, ObjectRef } from '../ports.ts';
 import type { Reconciler, Requeue } from '../runtime/controller.ts';
 import type { Marks } from './claim-secret.ts';
 import { writeStatus } from './status.ts';
@@ -51,6 +52,10 @@ export interface TrustDeps {
   marks: Marks;
   /** PEM of what signed the certificate of the ACME server, and of what did or will; undefined where that is not known. */
   servingCA: () => Promise<string | undefined>;
+  /** Where that stands, if it is in a Secret; what it says now is published when it changes. */
+  servingSecret?: ObjectRef;
+  /** Metadata is enough. */
+  secrets: Cache<KubeObject>;
   clock: Clock;
 }
 
@@ -101,6 +106,8 @@ export function createTrustReconciler(deps: TrustDeps): Reconciler {
     return { requeueAfterMs: outcome.forbidden === undefined ? LOOK_MS : RETRY_MS };
   }
 
+  const isAnythingPublished = () => deps.issuers.list().some((issuer) => publishOf(issuer));
+
   return {
     reconcile,
     watch(enqueue) {
@@ -115,7 +122,11 @@ export function createTrustReconciler(deps: TrustDeps): Reconciler {
         }),
         deps.namespaces.onChange((namespace, _type, before) => {
           const same = JSON.stringify(before?.metadata.labels) === JSON.stringify(namespace.metadata.labels);
-          if (!(before && same) && deps.issuers.list().some((issuer) => publishOf(issuer))) enqueue(ALL);
+          if (!(before && same) && isAnythingPublished()) enqueue(ALL);
+        }),
+        deps.secrets.onChange(({ metadata }) => {
+          const { namespace, name } = deps.servingSecret ?? {};
+          if (metadata.namespace === namespace && metadata.name === name && isAnythingPublished()) enqueue(ALL);
         }),
       ];
       return () => {

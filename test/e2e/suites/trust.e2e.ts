@@ -79,12 +79,6 @@ async function serveWith(ca: string, { cert, key }: Authority): Promise<void> {
   await cluster.apply({ apiVersion: 'v1', kind: 'Secret', metadata, type: 'kubernetes.io/tls', stringData });
 }
 
-/** The Secret is looked at every ten minutes, and when a spec of an issuer or the labels of a namespace change. */
-async function publishNow(): Promise<void> {
-  const look = `look=${performance.now().toFixed(0)}`;
-  await cluster.kubectl('label', 'namespace', ns, '--overwrite', look);
-}
-
 /** The common names of the certificates in a PEM. */
 const namesIn = (pem = '') =>
   (pem.match(/-----BEGIN[^-]+-----[^-]+-----END[^-]+-----/g) ?? []).map((each) => new X509Certificate(each).subject);
@@ -137,7 +131,6 @@ beforeAll(async () => {
     }),
   );
   await cluster.waitFor('clustercaissuer/trust', 'condition=TrustPublished');
-  await publishNow();
 });
 afterAll(async () => {
   await cluster.kubectl('label', 'namespace', NAMESPACE, 'wants-trust-');
@@ -229,7 +222,6 @@ test('the CA of the ACME server is replaced with overlap: nobody who took up wha
   await cluster.apply({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'before' }, data: before }, ns);
   // Both are published and taken up while the first still serves.
   await serveWith(both, one);
-  await publishNow();
   await untilPublished(ns, 'acme-ca.crt', ['CN=Serving CA first', 'CN=Serving CA second']);
   await patchAsDocumented();
   expect(await reach('both-first', 'trust-roots')).toContain('new-order');
@@ -250,7 +242,6 @@ test('the CA of the ACME server is replaced with overlap: nobody who took up wha
   await eventually('cert-manager renews', async () => ((await serial()) === old ? undefined : true), 240);
   // And the first is forgotten.
   await serveWith(two.ca, two);
-  await publishNow();
   await untilPublished(ns, 'acme-ca.crt', ['CN=Serving CA second']);
 });
 
