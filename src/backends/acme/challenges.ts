@@ -118,7 +118,7 @@ async function pick(
   { server, progress, signal }: Run,
   pending: readonly Authorization[],
 ): Promise<Pick[] | string> {
-  const thumbprint = await server.thumbprint(signal);
+  const { thumbprint } = await server.account(signal);
   const types = preference.slice(progress.attempt).filter((type) => solvers[type]);
   const picks: Pick[] = [];
   for (const authorization of pending) {
@@ -196,7 +196,7 @@ async function withdraw({ solvers }: ChallengesDeps, run: Run): Promise<void> {
   // Some of it may have been, even where not all was.
   if (!solvers['dns-01']) return;
   await quietly(run.signal, async () => {
-    const thumbprint = await run.server.thumbprint(run.signal);
+    const { thumbprint } = await run.server.account(run.signal);
     for (const { identifier, challenges } of await authorizationsOf(run))
       for (const { type, token } of challenges) {
         const solver = isChallengeName(type) ? solvers[type] : undefined;

@@ -7,7 +7,7 @@ import type { Answer } from '../https/exchange.ts';
 import type { Identifier } from '../../domain/identifier.ts';
 import type { BackendDeps, SigningRequest } from '../../ports.ts';
 import { type Account, createAccount } from './account.ts';
-import { type Connection, createConnection, type Post, statusFault } from './connection.ts';
+import { type Connection, createConnection, type Post, type Signer, statusFault } from './connection.ts';
 import {
   type Authorization,
   bad,
@@ -47,9 +47,7 @@ export interface NewOrder {
 /** Every method throws ServerProblem for a problem, RemoteFault for no usable answer, and the signal's reason once that aborts. */
 export interface AcmeServer {
   readonly directoryURL: URL;
-  /** RFC 7638, of the account's key. */
-  thumbprint(signal: AbortSignal): Promise<string>;
-  /** Registered, where it was not; with the thumbprint of its key. */
+  /** Registered, where it was not; with the thumbprint of its key (RFC 7638). */
   account(signal: AbortSignal): Promise<{ url: string; thumbprint: string }>;
   newOrder(order: NewOrder, signal: AbortSignal): Promise<Order>;
   order(url: URL, signal: AbortSignal): Promise<Order>;
@@ -89,12 +87,7 @@ export function createAcmeServer(
 
   return {
     directoryURL,
-    thumbprint: async (signal) => (await account.signer(signal)).key.thumbprint,
-    async account(signal) {
-      const { url, key } = await account.signer(signal);
-      if (url === undefined) throw bad('gave our account no URL');
-      return { url, thumbprint: key.thumbprint };
-    },
+    account: async (signal) => accountOf(await account.signer(signal)),
     async newOrder(wanted, signal) {
       const directory = await connection.directory(signal);
       const answer = await order(post, directory, { wanted, signal });
@@ -107,18 +100,19 @@ export function createAcmeServer(
     finalize: (order, csr, signal) =>
       readOrderAt({ url: order.finalize, payload: { csr: csr.toString('base64url') } }, signal, order.url),
     async certificates(url, alternates, signal) {
-      const answer = await post({ url, accept: PEM }, signal);
-      const chains = [readChain(answer)];
-      if (!alternates(chains[0] ?? [])) return chains;
-      for (const other of alternateUrls(directoryURL, answer))
-        chains.push(readChain(await post({ url: other, accept: PEM }, signal)));
+      const download = (from: URL) => post({ url: from, accept: PEM }, signal);
+      const answer = await download(url);
+      const chain = readChain(answer);
+      const chains = [chain];
+      const others = alternates(chain) ? alternateUrls(directoryURL, answer) : [];
+      for (const other of others) chains.push(readChain(await download(other)));
       return chains;
     },
-    async revoke(certificate, reason, signal) {
+    async revoke(certificate, code, signal) {
       const { revokeCert: url } = await connection.directory(signal);
       if (!url) throw bad('names no revokeCert');
-      const payload = { certificate: certificate.toString('base64url'), ...(reason === 0 ? {} : { reason }) };
-      await post({ url, payload }, signal);
+      const reason = code === 0 ? {} : { reason: code };
+      await post({ url, payload: { certificate: certificate.toString('base64url'), ...reason } }, signal);
     },
     renewalInfo: (certificate, signal) => renewalInfo(connection, certificate, signal),
     async check(signal) {
@@ -131,6 +125,11 @@ export function createAcmeServer(
 }
 
 type PostOf = ReturnType<typeof createPost>;
+
+function accountOf({ url, key }: Signer): { url: string; thumbprint: string } {
+  if (url === undefined) throw bad('gave our account no URL');
+  return { url, thumbprint: key.thumbprint };
+}
 
 /** Without `replaces` where that is not to the server's taste: it is a favour, and the certificate may be another CA's (RFC 9773 section 5). */
 async function order(
