@@ -11,8 +11,9 @@ RUN sh /rootfs.sh /usr/local/bin/node /rootfs
 FROM scratch
 COPY --from=node /rootfs /
 COPY dist /app
-# One arena: those of the C library's for each thread keep what they freed, some 10 MB, and little is allocated beside the main thread.
-ENV NODE_ENV=production MALLOC_ARENA_MAX=1
+# The C library gives memory back: one arena, since those of each thread keep what they freed (some 10 MB, and little is allocated beside
+# the main thread); and thresholds that stay, since left alone they grow with the pages in which all objects are read at a start (30 MB).
+ENV NODE_ENV=production MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=131072 MALLOC_TRIM_THRESHOLD_=1048576
 USER 65532:65532
 ENTRYPOINT ["/usr/local/bin/node", "/app/countersign.mjs"]
 CMD ["serve"]

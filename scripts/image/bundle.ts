@@ -13,6 +13,16 @@ export const LICENCES = 'THIRD-PARTY-LICENSES.txt';
 /** Of the library only this file is used (by src/cluster/kubeconfig-plugin.ts): without its index 15 MB of generated API fall away. */
 const CLIENT_LIBRARY = 'node_modules/@kubernetes/client-node';
 
+/**
+ * The same program in ASCII: one letter beyond Latin-1 and V8 keeps the whole text, which it needs while the program runs, with two bytes
+ * for each. Throws where an escape would not mean what it stands for: in raw templates, and behind a backslash.
+ */
+function escaped(code: string): string {
+  const [odd] = /\braw`[^`]*[^\0-\x7f]|\\[^\0-\x7f]/.exec(code) ?? [];
+  if (odd !== undefined) throw new Error(`cannot be written in ASCII: ${odd.slice(0, 80)}`);
+  return code.replace(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
 /** Content by file name: the program, its bill of materials, the licences of what it contains. `root`: of the checkout. */
 export async function bundle(root: string = ROOT): Promise<Map<string, string>> {
   const build = await rolldown({
@@ -43,7 +53,7 @@ export async function bundle(root: string = ROOT): Promise<Map<string, string>> 
   const packages = [...new Set(modules.flatMap((file) => packageOf(file) ?? []))].sort();
   const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as Lock;
   return new Map([
-    [BUNDLE, chunk.code],
+    [BUNDLE, escaped(chunk.code)],
     [SBOM, renderSbom(lock, packages)],
     [LICENCES, renderLicences(root, lock, packages)],
   ]);

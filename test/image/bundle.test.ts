@@ -57,6 +57,11 @@ test('two builds are the same, byte for byte, in whatever folder', async () => {
   for (const [name, content] of again) expect(content === files.get(name), name).toBe(true);
 });
 
+test('it is ASCII, which V8 keeps with one byte a letter', () => {
+  const others = of(BUNDLE).split('\n').filter((line) => /[^\0-\x7f]/.test(line));
+  expect(others).toEqual([]);
+});
+
 test('nothing in it tells where it was made', () => {
   const places = [ROOT, realpathSync(join(ROOT, 'node_modules'))];
   for (const [name, content] of files) for (const place of places) expect(content.includes(place), name).toBe(false);
