@@ -186,6 +186,38 @@ test('of a failure the last problem that the ACME server told is read in the log
   expect((await ended(runner)).problem).toBe('rejectedIdentifier');
 });
 
+test('what certbot says of a Secret is passed on without it', async () => {
+  certbotIs('echo "Invalid line (\'$(sed -n 2p credentials.ini)\') of"; cat credentials.ini config/key.json', 'exit 1');
+  const values = ['tok3n-of-the-zone', 'c2VjcmV0IHNlY3JldA', 'a\\b-s3cret', 'Wor.ds/of+key'];
+  const ini = `dns_x_token = ${values[0]}\nbare ${values[1]}==\ndns_x_password = "${values[2]}"\n`;
+  const secrets = createMemorySecrets({ dns: { ini }, account: { 'private_key.json': `{"kty":"EC","d":"${values[3]}"}` } });
+  const runner = createChildRunner({ secrets, clock: createClock(), random: createRandom(), answersURL: '' });
+  const paths = {
+    'credentials.ini': { name: 'dns', key: 'ini' },
+    'config/key.json': { name: 'account', key: 'private_key.json' },
+  };
+  await runner.start(aRun({ secrets: paths }));
+  const { said, log } = await ended(runner);
+  for (const value of values) expect(log).not.toContain(value);
+  expect(said).toEqual([
+    "Invalid line ('bare [secret]==') of",
+    'dns_x_token = [secret]',
+    'bare [secret]==',
+    'dns_x_password = "[secret]"',
+    '{"kty":"EC","d":"[secret]"}',
+  ]);
+});
+
+test('words that are looked for are passed on, whatever stands in Secrets', async () => {
+  const words = ['Certbot failed to authenticate some', '  Domain: a.test', '  Type:   connection', 'An unexpected error occurred:'];
+  certbotIs(...words.map((line) => `echo '${line}'`), 'exit 1');
+  const ini = '# Certbot\ndns_x_user = Certbot Domain: connection "unexpected" occurred\n';
+  const secrets = createMemorySecrets({ dns: { ini } });
+  const runner = createChildRunner({ secrets, clock: createClock(), random: createRandom(), answersURL: '' });
+  await runner.start(aRun({ secrets: { 'credentials.ini': { name: 'dns', key: 'ini' } } }));
+  expect((await ended(runner)).said).toEqual(words);
+});
+
 test('certbot that says much is heard to its end', async () => {
   certbotIs(
     'head -c 3000000 /dev/zero | tr "\\0" x; i=0; while [ $i -lt 20000 ]; do echo line; i=$((i+1)); done',

@@ -184,6 +184,35 @@ describe('the run', () => {
     expect(runs.begun).toHaveLength(1);
   });
 
+  test('is given the certificates of a bundle, and no key that lies beside them', async () => {
+    const { privateKey } = (await import('node:crypto')).generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const key = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
+    const { caBundle: _inline, ...given } = specOf({ caBundleRef: { name: 'bundle', key: 'pem' } });
+    const made = make(async () => RUNNING(''), { ...given, caBundle: undefined as never });
+    made.secrets.values.set('bundle', { pem: Buffer.from(`${key}a note\n${double.caBundle}`) });
+    expect(await said(made.backend, aSigningRequest())).toBe('pending');
+    const { files } = made.runs.begun[0] ?? {};
+    const [certificate = Buffer.alloc(0)] = parsePemCertificates(double.caBundle);
+    expect(files?.['ca.pem']).toBe(renderPem('CERTIFICATE', certificate));
+    expect(JSON.stringify(files)).not.toContain('PRIVATE KEY');
+  });
+
+  test('is not begun with credentials that are none', async () => {
+    const dns01 = { plugin: 'rfc2136', credentialsSecretRef: { name: 'dns', key: 'ini' } };
+    const { backend, runs, secrets } = make(async () => RUNNING(''), { dns01 });
+    secrets.values.set('dns', { ini: Buffer.from('-----BEGIN PRIVATE KEY-----\ns3cret\n') });
+    const health = await backend.check(none);
+    expect(health).toMatchObject({ ready: false, reason: 'CredentialsUnusable' });
+    expect(health.message).not.toContain('s3cret');
+    expect(await said(backend, aSigningRequest())).toContain('throws ini of the Secret dns is no credentials file');
+    expect(runs.begun).toEqual([]);
+    secrets.values.set('dns', { ini: Buffer.from('dns_rfc2136_secret = s3cret\n') });
+    expect(await backend.check(none)).toMatchObject({ ready: true });
+    expect(await said(backend, aSigningRequest())).toBe('pending');
+    expect(runs.begun[0]?.secrets['credentials.ini']).toEqual({ name: 'dns', key: 'ini' });
+    expect(JSON.stringify(runs.begun)).not.toContain('s3cret');
+  });
+
   test('is one for each request, and accounts are one for all', async () => {
     const { backend, runs } = make(async () => RUNNING(''));
     const before = double.accounts.length;
@@ -268,6 +297,11 @@ describe('a run that failed', () => {
       'a name that is an address',
       'Requested name 10.0.0.1 is an IP address. The x',
       'refused unsupportedIdentifier: the CA of this issuer signs DNS names only',
+    ],
+    [
+      'a text of the CA that speaks of addresses',
+      'An unexpected error occurred:\nx is an IP address',
+      'throws certbot failed: x is an IP address',
     ],
     [
       'a rate limit',

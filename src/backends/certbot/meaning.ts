@@ -39,7 +39,7 @@ export function refusalOf({ said, exit, problem }: Transcript, names: ReadonlySe
   if (exit === KILLED) throw new RemoteFault('OutOfMemory', 'certbot was killed, likely for want of memory');
   if (exit === 2)
     throw new RemoteFault('ArgumentsRefused', `certbot takes not all of its configuration: ${last(text)}`);
-  if (text.some((line) => /is an IP address\b/.test(line)))
+  if (text.some((line) => /^Requested name \S+ is an IP address\b/.test(line)))
     return new Problem('unsupportedIdentifier', 'the CA of this issuer signs DNS names only');
   if (text.some((line) => line.startsWith('Certbot failed to authenticate'))) return validationFailed(text, names);
   if (problem === 'rateLimited')

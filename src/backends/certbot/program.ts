@@ -1,6 +1,6 @@
 // What runs certbot, in a Job or as a child process: one Python program, for which any image with certbot has what it needs. It is given a
 // plan, runs certbot in the folder it finds itself in, and says on its standard output, on lines that begin with the plan's marker, what
-// the operator must know. All else there is what certbot said.
+// the operator must know. All else there is what certbot said, without what stands in Secrets.
 
 /** Marked lines, by their first word. */
 export const Word = {
@@ -41,6 +41,9 @@ export const renderPlan = (plan: Plan): string => Buffer.from(JSON.stringify(pla
 
 /** Of what certbot itself says, this much is passed on. */
 const SAID_BYTES = 65_536;
+const LINE_BYTES = 16_384;
+/** Words of Secrets that are as long are not passed on. */
+const SECRET_CHARACTERS = 6;
 const CHAIN_BYTES = 262_144;
 const LOG_CHARACTERS = 262_144;
 
@@ -90,9 +93,17 @@ for path, text in plan['files'].items():
     os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
     with open(path, 'w') as file:
         file.write(text)
+kept = set()
 for source, path in plan['secrets'].items():
     os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
     shutil.copyfile(source, path)
+    with open(path, encoding='utf-8', errors='replace') as file:
+        for line in file:
+            if line.lstrip()[:1] in ('#', ';'):
+                continue
+            # Names of settings may be told.
+            text = re.sub(r'^\s*[A-Za-z0-9_.:-]+\s*=\s*', '', line)
+            kept.update(each for each in re.split(r'[\s"\'=:;,{}\[\]()]+', text) if len(each) >= ${SECRET_CHARACTERS})
 here = os.getcwd()
 env = dict(os.environ, HOME=here, TMPDIR=os.path.join(here, 'tmp'), XDG_CONFIG_HOME=os.path.join(here, 'tmp'),
            COUNTERSIGN_ANSWERS_URL=plan['answersURL'], PYTHONUNBUFFERED='1')
@@ -118,12 +129,23 @@ def attend():
     leave()
 if plan['attached']:
     threading.Thread(target=attend, daemon=True).start()
+# Longest first: one may be within another. Python writes some characters otherwise.
+kept = sorted(kept.union(repr(each)[1:-1] for each in kept), key=len, reverse=True)
+# What is looked for in it is words of certbot's, names and types of problems.
+plain = re.compile(r'\s*(Certbot failed to authenticate|An unexpected error occurred:$|Requested name \S+ is an IP address|(Domain|Identifier|Type):\s+\S+$)')
+def said(line):
+    text = line.decode('utf-8', 'replace').rstrip('\n').replace(plan['marker'], '')
+    if plain.match(text):
+        return text
+    for each in kept:
+        text = text.replace(each, '[secret]')
+    return text
 def pass_on():
     left = ${SAID_BYTES}
-    for line in iter(lambda: certbot.stdout.readline(4096), b''):
+    for line in iter(lambda: certbot.stdout.readline(${LINE_BYTES}), b''):
         if left > 0:
             left -= len(line)
-            write(line.decode('utf-8', 'replace').replace(plan['marker'], '').rstrip('\n') + '\n')
+            write(said(line) + '\n')
 reader = threading.Thread(target=pass_on, daemon=True)
 reader.start()
 told = set()
