@@ -190,7 +190,10 @@ test('what certbot says of a Secret is passed on without it', async () => {
   certbotIs('echo "Invalid line (\'$(sed -n 2p credentials.ini)\') of"; cat credentials.ini config/key.json', 'exit 1');
   const values = ['tok3n-of-the-zone', 'c2VjcmV0IHNlY3JldA', 'a\\b-s3cret', 'Wor.ds/of+key'];
   const ini = `dns_x_token = ${values[0]}\nbare ${values[1]}==\ndns_x_password = "${values[2]}"\n`;
-  const secrets = createMemorySecrets({ dns: { ini }, account: { 'private_key.json': `{"kty":"EC","d":"${values[3]}"}` } });
+  const secrets = createMemorySecrets({
+    dns: { ini },
+    account: { 'private_key.json': `{"kty":"EC","d":"${values[3]}"}` },
+  });
   const runner = createChildRunner({ secrets, clock: createClock(), random: createRandom(), answersURL: '' });
   const paths = {
     'credentials.ini': { name: 'dns', key: 'ini' },
@@ -209,7 +212,12 @@ test('what certbot says of a Secret is passed on without it', async () => {
 });
 
 test('words that are looked for are passed on, whatever stands in Secrets', async () => {
-  const words = ['Certbot failed to authenticate some', '  Domain: a.test', '  Type:   connection', 'An unexpected error occurred:'];
+  const words = [
+    'Certbot failed to authenticate some',
+    '  Domain: a.test',
+    '  Type:   connection',
+    'An unexpected error occurred:',
+  ];
   certbotIs(...words.map((line) => `echo '${line}'`), 'exit 1');
   const ini = '# Certbot\ndns_x_user = Certbot Domain: connection "unexpected" occurred\n';
   const secrets = createMemorySecrets({ dns: { ini } });

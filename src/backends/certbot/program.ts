@@ -30,7 +30,7 @@ export interface Plan {
   /** Where answers are seen once they are laid out, up to the token. */
   answersURL: string;
   deadlineSeconds: number;
-  /** Ends when its standard input does, for then nobody reads what it says, and removes the folder above its own. */
+  /** Ends when its standard input does, for then nobody reads what it says, and removes the folder above its own; limits certbot's memory. */
   attached: boolean;
 }
 
@@ -45,6 +45,8 @@ const LINE_BYTES = 16_384;
 /** Words of Secrets that are as long are not passed on. */
 const SECRET_CHARACTERS = 6;
 const CHAIN_BYTES = 262_144;
+/** Address space, of which little is memory. */
+const ATTACHED_BYTES = 1024 ** 3;
 const LOG_CHARACTERS = 262_144;
 
 /** Called by certbot for each name (`--manual-auth-hook`): hands the answer on, and after the last one waits until all are to be seen. */
@@ -76,7 +78,7 @@ for name in os.listdir('answers'):
         time.sleep(0.2)
 `;
 
-export const RUN_PROGRAM = String.raw`import base64, json, os, re, shutil, signal, subprocess, sys, threading, time
+export const RUN_PROGRAM = String.raw`import base64, json, os, re, resource, shutil, signal, subprocess, sys, threading, time
 plan = json.loads(base64.b64decode(os.environ.pop('${PLAN_VARIABLE}')))
 begun = time.monotonic()
 lock = threading.Lock()
@@ -109,8 +111,12 @@ env = dict(os.environ, HOME=here, TMPDIR=os.path.join(here, 'tmp'), XDG_CONFIG_H
            COUNTERSIGN_ANSWERS_URL=plan['answersURL'], PYTHONUNBUFFERED='1')
 if 'caBundle' in plan:
     env['REQUESTS_CA_BUNDLE'] = os.path.join(here, plan['caBundle'])
+def limit():
+    # In a Pod its limit does that. An answer of any length is kept in memory by certbot.
+    if plan['attached']:
+        resource.setrlimit(resource.RLIMIT_AS, (${ATTACHED_BYTES}, ${ATTACHED_BYTES}))
 certbot = subprocess.Popen(['certbot'] + plan['arguments'], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                           stderr=subprocess.STDOUT, env=env, start_new_session=True)
+                           stderr=subprocess.STDOUT, env=env, start_new_session=True, preexec_fn=limit)
 def kill(*_):
     try:
         os.killpg(certbot.pid, signal.SIGKILL)
