@@ -64,7 +64,10 @@ function validationFailed(text: readonly string[], names: ReadonlySet<string>): 
   return new Problem('unauthorized', `the CA could not validate ${listed === '' ? 'the names' : listed + more}`);
 }
 
+/** What certbot says at every end, and beginning. */
+const ALWAYS = /^(Ask for help or search for solutions|Saving debug log to|See the logfile|Please see the logfile)/;
+
 /** The last thing that was said. */
 function last(text: readonly string[]): string {
-  return shownText(text.findLast((line) => line !== '') ?? 'it said nothing');
+  return shownText(text.findLast((line) => line !== '' && !ALWAYS.test(line)) ?? 'it said nothing');
 }
