@@ -67,7 +67,11 @@ async function issuer(name: string, secret: string): Promise<void> {
 const claim = (name: string, issuerName: string, dnsNames: readonly string[]) =>
   operator.cluster.create(CertificateClaimKind, {
     metadata: { namespace: 'default', name },
-    spec: { issuerRef: { kind: 'ClusterCAIssuer', name: issuerName }, secretName: `${name}-tls`, dnsNames: [...dnsNames] },
+    spec: {
+      issuerRef: { kind: 'ClusterCAIssuer', name: issuerName },
+      secretName: `${name}-tls`,
+      dnsNames: [...dnsNames],
+    },
   });
 
 const leafOf = (name: string) =>
