@@ -1,7 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { createAuthority } from '../../test/contract/authorities.ts';
 import { aModel, createKey } from '../../test/contract/models.ts';
-import { buildCaCertificate, buildCertificate, createKeyPair, extendedKeyUsage } from '../../test/support/certificate-builder.ts';
+import {
+  buildCaCertificate,
+  buildCertificate,
+  createKeyPair,
+  extendedKeyUsage,
+} from '../../test/support/certificate-builder.ts';
 import { sanOf } from '../../test/support/csr-builder.ts';
 import { subjectAltName } from '../../test/support/der-writer.ts';
 import type { Backend } from '../ports.ts';
