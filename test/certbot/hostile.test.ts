@@ -24,7 +24,6 @@ import { eventually } from '../support/eventually.ts';
 import { freshName } from '../support/names.ts';
 import { readyIssuer } from '../support/ready-issuer.ts';
 import { startResponders, stopResponders } from '../support/responders.ts';
-import { RAW } from '../support/webhook-signer-words.ts';
 
 const none = new AbortController().signal;
 const own = { clock: createClock(), random: createRandom() };
@@ -76,26 +75,33 @@ describeWithCertbot('certbot, and an ACME server that is hostile', () => {
   afterEach(() => double.reset());
   afterAll(() => double?.server.stop());
 
-  test.each([...RAW])('an answer that is %s is none, and the next one may be', async (raw) => {
-    const { ended } = make({ deadline: '5s' });
+  test.each(['html', 'huge', 'endless', 'redirect', 'broken pem', 'cut'] as const)(
+    'an answer that is %s is none',
+    async (raw) => {
+      const { ended } = make(raw === 'endless' || raw === 'huge' ? { deadline: '5s' } : {});
+      double.behaviour.raw = raw;
+      const words = await ended(aSigningRequest());
+      expect(words).toMatch(
+        /^(later: certbot [^\r\n]{1,320}|refused serverInternal: the CA did not sign in time|refused unauthorized: the CA refused the request)$/,
+      );
+      expect(words).not.toMatch(/<script>|Traceback/);
+    },
+  );
+
+  test('after an answer that was none the next one may be', async () => {
+    const { ended } = make();
     const request = aSigningRequest();
-    double.behaviour.raw = raw;
-    const words = await ended(request);
-    expect(words).toMatch(/^(later: certbot |refused serverInternal: the CA did not sign in time$)/);
-    expect(words).not.toMatch(/<script>|\n|Traceback/);
+    double.behaviour.raw = 'no certificate';
+    expect(await ended(request)).toMatch(/^later: /);
     double.reset();
-    // Another request where the deadline has ended the first.
-    expect(await ended(words.startsWith('later') ? request : aSigningRequest())).toBe('released');
+    expect(await ended(request)).toBe('released');
   });
 
   test.each([
     ['like a path', '../../x'],
     ['like a command', '$(id)'],
     ['of two lines', 'a\r\nX-Header: 1'],
-    ['of nothing', ''],
     ['of 10,000 characters', 'x'.repeat(10_000)],
-    ['like a path in a URL', '%2e%2e%2fpasswd'],
-    ['like a script', '<script>'],
   ])('a token %s is never answered', async (_, token) => {
     const { ended, laidOut } = make({ deadline: '5s' });
     Object.assign(double.behaviour, { challenges: ['http-01'], token: () => token });
