@@ -289,6 +289,8 @@ test('what the operator, killed, had begun goes on, and is one certificate', asy
   await killOperator();
   await operatorIsBack();
   await ready('killed');
+  // The claim may have it before Kubernetes has counted.
+  await cluster.waitFor(`job/${metadata.name}`, 'condition=Complete', NAMESPACE);
   const job = await jobOf(dnsName);
   expect([job.metadata.uid, job.status?.succeeded]).toEqual([metadata.uid, 1]);
   expect((await leafOf('killed')).issuer).toContain('Pebble Intermediate CA');
