@@ -139,30 +139,52 @@ test('certbot that hangs is killed at its deadline, and all that it started', as
   await gone(Number(said[0]?.slice(5)));
 });
 
-test('a program whose parent is gone ends certbot, and leaves nothing behind', async () => {
-  certbotIs('echo "pid: $$"; sleep 1000');
-  const cwd = join(folder, 'of-the-run', 'run');
-  mkdirSync(cwd, { recursive: true });
-  const plan = {
-    marker: 'm',
-    arguments: [],
-    files: { a: 'a' },
-    secrets: {},
-    answersURL: '',
-    deadlineSeconds: 600,
-    attached: true,
-  };
-  const program = spawn('python3', ['-c', RUN_PROGRAM], {
-    cwd,
-    env: { PATH: process.env['PATH'] ?? '', [PLAN_VARIABLE]: renderPlan(plan) },
-    stdio: ['pipe', 'pipe', 'inherit'],
+describe('a program whose parent is gone ends certbot, and leaves nothing behind', () => {
+  function start() {
+    const cwd = join(folder, 'of-the-run', 'run');
+    mkdirSync(cwd, { recursive: true });
+    const plan = {
+      marker: 'm',
+      arguments: [],
+      files: { a: 'a' },
+      secrets: {},
+      answersURL: '',
+      deadlineSeconds: 600,
+      attached: true,
+    };
+    const program = spawn('python3', ['-c', RUN_PROGRAM], {
+      cwd,
+      env: { PATH: process.env['PATH'] ?? '', [PLAN_VARIABLE]: renderPlan(plan) },
+      stdio: ['pipe', 'pipe', 'ignore'],
+    });
+    return { program, above: join(cwd, '..') };
+  }
+
+  const pidOf = (line: Buffer) => Number(/pid: (\d+)/.exec(line.toString())?.[1]);
+
+  test('while certbot runs', async () => {
+    certbotIs('echo "pid: $$"; sleep 1000');
+    const { program, above } = start();
+    const [line] = (await once(program.stdout, 'data')) as [Buffer];
+    const closed = once(program, 'close');
+    program.stdin.destroy();
+    await closed;
+    await gone(pidOf(line));
+    expect(existsSync(above)).toBe(false);
   });
-  const [line] = (await once(program.stdout, 'data')) as [Buffer];
-  const closed = once(program, 'close');
-  program.stdin.destroy();
-  await closed;
-  await gone(Number(/pid: (\d+)/.exec(line.toString())?.[1]));
-  expect(existsSync(join(cwd, '..'))).toBe(false);
+
+  test('in the moment that certbot ends', async () => {
+    certbotIs('echo "pid: $$"; until [ -e go ]; do sleep 0.1; done; exit 1');
+    const { program, above } = start();
+    const [line] = (await once(program.stdout, 'data')) as [Buffer];
+    const closed = once(program, 'close');
+    // What it says of the end reaches nobody.
+    program.stdout.destroy();
+    writeFileSync(join(above, 'run', 'go'), '');
+    await closed;
+    await gone(pidOf(line));
+    expect(existsSync(above)).toBe(false);
+  });
 });
 
 test.each([

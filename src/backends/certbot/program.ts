@@ -78,7 +78,7 @@ for name in os.listdir('answers'):
         time.sleep(0.2)
 `;
 
-export const RUN_PROGRAM = String.raw`import base64, json, os, re, resource, shutil, signal, subprocess, sys, threading, time
+export const RUN_PROGRAM = String.raw`import atexit, base64, json, os, re, resource, shutil, signal, subprocess, sys, threading, time
 plan = json.loads(base64.b64decode(os.environ.pop('${PLAN_VARIABLE}')))
 begun = time.monotonic()
 lock = threading.Lock()
@@ -117,16 +117,25 @@ def limit():
         resource.setrlimit(resource.RLIMIT_AS, (${ATTACHED_BYTES}, ${ATTACHED_BYTES}))
 certbot = subprocess.Popen(['certbot'] + plan['arguments'], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                            stderr=subprocess.STDOUT, env=env, start_new_session=True, preexec_fn=limit)
-def kill(*_):
+def kill():
     try:
         os.killpg(certbot.pid, signal.SIGKILL)
     except OSError:
         pass
-def leave(*_):
+def tidy():
     kill()
     if plan['attached']:
+        try:
+            # It may write as long as it is there.
+            certbot.wait(5)
+        except subprocess.TimeoutExpired:
+            pass
         shutil.rmtree(os.path.dirname(here), ignore_errors=True)
+def leave(*_):
+    tidy()
     os._exit(1)
+# Whoever started it may be gone in the moment that it ends, or is no longer told.
+atexit.register(tidy)
 signal.signal(signal.SIGTERM, leave)
 def attend():
     # Unbuffered: a thread that waits within a buffer would be in the way of the end.
