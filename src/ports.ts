@@ -224,7 +224,10 @@ export interface SigningRequest {
 export type SigningOutcome =
   /** DER, leaf first, each certificate issued by the next, up to and including the root where known. */
   | { kind: 'issued'; chain: readonly Buffer[] }
-  /** Ask again, with the handle; without it (a restart may forget it) the CA must still know the request by its id or search. */
+  /**
+   * Ask again, with the handle; without it (a restart may forget it) the CA must still know the request by its id or search. An empty one:
+   * nothing is under way at the CA, and nothing is lost where nobody asks again.
+   */
   | { kind: 'pending'; retryAfterMs: number; handle: string }
   /** For good: the CA will not sign this. `problem` is safe to show. */
   | { kind: 'refused'; problem: Problem };

@@ -324,6 +324,22 @@ describe('a claim that is deleted without revokeOnDelete while the CA', () => {
     await world.stop();
   });
 
+  test('is to be asked anew, nothing being under way there: its request is withdrawn', async () => {
+    const world = await startRemoteWorld();
+    world.remote.behave = () => ({ kind: 'pending', retryAfterMs: 1_000, handle: '' });
+    await claim(world);
+    await world.pass(MINUTE, 4);
+    await deleteClaim(world);
+    await world.pass(MINUTE, 4);
+    expect((await recordsOf(world)).map((record) => record.status?.refusal?.detail)).toEqual([
+      'withdrawn: the claim is deleted',
+    ]);
+    const asked = signCalls(world);
+    await world.pass(30 * MINUTE, 10);
+    expect(signCalls(world)).toEqual(asked);
+    await world.stop();
+  });
+
   test('is asked, and so is the next process: the request is withdrawn there', async () => {
     const store = createFakeStore();
     const first = await startRemoteWorld({ store });

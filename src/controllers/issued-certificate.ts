@@ -204,7 +204,7 @@ async function fulfil({ deps, memories, turns }: Shared, record: CertificateReco
  */
 function mayBeUnderWay({ metadata }: CertificateRecord, { suspect, handle }: Memory, backend: Backend): boolean {
   const said = handle ?? metadata.annotations?.[RecordAnnotation.handle];
-  return said !== undefined || (suspect && !backend.search);
+  return (said !== undefined && said !== '') || (suspect && !backend.search);
 }
 
 async function postpone(

@@ -1,7 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { createAuthority } from '../../test/contract/authorities.ts';
 import { aModel, createKey } from '../../test/contract/models.ts';
-import { buildCertificate, extendedKeyUsage } from '../../test/support/certificate-builder.ts';
+import {
+  buildCaCertificate,
+  buildCertificate,
+  createKeyPair,
+  extendedKeyUsage,
+} from '../../test/support/certificate-builder.ts';
 import { sanOf } from '../../test/support/csr-builder.ts';
 import { subjectAltName } from '../../test/support/der-writer.ts';
 import type { Backend } from '../ports.ts';
@@ -47,5 +52,34 @@ describe('validity', () => {
     ['up to the CA', false, -DAY, 300 * DAY, []],
   ])('%s', (_, validity, laterMs, longerMs, reasons) => {
     expect(said(validity, laterMs, longerMs)).toEqual(reasons);
+  });
+});
+
+describe('a chain that is cut (hostile input 61)', () => {
+  const [rootKeys, issuingKeys] = [createKeyPair(), createKeyPair()];
+  const root = buildCaCertificate('Root CA', rootKeys);
+  const issuing = buildCaCertificate('Issuing CA', issuingKeys, { subject: 'Root CA', keys: rootKeys });
+  const leaf = buildCertificate({
+    subject: 'db.example.test',
+    issuer: 'Issuing CA',
+    keys,
+    signer: issuingKeys,
+    notBefore: model.notBefore,
+    notAfter: model.notAfter,
+    extensions: [subjectAltName([sanOf('db.example.test')]), extendedKeyUsage('1.3.6.1.5.5.7.3.1')],
+  });
+  const controls = { subject: true, validity: true, extensions: true } as const;
+
+  test.each<[string, Buffer[], Buffer[], string | undefined]>([
+    ['the leaf alone, its issuer not known', [leaf], [root], 'there is no chain'],
+    ['the leaf and the root, and nothing between', [leaf, root], [root], 'there is no chain'],
+    ['up to what an anchor signed', [leaf, issuing], [root], undefined],
+    ['the leaf alone, its issuer an anchor', [leaf], [issuing], undefined],
+    ['up to a CA that no anchor signed', [leaf, issuing], [ca.der], 'its chain leads to none of the trust anchors'],
+  ])('%s', (_, answer, anchors, reason) => {
+    const judged = judgeAnswer(answer, model, { controls, anchors });
+    expect('reasons' in judged ? judged.reasons.join('; ') : undefined).toEqual(
+      reason === undefined ? undefined : expect.stringContaining(reason),
+    );
   });
 });

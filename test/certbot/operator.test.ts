@@ -16,6 +16,7 @@ import { createClock } from '../../src/runtime/clock.ts';
 import { createRandom } from '../../src/runtime/random.ts';
 import { finalize, issue, poll, readyOrder, register, type Responders } from '../support/acme-flow.ts';
 import { type AcmeWire, connect, createTransport } from '../support/acme-wire.ts';
+import { describeWithCertbot } from '../support/certbot.ts';
 import { freePort } from '../support/child-process.ts';
 import { buildCsr } from '../support/csr-builder.ts';
 import { type DnsServer, startDnsServer } from '../support/dns-server.ts';
@@ -63,7 +64,7 @@ async function problemOf(name: string, before: () => void): Promise<unknown> {
   return (await poll(acme, order.url, ({ status }) => status !== 'processing')).error;
 }
 
-describeWithPebble('certbot as a child process, behind the program', () => {
+function tests(): void {
   beforeAll(async () => {
     // Folders of other tests come and go.
     runs = mkdtempSync(join(tmpdir(), 'countersign-runs-'));
@@ -233,4 +234,6 @@ describeWithPebble('certbot as a child process, behind the program', () => {
       });
     });
   });
-});
+}
+
+describeWithCertbot('certbot as a child process, behind the program', () => describeWithPebble('and pebble', tests));

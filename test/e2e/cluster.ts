@@ -102,7 +102,16 @@ export interface Cluster {
 }
 
 /** Packages of the image `debian`. */
-const CLIENTS = ['certbot', 'conntrack', 'curl', 'iproute2', 'nginx-light', 'openssl', 'procps'];
+const CLIENTS = [
+  'certbot',
+  'conntrack',
+  'curl',
+  'iproute2',
+  'nginx-light',
+  'openssl',
+  'procps',
+  'python3-certbot-dns-rfc2136',
+];
 
 export function connectCluster(): Cluster {
   const session = readSession();

@@ -54,8 +54,13 @@ export interface NameServer {
 
 export const TSIG_KEY = 'cert-manager';
 
-/** BIND with one zone that cert-manager may change. */
-export async function startBind(cluster: Cluster, zone: string, namespace: string): Promise<NameServer> {
+/** BIND with one zone whose TXT records may be changed with the key; `records` are lines of its zone file. */
+export async function startBind(
+  cluster: Cluster,
+  zone: string,
+  namespace: string,
+  records: readonly string[] = [],
+): Promise<NameServer> {
   const secret = randomBytes(32).toString('base64');
   const options = [
     'directory "/work"',
@@ -75,7 +80,7 @@ export async function startBind(cluster: Cluster, zone: string, namespace: strin
   ];
   const data = {
     'named.conf': `${configuration.join('\n')}\n`,
-    zone: '$TTL 5\n@ SOA ns root 1 60 60 60 5\n@ NS ns\nns A 127.0.0.1\n',
+    zone: '$TTL 5\n@ SOA ns root 1 60 60 60 5\n@ NS ns\nns A 127.0.0.1\n'.concat(...records.map((line) => `${line}\n`)),
   };
   const ports = ['UDP', 'TCP'].map((protocol) => ({ name: protocol.toLowerCase(), protocol, port: 53 }));
   await cluster.apply(

@@ -1,4 +1,4 @@
-// The sixty hostile inputs and where each is tested. A title that no longer exists, a test that is not listed here and an input
+// The sixty-two hostile inputs and where each is tested. A title that no longer exists, a test that is not listed here and an input
 // without a test each fail. Titles are as they stand in the source; `${…}` stands for the rows of a table beside it.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -25,6 +25,12 @@ const RESOLVER = 'src/validators/resolver.test.ts';
 const ALPN = 'src/validators/tls-alpn-01.test.ts';
 const DENIED = 'src/domain/deny-list.test.ts';
 const REPLICAS = 'test/integration/hostile.test.ts';
+/** Of every backend that asks a CA elsewhere: webhook, ejbca, certbot, acme. */
+const CONTRACT = 'test/contract/backend.ts';
+const EJBCA = 'test/operator/ejbca.test.ts';
+const UPSTREAM = 'test/upstream/hostile.test.ts';
+const CERTBOT = 'test/certbot/hostile.test.ts';
+const ACME = 'src/backends/acme/index.test.ts';
 
 const INPUTS: Readonly<Record<number, Input>> = {
   1: {
@@ -490,6 +496,62 @@ const INPUTS: Readonly<Record<number, Input>> = {
       [ALPN]: ['the name asked for is the name, or the reverse name of an address'],
     },
   },
+  61: {
+    what: 'a CA elsewhere that answers with another certificate, or with none',
+    tests: {
+      [CONTRACT]: ['an answer with wrong %s is never released', 'an answer that is %s is no answer'],
+      [EJBCA]: [
+        'wrong %s',
+        'an answer that is %s',
+        'a refusal ends the order, in words without the inside of EJBCA',
+        'no secret stands in the log or in the audit log',
+      ],
+      'src/backends/ejbca/index.test.ts': [
+        'the password is shown to nobody',
+        'a certificate longer than approved is not released, whoever decides when it begins',
+      ],
+      'src/backends/ejbca/xml.test.ts': [
+        'a document type',
+        'an external entity',
+        'any bytes at all end in an element or an XmlError',
+      ],
+      [UPSTREAM]: [
+        'with wrong %s ends the order, is stored nowhere as valid, and is revoked',
+        'an answer that is %s is asked for again, and one order comes to a certificate',
+      ],
+      [CERTBOT]: [
+        'with wrong %s ends the order, is stored nowhere as valid, and is revoked',
+        'an answer that is %s is none',
+        'after an answer that was none the next one may be',
+      ],
+      'src/backends/certbot/child-runner.test.ts': ['what certbot says of a Secret is passed on without it'],
+      'src/issuance/verify.test.ts': ['a chain that is cut (hostile input 61)'],
+      'test/operator/remote.test.ts': ['a certificate with wrong %s is not released but revoked'],
+    },
+  },
+  62: {
+    what: 'an ACME server elsewhere with hostile tokens, URLs and nonces, and that never ends',
+    tests: {
+      [ACME]: [
+        'a token %j is never answered',
+        'whose %s is at %s is not followed',
+        'whose nonces are none',
+        'stuck in processing is waited for, again and again, and is one',
+        'whose directory is on loopback is not dialled',
+      ],
+      'test/upstream/pebble.test.ts': ['nonces refused, in percent: %s'],
+      'test/upstream/operator.test.ts': ['an issuer of a tenant is never sent to %s'],
+      [CERTBOT]: [
+        'a token %s is never answered',
+        'nonces that are refused at a rate of nine in ten are no refusal: it is tried again',
+        'an order that stays in processing is no refusal: it is tried again',
+        'a directory that leads elsewhere begins nothing',
+      ],
+      'src/backends/certbot/child-runner.test.ts': ['hands on nothing that is no answer: %j'],
+      'src/backends/certbot/index.test.ts': ['%s are not laid out'],
+      'src/api/certbot-backend.test.ts': ['a CAIssuer does not run certbot'],
+    },
+  },
 };
 
 const sources = new Map<string, string>();
@@ -518,8 +580,8 @@ function defined(): Defined[] {
   });
 }
 
-test('every input from 1 to 60 has a test', () => {
-  expect(Object.keys(INPUTS).map(Number)).toEqual(Array.from({ length: 60 }, (_, index) => index + 1));
+test('every input from 1 to 62 has a test', () => {
+  expect(Object.keys(INPUTS).map(Number)).toEqual(Array.from({ length: 62 }, (_, index) => index + 1));
   const empty = Object.entries(INPUTS).filter(([, { tests }]) => Object.values(tests).flat().length === 0);
   expect(empty).toEqual([]);
 });

@@ -78,8 +78,10 @@ describeOnApiServer('Jobs of certbot', (plane) => {
   async function addPod(run: CertbotRun, suffix = 'a'): Promise<string> {
     const job = await jobOf(run.name);
     const name = `${run.name}-${suffix}`;
+    const { uid } = job.metadata;
+    const ownerReferences = [{ apiVersion: 'batch/v1', kind: 'Job', name: run.name, uid, controller: true }];
     await plane().api.expect('POST', PODS, {
-      metadata: { ...job.spec.template.metadata, name },
+      metadata: { ...job.spec.template.metadata, name, ownerReferences },
       spec: job.spec.template.spec,
     });
     return name;
@@ -238,6 +240,18 @@ describeOnApiServer('Jobs of certbot', (plane) => {
       { terminated: { exitCode: 137, reason: 'OOMKilled' } },
       'OutOfMemory',
     ],
+    [
+      'had too little memory to start',
+      { phase: 'Failed' },
+      {
+        terminated: {
+          exitCode: 128,
+          reason: 'StartError',
+          message: 'runc create failed: container init was OOM-killed (memory limit too low?)',
+        },
+      },
+      'OutOfMemory',
+    ],
     ['was evicted', { phase: 'Failed', reason: 'Evicted' }, undefined, 'PodFailed'],
   ])('a Pod that %s is the end of its run', async (_, status, container, reason) => {
     const { run, pod } = await standing(status, container);
@@ -276,6 +290,19 @@ describeOnApiServer('Jobs of certbot', (plane) => {
     await runnerOf().remove(run.name);
     await runnerOf().start(run);
     expect((await jobOf(run.name)).metadata.uid).not.toBe(uid);
+  });
+
+  test('Pods of a Job that was removed, and those of nobody, say nothing of the next one', async () => {
+    const { run, pod } = await standing({ phase: 'Failed' }, { terminated: { exitCode: 137, reason: 'OOMKilled' } });
+    await runnerOf().remove(run.name);
+    await runnerOf().start(run);
+    expect((await plane().api.expect<{ metadata: object }>('GET', `${PODS}/${pod}`)).metadata).toBeDefined();
+    expect(await runnerOf().state(run.name)).toEqual({ kind: 'waiting' });
+    const next = await addPod(run, 'z');
+    await setPod(next, { phase: 'Running' }, { running: {} });
+    logs.set(next, 'of the second\n');
+    logs.set(pod, 'of the first\n');
+    expect(await runnerOf().state(run.name)).toMatchObject({ kind: 'running', log: 'of the second\n' });
   });
 
   test('a Job that is none of ours is not read', async () => {

@@ -36,8 +36,8 @@ const SECRETS: Record<string, Record<string, string>> = {
   'key-b': { 'private_key.json': key() },
   eab: { one: MACS[0] ?? '', two: MACS[1] ?? '' },
   'eab-2': { one: MACS[1] ?? '' },
-  dns: { ini: 'a', other: 'b' },
-  'dns-2': { ini: 'b' },
+  dns: { ini: 'a = 1', other: 'b = 2' },
+  'dns-2': { ini: 'b = 2' },
 };
 
 const none = new AbortController().signal;

@@ -49,3 +49,10 @@ export function accountName(values: Readonly<Record<string, Buffer>>): string {
   const pem = createPublicKey(keyOf(values[ACCOUNT_KEY] ?? Buffer.alloc(0))).export({ type: 'spki', format: 'pem' });
   return createHash('md5').update(pem).digest('hex');
 }
+
+/** Where certbot looks for an account at a server, under its working directory: of the URL what Python calls netloc and path. */
+export function accountFolder(server: string, account: string): string {
+  const [bare = ''] = server.slice('https://'.length).split(/[?#]/);
+  const last = bare.indexOf('/') < 0 ? -1 : bare.indexOf(';', bare.lastIndexOf('/'));
+  return `config/accounts/${(last < 0 ? bare : bare.slice(0, last)).replace(/\/+$/, '')}/${account}`;
+}

@@ -139,30 +139,52 @@ test('certbot that hangs is killed at its deadline, and all that it started', as
   await gone(Number(said[0]?.slice(5)));
 });
 
-test('a program whose parent is gone ends certbot, and leaves nothing behind', async () => {
-  certbotIs('echo "pid: $$"; sleep 1000');
-  const cwd = join(folder, 'of-the-run', 'run');
-  mkdirSync(cwd, { recursive: true });
-  const plan = {
-    marker: 'm',
-    arguments: [],
-    files: { a: 'a' },
-    secrets: {},
-    answersURL: '',
-    deadlineSeconds: 600,
-    attached: true,
-  };
-  const program = spawn('python3', ['-c', RUN_PROGRAM], {
-    cwd,
-    env: { PATH: process.env['PATH'] ?? '', [PLAN_VARIABLE]: renderPlan(plan) },
-    stdio: ['pipe', 'pipe', 'inherit'],
+describe('a program whose parent is gone ends certbot, and leaves nothing behind', () => {
+  function start() {
+    const cwd = join(folder, 'of-the-run', 'run');
+    mkdirSync(cwd, { recursive: true });
+    const plan = {
+      marker: 'm',
+      arguments: [],
+      files: { a: 'a' },
+      secrets: {},
+      answersURL: '',
+      deadlineSeconds: 600,
+      attached: true,
+    };
+    const program = spawn('python3', ['-c', RUN_PROGRAM], {
+      cwd,
+      env: { PATH: process.env['PATH'] ?? '', [PLAN_VARIABLE]: renderPlan(plan) },
+      stdio: ['pipe', 'pipe', 'ignore'],
+    });
+    return { program, above: join(cwd, '..') };
+  }
+
+  const pidOf = (line: Buffer) => Number(/pid: (\d+)/.exec(line.toString())?.[1]);
+
+  test('while certbot runs', async () => {
+    certbotIs('echo "pid: $$"; sleep 1000');
+    const { program, above } = start();
+    const [line] = (await once(program.stdout, 'data')) as [Buffer];
+    const closed = once(program, 'close');
+    program.stdin.destroy();
+    await closed;
+    await gone(pidOf(line));
+    expect(existsSync(above)).toBe(false);
   });
-  const [line] = (await once(program.stdout, 'data')) as [Buffer];
-  const closed = once(program, 'close');
-  program.stdin.destroy();
-  await closed;
-  await gone(Number(/pid: (\d+)/.exec(line.toString())?.[1]));
-  expect(existsSync(join(cwd, '..'))).toBe(false);
+
+  test('in the moment that certbot ends', async () => {
+    certbotIs('echo "pid: $$"; until [ -e go ]; do sleep 0.1; done; exit 1');
+    const { program, above } = start();
+    const [line] = (await once(program.stdout, 'data')) as [Buffer];
+    const closed = once(program, 'close');
+    // What it says of the end reaches nobody.
+    program.stdout.destroy();
+    writeFileSync(join(above, 'run', 'go'), '');
+    await closed;
+    await gone(pidOf(line));
+    expect(existsSync(above)).toBe(false);
+  });
 });
 
 test.each([
@@ -184,6 +206,46 @@ test('of a failure the last problem that the ACME server told is read in the log
   const runner = runnerOf();
   await runner.start(aRun());
   expect((await ended(runner)).problem).toBe('rejectedIdentifier');
+});
+
+test('what certbot says of a Secret is passed on without it', async () => {
+  certbotIs('echo "Invalid line (\'$(sed -n 2p credentials.ini)\') of"; cat credentials.ini config/key.json', 'exit 1');
+  const values = ['tok3n-of-the-zone', 'c2VjcmV0IHNlY3JldA', 'a\\b-s3cret', 'Wor.ds/of+key'];
+  const ini = `dns_x_token = ${values[0]}\nbare ${values[1]}==\ndns_x_password = "${values[2]}"\n`;
+  const secrets = createMemorySecrets({
+    dns: { ini },
+    account: { 'private_key.json': `{"kty":"EC","d":"${values[3]}"}` },
+  });
+  const runner = createChildRunner({ secrets, clock: createClock(), random: createRandom(), answersURL: '' });
+  const paths = {
+    'credentials.ini': { name: 'dns', key: 'ini' },
+    'config/key.json': { name: 'account', key: 'private_key.json' },
+  };
+  await runner.start(aRun({ secrets: paths }));
+  const { said, log } = await ended(runner);
+  for (const value of values) expect(log).not.toContain(value);
+  expect(said).toEqual([
+    "Invalid line ('bare [secret]==') of",
+    'dns_x_token = [secret]',
+    'bare [secret]==',
+    'dns_x_password = "[secret]"',
+    '{"kty":"EC","d":"[secret]"}',
+  ]);
+});
+
+test('words that are looked for are passed on, whatever stands in Secrets', async () => {
+  const words = [
+    'Certbot failed to authenticate some',
+    '  Domain: a.test',
+    '  Type:   connection',
+    'An unexpected error occurred:',
+  ];
+  certbotIs(...words.map((line) => `echo '${line}'`), 'exit 1');
+  const ini = '# Certbot\ndns_x_user = Certbot Domain: connection "unexpected" occurred\n';
+  const secrets = createMemorySecrets({ dns: { ini } });
+  const runner = createChildRunner({ secrets, clock: createClock(), random: createRandom(), answersURL: '' });
+  await runner.start(aRun({ secrets: { 'credentials.ini': { name: 'dns', key: 'ini' } } }));
+  expect((await ended(runner)).said).toEqual(words);
 });
 
 test('certbot that says much is heard to its end', async () => {

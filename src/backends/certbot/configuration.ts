@@ -13,7 +13,9 @@ export interface Configuration {
 /** A key that may be set, and what its value must be. */
 type Allowed = RegExp | 'flag';
 
-const TEXT = /^[^-\s][^\p{C}\p{Zl}\p{Zp}]{0,255}$/u;
+const TEXT = /^(?![-\s])[^\p{C}\p{Zl}\p{Zp}]{1,256}$/u;
+/** It is in a header of HTTP. */
+const COMMENT = /^(?!-)[\x20-\x7e]{1,256}$/;
 const WORD = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const SERVER = /^https:\/\/[A-Za-z0-9._~:/?#@!$&'()*+,;=[\]%-]{1,2040}$/;
 
@@ -23,7 +25,7 @@ export const ALLOWED_KEYS: Readonly<Record<string, Allowed>> = {
   'preferred-profile': WORD,
   'required-profile': WORD,
   server: SERVER,
-  'user-agent-comment': TEXT,
+  'user-agent-comment': COMMENT,
   verbose: 'flag',
 };
 

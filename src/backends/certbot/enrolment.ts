@@ -10,6 +10,7 @@ import { faultOf } from '../acme/meaning.ts';
 import { RemoteFault } from '../https/remote-fault.ts';
 import type { Client } from './client.ts';
 import { refusalOf } from './meaning.ts';
+import { createPauses, type Pauses } from './pauses.ts';
 import { runOf } from './run.ts';
 import { readTranscript, type Transcript } from './transcript.ts';
 
@@ -23,11 +24,15 @@ export interface EnrolmentOptions {
 }
 
 const POLL_MS = 1_000;
+/** Of a request that waits for its next run: by then its issuer may be another. */
+const PAUSE_POLL_MS = 30_000;
 const MAX_CERTIFICATES = 10;
-/** Of a run under way whose answers are not laid out. */
+/** Handles: of a run under way whose answers are not laid out, and where there is none. */
+const BEGUN = 'begun';
 const NOTHING = '';
 
 export function createEnrolment(deps: Deps, options: EnrolmentOptions) {
+  const pauses = createPauses(deps.clock);
   return async (request: SigningRequest, signal: AbortSignal): Promise<SigningOutcome> => {
     signal.throwIfAborted();
     const { uris, emailAddresses } = request.model.names;
@@ -36,7 +41,7 @@ export function createEnrolment(deps: Deps, options: EnrolmentOptions) {
         new Problem('unsupportedIdentifier', 'the CA of this issuer signs DNS names and IP addresses only'),
       );
     try {
-      return await advance(deps, request, { ...options, signal });
+      return await advance(deps, request, { ...options, signal, pauses });
     } catch (error) {
       if (!(error instanceof ServerProblem)) throw error;
       throw faultOf(error);
@@ -45,29 +50,41 @@ export function createEnrolment(deps: Deps, options: EnrolmentOptions) {
 }
 
 const refused = (problem: Problem): SigningOutcome => ({ kind: 'refused', problem });
-const pending = (handle: string): SigningOutcome => ({ kind: 'pending', retryAfterMs: POLL_MS, handle });
+const pending = (handle: string, retryAfterMs = POLL_MS): SigningOutcome => ({ kind: 'pending', retryAfterMs, handle });
 
-type Context = EnrolmentOptions & { signal: AbortSignal };
+type Context = EnrolmentOptions & { signal: AbortSignal; pauses: Pauses };
 
 async function advance(deps: Deps, request: SigningRequest, context: Context): Promise<SigningOutcome> {
   const { certbot } = deps;
   const state = await certbot.state(request.id);
   switch (state.kind) {
     case 'absent': {
+      const leftMs = context.pauses.leftOf(request.id);
+      if (leftMs > 0) return pending(NOTHING, Math.min(PAUSE_POLL_MS, leftMs));
       const opened = await context.client.opened();
       const { url: accountURL } = await opened.server.account(context.signal);
       await certbot.start(await runOf(deps, request, { ...context, opened, accountURL }));
-      return pending(NOTHING);
+      return pending(BEGUN);
     }
     case 'waiting':
-      if (!state.obstacle) return pending(request.handle ?? NOTHING);
-      if (state.obstacle.anew) await certbot.remove(request.id);
+      if (!state.obstacle) return pending(request.handle || BEGUN);
+      if (state.obstacle.anew) await startAnew(certbot, request, context);
       throw new RemoteFault(state.obstacle.reason, state.obstacle.message);
     case 'running':
       return layOut(readTranscript(state.log, state.marker), request, context);
     case 'ended':
-      return conclude(certbot, request, state);
+      return conclude(certbot, request, { state, pauses: context.pauses });
   }
+}
+
+/** The run came to nothing: the next attempt begins another, after a pause. */
+async function startAnew(
+  certbot: CertbotRunner,
+  { id }: SigningRequest,
+  { pauses, fault }: { pauses: Pauses; fault?: RemoteFault },
+): Promise<void> {
+  await certbot.remove(id);
+  pauses.failed(id, fault?.retryAfterMs);
 }
 
 /** Every replica answers what is on record. That the answers are our account's keeps whoever is in the Pod from proving names to a CA as another. */
@@ -76,7 +93,7 @@ async function layOut(
   request: SigningRequest,
   { client, signal }: Context,
 ): Promise<SigningOutcome> {
-  if (answers.length === 0) return pending(request.handle ?? NOTHING);
+  if (answers.length === 0) return pending(request.handle || BEGUN);
   const { thumbprint } = await (await client.opened()).server.account(signal);
   const own = answers.filter((answer) => answer.endsWith(`.${thumbprint}`));
   const handle = sha256(own.join(' ')).toString('base64url');
@@ -87,16 +104,20 @@ async function layOut(
 async function conclude(
   certbot: CertbotRunner,
   request: SigningRequest,
-  { marker, log, cut }: CertbotState & { kind: 'ended' },
+  { state: { marker, log, cut }, pauses }: { state: CertbotState & { kind: 'ended' }; pauses: Pauses },
 ): Promise<SigningOutcome> {
   const transcript = readTranscript(log ?? '', marker);
   try {
-    if (transcript.exit === 0) return { kind: 'issued', chain: readChain(transcript.chain) };
-    if (transcript.exit !== undefined) return refused(refusalOf(transcript, namesOf(request)));
-    throw new RemoteFault(cut?.reason ?? 'CertbotLost', cut?.message ?? 'certbot ended, and what it said is lost');
+    if (transcript.exit === undefined)
+      throw new RemoteFault(cut?.reason ?? 'CertbotLost', cut?.message ?? 'certbot ended, and what it said is lost');
+    const outcome: SigningOutcome =
+      transcript.exit === 0
+        ? { kind: 'issued', chain: readChain(transcript.chain) }
+        : refused(refusalOf(transcript, namesOf(request)));
+    pauses.forget(request.id);
+    return outcome;
   } catch (error) {
-    // The next attempt begins anew.
-    if (error instanceof RemoteFault) await certbot.remove(request.id);
+    if (error instanceof RemoteFault) await startAnew(certbot, request, { pauses, fault: error });
     throw error;
   }
 }

@@ -9,6 +9,7 @@ import {
 } from '../../../test/contract/backend.ts';
 import { aSigningRequest } from '../../../test/contract/models.ts';
 import { createFakeRuns, failureOf, type FakeRuns, logOf, MARKER } from '../../../test/fakes/certbot-runner.ts';
+import { createFakeClock } from '../../../test/fakes/clock.ts';
 import { createFakeRandom } from '../../../test/fakes/random.ts';
 import { type AcmeDouble, startAcmeDouble } from '../../../test/support/acme-double.ts';
 import { stubResolver } from '../../../test/support/validation.ts';
@@ -100,7 +101,9 @@ const models = new Map<string, SigningRequest['model']>();
 const isRaw = (how: string): how is (typeof RAW)[number] => (RAW as readonly string[]).includes(how);
 
 function underTest(): BackendUnderTest & { remote: RemoteUnderTest } {
-  const made = make(clientWork());
+  // Pauses between runs pass in no time.
+  const clock = createClock();
+  const made = make(clientWork(), {}, { clock: { ...clock, monotonic: () => clock.monotonic() * 1000 } });
   const set = (change: Partial<AcmeDouble['behaviour']>) => {
     double.reset();
     made.runs.holds = 0;
@@ -182,6 +185,35 @@ describe('the run', () => {
     const { n } = createPublicKey(createPrivateKey({ key: jwk, format: 'jwk' })).export({ format: 'jwk' });
     expect(double.accounts.at(-1)?.key).toMatchObject({ kty: 'RSA', n });
     expect(runs.begun).toHaveLength(1);
+  });
+
+  test('is given the certificates of a bundle, and no key that lies beside them', async () => {
+    const { privateKey } = (await import('node:crypto')).generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const key = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
+    const { caBundle: _inline, ...given } = specOf({ caBundleRef: { name: 'bundle', key: 'pem' } });
+    const made = make(async () => RUNNING(''), { ...given, caBundle: undefined as never });
+    made.secrets.values.set('bundle', { pem: Buffer.from(`${key}a note\n${double.caBundle}`) });
+    expect(await said(made.backend, aSigningRequest())).toBe('pending');
+    const { files } = made.runs.begun[0] ?? {};
+    const [certificate = Buffer.alloc(0)] = parsePemCertificates(double.caBundle);
+    expect(files?.['ca.pem']).toBe(renderPem('CERTIFICATE', certificate));
+    expect(JSON.stringify(files)).not.toContain('PRIVATE KEY');
+  });
+
+  test('is not begun with credentials that are none', async () => {
+    const dns01 = { plugin: 'rfc2136', credentialsSecretRef: { name: 'dns', key: 'ini' } };
+    const { backend, runs, secrets } = make(async () => RUNNING(''), { dns01 });
+    secrets.values.set('dns', { ini: Buffer.from('-----BEGIN PRIVATE KEY-----\ns3cret\n') });
+    const health = await backend.check(none);
+    expect(health).toMatchObject({ ready: false, reason: 'CredentialsUnusable' });
+    expect(health.message).not.toContain('s3cret');
+    expect(await said(backend, aSigningRequest())).toContain('throws ini of the Secret dns is no credentials file');
+    expect(runs.begun).toEqual([]);
+    secrets.values.set('dns', { ini: Buffer.from('dns_rfc2136_secret = s3cret\n') });
+    expect(await backend.check(none)).toMatchObject({ ready: true });
+    expect(await said(backend, aSigningRequest())).toBe('pending');
+    expect(runs.begun[0]?.secrets['credentials.ini']).toEqual({ name: 'dns', key: 'ini' });
+    expect(JSON.stringify(runs.begun)).not.toContain('s3cret');
   });
 
   test('is one for each request, and accounts are one for all', async () => {
@@ -270,6 +302,11 @@ describe('a run that failed', () => {
       'refused unsupportedIdentifier: the CA of this issuer signs DNS names only',
     ],
     [
+      'a text of the CA that speaks of addresses',
+      'An unexpected error occurred:\nx is an IP address',
+      'throws certbot failed: x is an IP address',
+    ],
+    [
       'a rate limit',
       `An unexpected error occurred:\nlater\n${MARKER} problem rateLimited`,
       'throws the ACME server limits us',
@@ -280,7 +317,13 @@ describe('a run that failed', () => {
       'throws certbot failed: requests.exceptions.ConnectionError: no\\u001b[2J',
     ],
     ['something else', 'first\nThe last words\n\n', 'throws certbot failed: The last words'],
-    ['nothing', '', 'throws certbot failed: it said nothing'],
+    [
+      'what a plugin says, before what certbot says at every end',
+      'Saving debug log to /x\nReceived response from server: NOTAUTH\nAsk for help or search for solutions at https://x. See the logfile /x',
+      'throws certbot failed: Received response from server: NOTAUTH',
+    ],
+    ['nothing', 'Saving debug log to /x', 'throws certbot failed: it said nothing'],
+    ['nothing at all', '', 'throws certbot failed: it said nothing'],
   ])('by %s', async (_, text, outcome) => {
     const { backend, runs } = make(async () => failureOf(text));
     const request = aSigningRequest();
@@ -337,6 +380,45 @@ describe('a run that failed', () => {
   });
 });
 
+test('runs that come to nothing are made again with pauses, whatever is asked meanwhile', async () => {
+  const clock = createFakeClock();
+  let log = failureOf('An unexpected error occurred:\nno');
+  const { backend, runs } = make(async () => log, {}, { clock });
+  const request = aSigningRequest();
+  const begun: number[] = [];
+  let asked = 0;
+  for (const end = clock.monotonic() + 1_200_000; clock.monotonic() < end; asked++) {
+    const before = runs.begun.length;
+    const outcome = await backend.sign(request, none).catch(() => undefined);
+    if (runs.begun.length > before) begun.push(Math.round(clock.monotonic() / 1000));
+    // Nobody waits for longer than it takes to see that its issuer is another, or that nobody wants it any longer.
+    const waits = outcome?.kind === 'pending' ? outcome : undefined;
+    expect(waits?.retryAfterMs ?? 0).toBeLessThanOrEqual(30_000);
+    expect(waits?.handle ?? '').toBe(runs.begun.length > before ? 'begun' : '');
+    await clock.advance(1_000);
+  }
+  const pauses = begun.slice(1).map((at, i) => at - (begun[i] ?? 0));
+  expect(pauses).toEqual(pauses.toSorted((a, b) => a - b));
+  expect(asked).toBeGreaterThan(1_000);
+  expect(begun.length).toBeLessThan(14);
+  expect(pauses.at(-1)).toBeGreaterThanOrEqual(300);
+  // What the CA wants counts for more.
+  log = failureOf(`An unexpected error occurred:\nlater\n${MARKER} problem rateLimited`);
+  const limited = aSigningRequest();
+  await said(backend, limited);
+  expect(await said(backend, limited)).toContain('limits us');
+  const count = runs.begun.length;
+  for (let second = 0; second < 599; second++) {
+    expect(await said(backend, limited)).toBe('pending');
+    await clock.advance(1_000);
+  }
+  expect(runs.begun).toHaveLength(count);
+  log = logOf('');
+  await clock.advance(2_000);
+  await said(backend, limited);
+  expect(runs.begun).toHaveLength(count + 1);
+});
+
 test('what certbot cannot ask for is refused before anything is begun', async () => {
   const { backend, runs } = make(async () => RUNNING(''));
   const request = aSigningRequest({ names: { dnsNames: ['a.test'], uris: ['spiffe://x/y'] } });
@@ -346,7 +428,8 @@ test('what certbot cannot ask for is refused before anything is begun', async ()
 
 test('what keeps runs from an outcome is told until one has one', async () => {
   let log = failureOf('no memory', -9);
-  const { backend } = make(async () => log);
+  const clock = createFakeClock();
+  const { backend } = make(async () => log, {}, { clock });
   const request = aSigningRequest();
   await said(backend, request);
   await said(backend, request);
@@ -356,6 +439,7 @@ test('what keeps runs from an outcome is told until one has one', async () => {
     message: expect.stringContaining('the last run failed: certbot was killed, likely for want of memory'),
   });
   log = failureOf('x', 'timeout');
+  await clock.advance(1_000);
   await said(backend, request);
   expect(await said(backend, request)).toContain('refused');
   expect(await backend.check(none)).toMatchObject({ ready: true, reason: 'Ready' });

@@ -14,10 +14,10 @@ import type {
 } from '../../ports.ts';
 import { refusalOf } from '../acme/meaning.ts';
 import { ServerProblem } from '../acme/server.ts';
-import { readValue } from '../https/mutual-tls.ts';
 import { RemoteFault } from '../https/remote-fault.ts';
 import { createEnrolment } from './enrolment.ts';
 import { type Client, createClient } from './client.ts';
+import { requireCredentials } from './credentials.ts';
 import { podOf } from './run.ts';
 
 const DEFAULT_CONCURRENCY = 4;
@@ -77,7 +77,7 @@ async function check(
   if (lack) return { ready: false, ...lack };
   try {
     client.refresh();
-    if (spec.dns01) await readValue(deps, spec.dns01.credentialsSecretRef);
+    if (spec.dns01) await requireCredentials(deps, spec.dns01.credentialsSecretRef);
     const { server } = await client.opened();
     await server.check(signal);
     const message = 'the ACME server answers, and has our account';

@@ -133,7 +133,9 @@ async function stateOf(deps: JobRunnerDeps, name: string): Promise<CertbotState>
   // Without one, every line would be for us.
   if (marker === '') throw new RemoteFault('JobUnknown', `the Job ${name} is none of ours: delete it`);
   const { items } = await cluster.list(PodKind, { namespace, labels: { [Mark.run]: name } });
-  const pods = items.toSorted((a, b) => (orderOf(a) < orderOf(b) ? -1 : 1));
+  // Those of a Job of that name that was deleted go after it.
+  const own = items.filter(({ metadata }) => metadata.ownerReferences?.some(({ uid }) => uid === job.metadata.uid));
+  const pods = own.toSorted((a, b) => (orderOf(a) < orderOf(b) ? -1 : 1));
   // Kubernetes may run one twice: what came of the first that succeeded counts.
   const pod = pods.find((each) => exitOf(each)?.exitCode === 0) ?? pods.at(-1);
   const read = async () => pod && deps.logs.read(pod.metadata, { container: CONTAINER, limitBytes: LOG_BYTES });
@@ -166,11 +168,12 @@ function endOf({ status }: Job, pod: Pod | undefined): Cut | undefined {
   return isTrue('Complete') && cut('LogLost', 'the Job of certbot succeeded, and its Pod is gone');
 }
 
-function endOfContainer({ exitCode, reason = '' }: NonNullable<ContainerState['terminated']>): Cut {
+function endOfContainer({ exitCode, reason = '', message = '' }: NonNullable<ContainerState['terminated']>): Cut {
   if (exitCode === 0) return {};
-  if (reason === 'OOMKilled')
+  // With less memory than it takes to start anything, the runtime says so in its own words.
+  if (reason === 'OOMKilled' || /\boom-kill/i.test(message))
     return cut('OutOfMemory', 'certbot was ended for want of memory: give it more by resources.limits.memory');
-  return cut('CertbotEnded', `certbot was ended: ${shownText(reason)} ${exitCode}`);
+  return cut('CertbotEnded', `certbot was ended: ${shownText(reason)} ${exitCode} ${shownText(message)}`.trimEnd());
 }
 
 const cut = (reason: string, message: string): Cut => ({ cut: { reason, message } });

@@ -39,7 +39,7 @@ export function refusalOf({ said, exit, problem }: Transcript, names: ReadonlySe
   if (exit === KILLED) throw new RemoteFault('OutOfMemory', 'certbot was killed, likely for want of memory');
   if (exit === 2)
     throw new RemoteFault('ArgumentsRefused', `certbot takes not all of its configuration: ${last(text)}`);
-  if (text.some((line) => /is an IP address\b/.test(line)))
+  if (text.some((line) => /^Requested name \S+ is an IP address\b/.test(line)))
     return new Problem('unsupportedIdentifier', 'the CA of this issuer signs DNS names only');
   if (text.some((line) => line.startsWith('Certbot failed to authenticate'))) return validationFailed(text, names);
   if (problem === 'rateLimited')
@@ -64,7 +64,10 @@ function validationFailed(text: readonly string[], names: ReadonlySet<string>): 
   return new Problem('unauthorized', `the CA could not validate ${listed === '' ? 'the names' : listed + more}`);
 }
 
+/** What certbot says at every end, and beginning. */
+const ALWAYS = /^(Ask for help or search for solutions|Saving debug log to|See the logfile|Please see the logfile)/;
+
 /** The last thing that was said. */
 function last(text: readonly string[]): string {
-  return shownText(text.findLast((line) => line !== '') ?? 'it said nothing');
+  return shownText(text.findLast((line) => line !== '' && !ALWAYS.test(line)) ?? 'it said nothing');
 }

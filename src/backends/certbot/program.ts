@@ -1,6 +1,6 @@
 // What runs certbot, in a Job or as a child process: one Python program, for which any image with certbot has what it needs. It is given a
 // plan, runs certbot in the folder it finds itself in, and says on its standard output, on lines that begin with the plan's marker, what
-// the operator must know. All else there is what certbot said.
+// the operator must know. All else there is what certbot said, without what stands in Secrets.
 
 /** Marked lines, by their first word. */
 export const Word = {
@@ -30,7 +30,7 @@ export interface Plan {
   /** Where answers are seen once they are laid out, up to the token. */
   answersURL: string;
   deadlineSeconds: number;
-  /** Ends when its standard input does, for then nobody reads what it says, and removes the folder above its own. */
+  /** Ends when its standard input does, for then nobody reads what it says, and removes the folder above its own; limits certbot's memory. */
   attached: boolean;
 }
 
@@ -41,7 +41,12 @@ export const renderPlan = (plan: Plan): string => Buffer.from(JSON.stringify(pla
 
 /** Of what certbot itself says, this much is passed on. */
 const SAID_BYTES = 65_536;
+const LINE_BYTES = 16_384;
+/** Words of Secrets that are as long are not passed on. */
+const SECRET_CHARACTERS = 6;
 const CHAIN_BYTES = 262_144;
+/** Address space, of which little is memory. */
+const ATTACHED_BYTES = 1024 ** 3;
 const LOG_CHARACTERS = 262_144;
 
 /** Called by certbot for each name (`--manual-auth-hook`): hands the answer on, and after the last one waits until all are to be seen. */
@@ -73,7 +78,7 @@ for name in os.listdir('answers'):
         time.sleep(0.2)
 `;
 
-export const RUN_PROGRAM = String.raw`import base64, json, os, re, shutil, signal, subprocess, sys, threading, time
+export const RUN_PROGRAM = String.raw`import atexit, base64, json, os, re, resource, shutil, signal, subprocess, sys, threading, time
 plan = json.loads(base64.b64decode(os.environ.pop('${PLAN_VARIABLE}')))
 begun = time.monotonic()
 lock = threading.Lock()
@@ -90,26 +95,47 @@ for path, text in plan['files'].items():
     os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
     with open(path, 'w') as file:
         file.write(text)
+kept = set()
 for source, path in plan['secrets'].items():
     os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
     shutil.copyfile(source, path)
+    with open(path, encoding='utf-8', errors='replace') as file:
+        for line in file:
+            if line.lstrip()[:1] in ('#', ';'):
+                continue
+            # Names of settings may be told.
+            text = re.sub(r'^\s*[A-Za-z0-9_.:-]+\s*=\s*', '', line)
+            kept.update(each for each in re.split(r'[\s"\'=:;,{}\[\]()]+', text) if len(each) >= ${SECRET_CHARACTERS})
 here = os.getcwd()
 env = dict(os.environ, HOME=here, TMPDIR=os.path.join(here, 'tmp'), XDG_CONFIG_HOME=os.path.join(here, 'tmp'),
            COUNTERSIGN_ANSWERS_URL=plan['answersURL'], PYTHONUNBUFFERED='1')
 if 'caBundle' in plan:
     env['REQUESTS_CA_BUNDLE'] = os.path.join(here, plan['caBundle'])
+def limit():
+    # In a Pod its limit does that. An answer of any length is kept in memory by certbot.
+    if plan['attached']:
+        resource.setrlimit(resource.RLIMIT_AS, (${ATTACHED_BYTES}, ${ATTACHED_BYTES}))
 certbot = subprocess.Popen(['certbot'] + plan['arguments'], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                           stderr=subprocess.STDOUT, env=env, start_new_session=True)
-def kill(*_):
+                           stderr=subprocess.STDOUT, env=env, start_new_session=True, preexec_fn=limit)
+def kill():
     try:
         os.killpg(certbot.pid, signal.SIGKILL)
     except OSError:
         pass
-def leave(*_):
+def tidy():
     kill()
     if plan['attached']:
+        try:
+            # It may write as long as it is there.
+            certbot.wait(5)
+        except subprocess.TimeoutExpired:
+            pass
         shutil.rmtree(os.path.dirname(here), ignore_errors=True)
+def leave(*_):
+    tidy()
     os._exit(1)
+# Whoever started it may be gone in the moment that it ends, or is no longer told.
+atexit.register(tidy)
 signal.signal(signal.SIGTERM, leave)
 def attend():
     # Unbuffered: a thread that waits within a buffer would be in the way of the end.
@@ -118,12 +144,23 @@ def attend():
     leave()
 if plan['attached']:
     threading.Thread(target=attend, daemon=True).start()
+# Longest first: one may be within another. Python writes some characters otherwise.
+kept = sorted(kept.union(repr(each)[1:-1] for each in kept), key=len, reverse=True)
+# What is looked for in it is words of certbot's, names and types of problems.
+plain = re.compile(r'\s*(Certbot failed to authenticate|An unexpected error occurred:$|Requested name \S+ is an IP address|(Domain|Identifier|Type):\s+\S+$)')
+def said(line):
+    text = line.decode('utf-8', 'replace').rstrip('\n').replace(plan['marker'], '')
+    if plain.match(text):
+        return text
+    for each in kept:
+        text = text.replace(each, '[secret]')
+    return text
 def pass_on():
     left = ${SAID_BYTES}
-    for line in iter(lambda: certbot.stdout.readline(4096), b''):
+    for line in iter(lambda: certbot.stdout.readline(${LINE_BYTES}), b''):
         if left > 0:
             left -= len(line)
-            write(line.decode('utf-8', 'replace').replace(plan['marker'], '').rstrip('\n') + '\n')
+            write(said(line) + '\n')
 reader = threading.Thread(target=pass_on, daemon=True)
 reader.start()
 told = set()

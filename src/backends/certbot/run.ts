@@ -1,12 +1,14 @@
 // The run of certbot for one request: its arguments, and the files it finds.
 import type { CertbotBackendSpec } from '../../api/certbot-backend.ts';
 import { parseDuration } from '../../domain/duration.ts';
+import { parsePemCertificates } from '../../domain/chain.ts';
 import { renderPem } from '../../domain/encoding.ts';
 import type { BackendDeps, CertbotRun, SigningRequest } from '../../ports.ts';
 import { readValue } from '../https/mutual-tls.ts';
 import { RemoteFault } from '../https/remote-fault.ts';
-import { ACCOUNT_KEY, accountName } from './account-secret.ts';
+import { ACCOUNT_KEY, accountFolder, accountName } from './account-secret.ts';
 import type { Opened } from './client.ts';
+import { requireCredentials } from './credentials.ts';
 import { HOOK_PROGRAM } from './program.ts';
 
 const DEFAULT_DEADLINE_MS = 600_000;
@@ -30,8 +32,8 @@ export async function runOf(
   { issuer, spec, opened, accountURL }: RunOptions,
 ): Promise<CertbotRun> {
   const account = await accountOf(deps, spec);
-  const { server } = opened.configuration;
-  const folder = `config/accounts/${server.slice('https://'.length)}/${account}`;
+  const folder = accountFolder(opened.configuration.server, account);
+  if (spec.dns01) await requireCredentials(deps, spec.dns01.credentialsSecretRef);
   const bundle = await bundleOf(deps, spec);
   return {
     name: request.id,
@@ -72,8 +74,17 @@ async function accountOf({ secrets }: BackendDeps, { account }: CertbotBackendSp
   throw new RemoteFault('SecretKeyMissing', `Secret ${name} has no key ${ACCOUNT_KEY}`);
 }
 
+/** Of what it holds the certificates alone: runs may be seen by more people than Secrets, and keys lie beside certificates at times. */
 async function bundleOf(deps: BackendDeps, { caBundle, caBundleRef }: CertbotBackendSpec): Promise<string | undefined> {
-  return caBundleRef ? (await readValue(deps, caBundleRef)).toString('latin1') : caBundle;
+  const text = caBundleRef ? (await readValue(deps, caBundleRef)).toString('latin1') : caBundle;
+  if (text === undefined) return undefined;
+  try {
+    return parsePemCertificates(text)
+      .map((certificate) => renderPem('CERTIFICATE', certificate))
+      .join('');
+  } catch (error) {
+    throw new RemoteFault('CaBundleUnusable', 'the CA bundle is a broken PEM text', { cause: error });
+  }
 }
 
 /** Paths are those of a fresh folder: certbot does not write over files, and loses the certificate where it finds one. */
