@@ -1,7 +1,8 @@
 // A real cert-manager whose ClusterIssuers have our URL, our CA bundle and no solvers.
 import { X509Certificate } from 'node:crypto';
+import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually } from '../../support/eventually.ts';
 import { NAMESPACE, RELEASE } from '../../support/helm.ts';
 import {
@@ -10,6 +11,7 @@ import {
   certManagerInstalled,
   clusterIssuer,
   type Condition,
+  type Order,
   ordersOf,
   publishedBundle,
   recordsOf,
@@ -22,6 +24,7 @@ import { connectCluster } from '../cluster.ts';
 import { caIssuer } from '../objects.ts';
 import { type Signer, startSigner } from '../signer.ts';
 import { startBind, startIngress, TSIG_KEY } from '../solvers.ts';
+import { measureUsage, usage } from '../usage.ts';
 
 const cluster = connectCluster();
 let ns = '';
@@ -31,6 +34,9 @@ let signer: Signer;
 interface SecretObject {
   data: Record<string, string>;
 }
+
+/** How long the signer is away. */
+const OUTAGE_MS = (process.env['OUTAGE_TESTS'] === 'all' ? 10 : 1) * 60_000;
 
 const ACME = { proof: { certManagerOrders: true, services: true } };
 
@@ -194,19 +200,22 @@ describe('an issuer on the webhook backend', () => {
     await cluster.waitFor('clusterissuer/cm-signer', 'condition=Ready');
   });
 
-  test('its signer is away for a while: no Order fails, and the certificates arrive when it is back', async () => {
+  test('its signer is away for a while: no Order fails, and the certificates arrive when it is back', {
+    timeout: 2 * OUTAGE_MS + 600_000,
+  }, async () => {
     const names = numbered('away', 3);
     await signer.stop();
     await cluster.apply(forServices('cm-signer', names), ns);
     await eventually('all have Orders', async () => ((await states('away')).length === 3 ? true : undefined), 120);
     // Long enough that each was tried again, and the breaker opened.
-    await sleep(60_000);
+    await sleep(OUTAGE_MS);
     expect(new Set(await states('away'))).toEqual(new Set(['ready']));
     await signer.start();
     const begun = performance.now();
     await arrivedOnce('cm-signer', names);
     const seconds = (performance.now() - begun) / 1000;
-    cluster.measure('cert-manager: signer back after 1 min to 3 certificates', `${seconds.toFixed(0)} s`);
+    const away = `${OUTAGE_MS / 60_000} min`;
+    cluster.measure(`cert-manager: signer back after ${away} to 3 certificates`, `${seconds.toFixed(0)} s`);
   });
 
   test('five Orders that wait for their signer take nothing from another issuer', async () => {
@@ -232,8 +241,16 @@ describe('an issuer on the webhook backend', () => {
   });
 });
 
-test('the leader and cert-manager are killed again and again: no Order is stuck, and nothing is issued twice', async () => {
-  const names = numbered('killed', 12);
+/** How far a Certificate has come that waits for its signer in the end. */
+const STEPS: Readonly<Record<string, (order: Order | undefined) => boolean>> = {
+  'has no Order': () => true,
+  'has an Order': (order) => order !== undefined,
+  'has an order of ours': (order) => order?.status?.url !== undefined,
+  'is finalized': (order) => order?.status?.state === 'ready',
+};
+
+describe('killed at each step', () => {
+  const issuer = 'cm-signer';
   const kill = async (namespace: string, name: string) => {
     const args = ['--namespace', namespace, '--grace-period=0', '--force', '--ignore-not-found'];
     await cluster.kubectl('delete', 'pod', name, ...args);
@@ -244,26 +261,49 @@ test('the leader and cert-manager are killed again and again: no Order is stuck,
       const name = lease?.spec.holderIdentity?.split('_')[0] ?? '';
       return name !== '' && (await cluster.get('pod', name, NAMESPACE)) ? name : undefined;
     });
-  const manager = () =>
-    eventually('cert-manager runs', async () => {
-      const args = ['--selector=app.kubernetes.io/component=controller', '--output=name'];
-      const pods = await cluster.kubectl('get', 'pods', '--namespace', CERT_MANAGER, ...args);
-      return /^pod\/(\S+)/.exec(pods)?.[1];
-    });
-  for (const [i, name] of names.entries()) {
-    await cluster.apply(forServices(i % 2 === 0 ? 'cm' : 'cm-signer', [name]), ns);
-    if (i % 4 === 1) await kill(CERT_MANAGER, await manager());
-    if (i % 4 === 3) await kill(NAMESPACE, await leader());
-  }
-  await arrivedOnce(
-    'cm',
-    names.filter((_, i) => i % 2 === 0),
-  );
-  await arrivedOnce(
-    'cm-signer',
-    names.filter((_, i) => i % 2 === 1),
-  );
-  await cluster.kubectl('rollout', 'status', `deployment/${RELEASE}`, '--namespace', NAMESPACE, '--timeout=300s');
+  const podOf = async (namespace: string, selector: string, not = '') => {
+    const args = ['--selector', selector, '--field-selector=status.phase=Running', '--output=name'];
+    const found = await cluster.kubectl('get', 'pods', '--namespace', namespace, ...args);
+    const names = found.split('\n').map((name) => name.replace('pod/', ''));
+    return names.find((name) => name !== '' && name !== not);
+  };
+  const VICTIMS = {
+    'the replica that leads': async () => kill(NAMESPACE, await leader()),
+    'a replica that does not lead': async () => {
+      const leads = await leader();
+      const selector = `app.kubernetes.io/instance=${RELEASE},app.kubernetes.io/name=countersign`;
+      await kill(NAMESPACE, await eventually('another runs', () => podOf(NAMESPACE, selector, leads)));
+    },
+    'cert-manager': async () => {
+      const selector = 'app.kubernetes.io/component=controller';
+      await kill(CERT_MANAGER, await eventually('cert-manager runs', () => podOf(CERT_MANAGER, selector)));
+    },
+  };
+
+  afterAll(async () => {
+    const where = ['--namespace', NAMESPACE, '--timeout=300s'];
+    await cluster.kubectl('rollout', 'status', `deployment/${RELEASE}`, ...where);
+  });
+
+  test.each(Object.entries(VICTIMS))('%s: no Order is stuck, and nothing is issued twice', async (who, strike) => {
+    const names = Object.keys(STEPS).map((_, i) => `${who.split(' ').at(-1)}-${i}`);
+    await signer.hold();
+    try {
+      for (const [i, [step, isThere]] of Object.entries(STEPS).entries()) {
+        const name = names[i] ?? '';
+        await cluster.apply(forServices(issuer, [name]), ns);
+        await eventually(
+          `${name} ${step}`,
+          async () => ((await ordersOf(cluster, ns, name)).some(isThere) || i === 0 ? true : undefined),
+          300,
+        );
+        await strike();
+      }
+    } finally {
+      await signer.release();
+    }
+    await arrivedOnce(issuer, names);
+  });
 });
 
 test('sixty Certificates at once: how fast, and who writes how much', async () => {
@@ -280,6 +320,7 @@ test('sixty Certificates at once: how fast, and who writes how much', async () =
       ).length;
     return [of(`${NAMESPACE}:${RELEASE}`), of(`${CERT_MANAGER}:${CERT_MANAGER}`)] as const;
   };
+  const idle = await usage(cluster);
   const before = await writes();
   const begun = performance.now();
   await cluster.apply(forServices('cm', names), ns);
@@ -290,6 +331,7 @@ test('sixty Certificates at once: how fast, and who writes how much', async () =
   cluster.measure('cert-manager: 60 Certificates at once', `${seconds.toFixed(1)} s, ${(60 / seconds).toFixed(1)}/s`);
   const [ours, theirs] = [0, 1].map((i) => (((after[i] ?? 0) - (before[i] ?? 0)) / 60).toFixed(1));
   cluster.measure('API writes for each: ours, of cert-manager', `${ours}, ${theirs}`);
+  measureUsage(cluster, 'sixty at once', idle, await usage(cluster, Date.now()));
   await arrivedOnce('cm', names);
 });
 
