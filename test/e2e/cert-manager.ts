@@ -27,8 +27,6 @@ async function imageOf(cluster: Cluster, program: string): Promise<object> {
 export async function certManagerInstalled(cluster: Cluster, extraArgs: readonly string[] = []): Promise<void> {
   const values = {
     crds: { enabled: true },
-    // One that is killed is followed within seconds, not a minute.
-    global: { leaderElection: { leaseDuration: '12s', renewDeadline: '8s', retryPeriod: '2s' } },
     cainjector: { enabled: false },
     startupapicheck: { enabled: false },
     extraArgs,
