@@ -8,6 +8,7 @@ import { NAMESPACE, RELEASE } from '../../support/helm.ts';
 import {
   CERT_MANAGER,
   certificate,
+  certificateOf,
   certManagerInstalled,
   clusterIssuer,
   type Condition,
@@ -63,11 +64,12 @@ const numbered = (prefix: string, count: number) => Array.from({ length: count }
 
 /** Every Certificate arrived, by one Order that is valid and one record. */
 async function arrivedOnce(issuer: string, names: readonly string[]): Promise<void> {
-  for (const name of names) await isReady(name, 480);
-  for (const name of names) {
-    const orders = await ordersOf(cluster, ns, name);
-    expect([name, orders.map(({ status }) => status?.state)]).toEqual([name, ['valid']]);
-  }
+  const all = names.map((name) => `certificate/${name}`);
+  await cluster.kubectl('wait', ...all, '--namespace', ns, '--for=condition=Ready', '--timeout=480s');
+  const orders = await ordersOf(cluster, ns);
+  const statesOf = (name: string) =>
+    orders.filter((each) => certificateOf(each) === name).map((each) => each.status?.state);
+  expect(names.map((name) => [name, statesOf(name)])).toEqual(names.map((name) => [name, ['valid']]));
   const records = (await recordsOf(cluster, issuer, ns)).map(({ spec }) => spec.names.join());
   const wanted = names.map((name) => `dns:${name}.${ns}.svc`);
   expect(records.filter((each) => wanted.includes(each)).sort()).toEqual(wanted.sort());
