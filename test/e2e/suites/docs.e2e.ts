@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { appendFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { NAMESPACE, RELEASE } from '../../support/helm.ts';
 import { certManagerInstalled } from '../cert-manager.ts';
 import { connectCluster } from '../cluster.ts';
@@ -82,4 +82,8 @@ describe.each(INSTALLED)('%s', (page) => {
 describe.each(WITH_CERT_MANAGER)('%s', (page) => {
   beforeAll(() => Promise.all([cluster.installed(), certManagerInstalled(cluster)]));
   testPage(page);
+  afterAll(async () => {
+    await cluster.kubectl('delete', 'namespace', 'payments', '--wait=false', '--ignore-not-found');
+    await cluster.kubectl('delete', 'clusterissuer', 'corporate', '--ignore-not-found');
+  });
 });
