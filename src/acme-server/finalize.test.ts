@@ -43,6 +43,7 @@ async function finalize(...answers: CaaResult[]) {
     random: createFakeRandom(),
     log: createCapturingLog(),
     attribution: { atNewOrder: nobody, of: async () => ({ requester: {} }) },
+    lateAnswers: { expect: () => undefined },
     issue: async () => ({ kind: 'pending', retryAfterMs: 1000 }),
     caa: { check: async () => given.shift() ?? { permitted: true } },
   });
@@ -72,6 +73,7 @@ test('the CAA of every name is asked for at once; the first that forbids is told
     random: createFakeRandom(),
     log: createCapturingLog(),
     attribution: { atNewOrder: nobody, of: async () => ({ requester: {} }) },
+    lateAnswers: { expect: () => undefined },
     issue: async () => {
       issued++;
       return { kind: 'pending', retryAfterMs: 1000 };

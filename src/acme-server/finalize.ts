@@ -13,6 +13,7 @@ import { type Attribution, attributes } from './attribution.ts';
 import type { CaaChecks } from './caa-checks.ts';
 import { type Authenticated, isCertManager, readPayload } from './exchange.ts';
 import { requireOpen } from './new-order.ts';
+import type { LateAnswers } from './late-answers.ts';
 import type { OrderFacts } from './order.ts';
 import { doneWithin } from './hold.ts';
 
@@ -45,6 +46,7 @@ export interface FinalizationsDeps {
   issue: Issue;
   caa: CaaChecks;
   attribution: Pick<Attribution, 'of' | 'atNewOrder'>;
+  lateAnswers: LateAnswers;
   clock: Clock;
   random: Random;
   log: Log;
@@ -89,7 +91,10 @@ export function createFinalizations(deps: FinalizationsDeps): Finalizations {
       const requester = await requesterOf(deps, exchange, { order, facts });
       const running = active.get(order.id);
       if (running && running.csrHash !== csrHash) throw notReady('processing');
-      return held(deps, exchange, running ?? start(exchange, order, { facts, csr, csrHash, requester }));
+      return held(deps, exchange, {
+        order,
+        running: running ?? start(exchange, order, { facts, csr, csrHash, requester }),
+      });
     },
   };
 }
@@ -108,7 +113,7 @@ async function requesterOf(
   if (facts.birth) return facts.birth.requester;
   // Where there is a record, it says who asked.
   if (facts.record || !attributes(exchange.issuer)) return (await attribution.atNewOrder(exchange)).requester;
-  const about = { url: exchange.urls.order(exchange.params.sealed ?? ''), orderID: order.id };
+  const about = { url: urlOf(exchange), orderID: order.id };
   return (await attribution.of(exchange, about)).requester;
 }
 
@@ -163,16 +168,19 @@ function holdOf(exchange: Authenticated): number {
 }
 
 async function held(
-  { clock }: FinalizationsDeps,
+  { clock, lateAnswers }: FinalizationsDeps,
   exchange: Authenticated,
-  running: Running,
+  { order, running }: { order: Order; running: Running },
 ): Promise<IssuedCertificate | undefined> {
   const done = await doneWithin(running.outcome, holdOf(exchange), clock);
   running.goesOn ||= !done;
   const record = done ? await running.outcome : undefined;
-  if (!record && isCertManager(exchange)) throw unavailable(5);
-  return record;
+  if (record || !isCertManager(exchange)) return record;
+  lateAnswers.expect({ id: order.id, url: urlOf(exchange) });
+  throw unavailable(5);
 }
+
+const urlOf = ({ urls, params }: Authenticated) => urls.order(params.sealed ?? '');
 
 function readCsr(exchange: Authenticated): Buffer {
   const { csr } = readPayload(exchange);

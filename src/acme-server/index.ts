@@ -1,6 +1,7 @@
 // The ACME server put together: resources, authenticator, route table.
 import type { FastifyInstance, FastifyServerOptions } from 'fastify';
 import type { Account } from '../api/acme.ts';
+import type { CertificateRecord } from '../api/issued-certificate.ts';
 import type { Issuer } from '../api/issuer.ts';
 import type { Judge } from '../issuance/judge.ts';
 import type { Records } from '../issuance/records.ts';
@@ -36,6 +37,7 @@ import { createFinalizations } from './finalize.ts';
 import { createFirstLooks } from './first-looks.ts';
 import { createKeyChangeHandler } from './key-change.ts';
 import type { Keyring } from './keyring.ts';
+import { createLateAnswers, type LateAnswersDeps } from './late-answers.ts';
 import { createNewOrderHandler } from './new-order.ts';
 import { createNonces, type NoncesDeps } from './nonces.ts';
 import type { AcmeObjects } from './objects.ts';
@@ -51,6 +53,9 @@ export interface AcmeServerDeps {
   objects: AcmeObjects;
   accounts: Cache<Account>;
   issuers: Cache<Issuer>;
+  issued: Cache<CertificateRecord>;
+  /** The operator's. */
+  namespace: string;
   records: Records;
   keyring: Keyring;
   /** Those of the issuer alone. */
@@ -78,6 +83,7 @@ export interface AcmeServerDeps {
   evidence: Omit<CertManagerOrdersDeps, 'sealed' | 'clock'> &
     PodAddressesDeps &
     Pick<AttributionDeps, 'namespace'> &
+    Pick<LateAnswersDeps, 'mark'> &
     ProofsDeps;
   /** Absent where this process is alone. */
   peering?: Peering;
@@ -141,7 +147,9 @@ function createHandlers(
 ): Handlers {
   const confirm = createConfirm(deps.liveIssuer);
   const minted = { ...deps.evidence, keys: deps.keyring, clock: deps.clock };
-  const finalizations = createFinalizations({ ...deps, caa });
+  const { orders: kept, mark } = deps.evidence;
+  const lateAnswers = createLateAnswers({ ...deps, orders: kept, mark });
+  const finalizations = createFinalizations({ ...deps, caa, lateAnswers });
   const view = createOrderView({ ...deps, finalizations });
   const accounts = createAccountHandlers({
     ...deps,

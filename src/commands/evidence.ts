@@ -58,6 +58,10 @@ export interface EvidenceDeps {
   lookAgainMs?: number;
 }
 
+/** At Orders of cert-manager: name of the record that is finished. */
+const ANSWERED = 'countersign.dev/answered';
+const FIELD_MANAGER = 'countersign';
+
 /** Between two lists of the Orders of a cluster. */
 const LIST_GAP_MS = 500;
 
@@ -81,6 +85,11 @@ export function createEvidence(deps: EvidenceDeps): Evidence {
       seesAll: tenants === undefined,
       clusterDomain,
       live: liveReads(deps),
+      // One annotation, which says the same to whoever sets it.
+      mark: async (order, record) => {
+        const metadata = { ...order, annotations: { [ANSWERED]: record } };
+        await cluster.apply<KubeObject>(CertManagerOrderKind, { metadata }, { fieldManager: FIELD_MANAGER });
+      },
       livePod: (ref) => cluster.get(PodKind, ref),
       liveService: async (ref) => {
         try {

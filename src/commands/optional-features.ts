@@ -40,6 +40,12 @@ const ORDER_RIGHTS: readonly Right[] = [
     why: 'know the namespace in which cert-manager keeps an order',
   },
   {
+    kind: CertManagerOrderKind,
+    verbs: ['patch'],
+    in: ['tenants'],
+    why: 'have cert-manager look at once, by an annotation, when a certificate is there that it was told to come back for; without, it comes by itself',
+  },
+  {
     kind: CertManagerIssuerKind,
     verbs: ['list', 'watch'],
     in: ['tenants'],

@@ -335,6 +335,28 @@ test('a write that fails is tried again without another certificate', async () =
   await world.stop();
 });
 
+test('a Secret that a quota refuses is said in the words of the API, and made once there is room', async () => {
+  const world = await aWorld();
+  const words =
+    'secrets "web-tls" is forbidden: exceeded quota: small, requested: count/secrets=1, limited: count/secrets=3';
+  world.cluster.intercept = ({ verb, kind }, phase) => {
+    if (kind === 'Secret' && verb === 'create' && phase === 'before') throw new ClusterError('Forbidden', words);
+  };
+  await world.store.cluster.create(CertificateClaimKind, aClaim());
+  await world.quiet();
+  expect(await conditionOf(world)).toMatchObject({
+    status: 'False',
+    message: expect.stringContaining(words) as string,
+  });
+  await world.pass(10 * MINUTE, 10);
+  expect((await claimOf(world)).status).toMatchObject({ failures: 4 });
+  world.cluster.intercept = () => undefined;
+  await world.pass(10 * MINUTE, 10);
+  await expectDelivered(world);
+  expect(await recordsOf(world.store.cluster)).toHaveLength(1);
+  await world.stop();
+});
+
 test('an answer lost on its way back gives the same certificate', async () => {
   const world = await aWorld();
   let lost = 0;

@@ -126,11 +126,12 @@ export interface Order {
   status?: { state?: string; reason?: string; url?: string };
 }
 
+export const certificateOf = ({ metadata }: Order) => metadata.annotations?.['cert-manager.io/certificate-name'];
+
 export async function ordersOf(cluster: Cluster, namespace: string, certificateName?: string): Promise<Order[]> {
   const text = await cluster.kubectl('get', 'orders', '--namespace', namespace, '--output', 'json');
   const { items } = JSON.parse(text) as { items: Order[] };
-  const name = ({ metadata }: Order) => metadata.annotations?.['cert-manager.io/certificate-name'];
-  return items.filter((order) => certificateName === undefined || name(order) === certificateName);
+  return items.filter((order) => certificateName === undefined || certificateOf(order) === certificateName);
 }
 
 /** The Order of that Certificate, once it says why it was refused. */

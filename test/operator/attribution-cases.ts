@@ -24,6 +24,7 @@ import { buildCsr, csrNames } from '../support/csr-builder.ts';
 import { eventually } from '../support/eventually.ts';
 import { createSigningKey } from '../support/jws.ts';
 import { freshName } from '../support/names.ts';
+import { startWebhookPeer } from '../support/webhook-peer.ts';
 import { NAMESPACE } from './harness.ts';
 
 export interface Stage {
@@ -562,5 +563,38 @@ export function attributionCases(stage: () => Stage): void {
     const names = [await aService('payments')];
     const reply = await firstAuthorization(manager, { namespace: 'payments', names });
     expect(reply.json.status).toBe('pending');
+  });
+
+  test('cert-manager that was told to come back is told by its Order that the certificate is there', async () => {
+    const { admin, transport, directory } = stage();
+    const peer = await startWebhookPeer();
+    try {
+      for (const [name, stringData] of Object.entries(peer.secrets))
+        await admin.create(SecretKind, { metadata: { namespace: NAMESPACE, name }, type: 'Opaque', stringData });
+      const name = label('elsewhere');
+      const proof = { certManagerOrders: true, services: true };
+      await admin.create(ClusterCAIssuerKind, {
+        metadata: { name },
+        spec: { backend: { webhook: peer.spec }, acme: { proof } },
+      });
+      const at = { transport, directory: directory.replace('/acme/main/', `/acme/${name}/`) };
+      const manager = await eventually('the issuer is there', () => certManager(admin, at).catch(() => undefined));
+      await peer.stop();
+      const names = [await aService('payments')];
+      const { order, object } = await orderFrom(admin, manager, { namespace: 'payments', names });
+      for (const url of order.object.authorizations) expectStatus(await manager.acme.get(url), 200, 'authorization');
+      const csr = buildCsr({ names: csrNames(order.object.identifiers) });
+      expect((await finalize(manager.acme, order, csr.der)).status).toBe(503);
+      const marks = async () => (await admin.get(CertManagerOrderKind, object.metadata))?.metadata.annotations;
+      expect(await marks()).toBeUndefined();
+      await peer.start();
+      const { 'countersign.dev/answered': record } = await eventually('the Order is marked', marks);
+      const reply = expectStatus(await finalize(manager.acme, order, csr.der), 200, 'finalize');
+      expect(reply.json.certificate?.split('/').at(-1)).toBe(record);
+      const kept = await admin.get(CertManagerOrderKind, object.metadata);
+      expect(kept).toMatchObject({ spec: object.spec, status: object.status });
+    } finally {
+      await peer.close();
+    }
   });
 }

@@ -1,8 +1,9 @@
 // Every command of the pages, as it stands there, in a copy of this checkout.
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { appendFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { NAMESPACE, RELEASE } from '../../support/helm.ts';
 import { certManagerInstalled } from '../cert-manager.ts';
 import { connectCluster } from '../cluster.ts';
@@ -25,7 +26,22 @@ beforeAll(() => {
   // The time of a commit goes into the image.
   execFileSync('git', ['clone', '--quiet', '--bare', '--shared', ROOT, join(checkout, '.git')]);
   execFileSync('git', ['config', 'core.bare', 'false'], { cwd: checkout });
+  givePredecessors();
 });
+
+/** What those who come from Serles and ACMEMS have at hand. */
+function givePredecessors(): void {
+  const key = ['-newkey', 'rsa:2048', '-nodes', '-keyout', 'client.pem'];
+  execFileSync('openssl', ['req', '-x509', ...key, '-out', 'ejbca-ca.pem', '-subj', '/CN=acme', '-days', '30'], {
+    cwd: checkout,
+    stdio: 'ignore',
+  });
+  const certificate = readFileSync(join(checkout, 'ejbca-ca.pem'));
+  appendFileSync(join(checkout, 'client.pem'), certificate);
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 4096 });
+  writeFileSync(join(checkout, 'account.pem'), privateKey.export({ format: 'pem', type: 'pkcs8' }));
+  writeFileSync(join(checkout, 'tsig.key'), randomBytes(32).toString('base64'));
+}
 
 async function remove(): Promise<void> {
   await cluster.command('helm', ['uninstall', RELEASE, '--namespace', NAMESPACE, '--wait']);
@@ -66,4 +82,8 @@ describe.each(INSTALLED)('%s', (page) => {
 describe.each(WITH_CERT_MANAGER)('%s', (page) => {
   beforeAll(() => Promise.all([cluster.installed(), certManagerInstalled(cluster)]));
   testPage(page);
+  afterAll(async () => {
+    await cluster.kubectl('delete', 'namespace', 'payments', '--wait=false', '--ignore-not-found');
+    await cluster.kubectl('delete', 'clusterissuer', 'corporate', '--ignore-not-found');
+  });
 });

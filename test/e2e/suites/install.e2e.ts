@@ -19,6 +19,7 @@ import {
 } from '../connections.ts';
 import { connectCluster } from '../cluster.ts';
 import { CERTBOT, certbotPod } from '../certbot.ts';
+import { measureUsage, usage } from '../usage.ts';
 
 const cluster = connectCluster();
 const HERE = ['--namespace', NAMESPACE];
@@ -141,46 +142,11 @@ test('what it is made of is measured', async () => {
     const [, what = '', value = ''] = /^(\w+)\s+(.*)$/.exec(fact) ?? [];
     if (what === 'size' || what === 'start') cluster.measure(`image: ${what}`, value);
   }
-  const names = new Set((await replicas()).map(({ metadata }) => metadata.name));
-  const [node = ''] = (await cluster.kubectl('get', 'nodes', '--output', 'name')).split('\n');
-  interface Summary {
-    pods: {
-      podRef: { name: string };
-      containers: {
-        memory?: { rssBytes?: number };
-        cpu?: { time: string; usageCoreNanoSeconds?: number };
-      }[];
-    }[];
-  }
-  const path = `/api/v1/nodes/${node.replace('node/', '')}/proxy/stats/summary`;
-  const used = async () => {
-    const { pods } = JSON.parse(await cluster.kubectl('get', '--raw', path)) as Summary;
-    const ours = pods.filter(
-      ({ podRef, containers }) => names.has(podRef.name) && containers[0]?.memory?.rssBytes && containers[0].cpu,
-    );
-    return ours.length === names.size ? ours : undefined;
-  };
-  const before = new Map((await eventually('the kubelet has figures', used)).map((each) => [each.podRef.name, each]));
-  const later = await eventually('it has others', async () => {
-    const found = await used();
-    return found?.every(
-      ({ podRef, containers }) =>
-        Date.parse(containers[0]?.cpu?.time ?? '') -
-          Date.parse(before.get(podRef.name)?.containers[0]?.cpu?.time ?? '') >=
-        20_000,
-    )
-      ? found
-      : undefined;
-  });
-  for (const { podRef, containers } of later) {
-    const [{ memory, cpu } = {}] = containers;
-    const [{ cpu: first } = {}] = before.get(podRef.name)?.containers ?? [];
-    const seconds = (Date.parse(cpu?.time ?? '') - Date.parse(first?.time ?? '')) / 1000;
-    const share = ((cpu?.usageCoreNanoSeconds ?? 0) - (first?.usageCoreNanoSeconds ?? 0)) / 1e9 / seconds;
-    expect(memory?.rssBytes).toBeGreaterThan(10e6);
-    cluster.measure(`idle, resident memory of ${podRef.name}`, `${((memory?.rssBytes ?? 0) / 1e6).toFixed(0)} MB`);
-    cluster.measure(`idle, CPU of ${podRef.name} over ${seconds.toFixed(0)} s`, `${(share * 1000).toFixed(1)} m`);
-  }
+  const before = await usage(cluster);
+  expect([...before.keys()].sort()).toEqual((await replicas()).map(({ metadata }) => metadata.name).sort());
+  const after = await usage(cluster, Math.max(...[...before.values()].map(({ at }) => at)) + 20_000);
+  for (const { rssBytes } of after.values()) expect(rssBytes).toBeGreaterThan(10e6);
+  measureUsage(cluster, 'idle', before, after);
 });
 
 /** With a nonce of one replica, a new account at the other. */
