@@ -58,7 +58,9 @@ test('two builds are the same, byte for byte, in whatever folder', async () => {
 });
 
 test('it is ASCII, which V8 keeps with one byte a letter', () => {
-  const others = of(BUNDLE).split('\n').filter((line) => /[^\0-\x7f]/.test(line));
+  const others = of(BUNDLE)
+    .split('\n')
+    .filter((line) => /[^\0-\x7f]/.test(line));
   expect(others).toEqual([]);
 });
 
