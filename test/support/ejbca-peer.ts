@@ -38,7 +38,9 @@ export interface EjbcaBehaviour {
     | 'raw'
     /** The `fault` with `code` and `message`, `times` times. */
     | 'fault'
-    | 'revocation approval';
+    | 'revocation approval'
+    /** REST is switched off. */
+    | 'disabled';
   [setting: string]: string | number;
 }
 
@@ -79,8 +81,31 @@ export const EJBCA_RAW = [
 
 export type EjbcaRaw = (typeof EJBCA_RAW)[number];
 
+/** The same for REST. */
+export const EJBCA_REST_RAW = [
+  'html',
+  'huge',
+  'endless',
+  'gzip',
+  'redirect',
+  'cut',
+  'no json',
+  'deep',
+  'key twice',
+  'list',
+  'no certificate',
+  'certificate of another type',
+  'another format',
+  'broken base64',
+  'a thousand certificates',
+] as const;
+
+export type EjbcaRestRaw = (typeof EJBCA_REST_RAW)[number];
+
 export interface EjbcaPeer {
   spec: EjbcaBackendSpec;
+  /** The same server by REST. */
+  restSpec: EjbcaBackendSpec;
   /** Secrets that the spec names, by name; `stranger` holds a certificate that is in no role. */
   secrets: Record<string, Record<string, string>>;
   /** PEM of the root that its certificates lead to. */
@@ -119,17 +144,20 @@ export async function startEjbcaPeer(): Promise<EjbcaPeer> {
     return answer.text();
   };
   const root = await told('root');
+  const origin = `https://127.0.0.1:${port}`;
+  const spec: EjbcaBackendSpec = {
+    url: `${origin}/ejbca/ejbcaws/ejbcaws`,
+    clientCertificateRef: { name: 'ejbca-client' },
+    trustAnchors: root,
+    caBundle: server.ca,
+    endEntityProfile: 'ACME',
+    certificateProfile: 'SERVER',
+    caName: 'CorpEC',
+    caNameByKey: { RSA: 'CorpRSA' },
+  };
   return {
-    spec: {
-      url: `https://127.0.0.1:${port}/ejbca/ejbcaws/ejbcaws`,
-      clientCertificateRef: { name: 'ejbca-client' },
-      trustAnchors: root,
-      caBundle: server.ca,
-      endEntityProfile: 'ACME',
-      certificateProfile: 'SERVER',
-      caName: 'CorpEC',
-      caNameByKey: { RSA: 'CorpRSA' },
-    },
+    spec,
+    restSpec: { ...spec, protocol: 'REST', url: `${origin}/ejbca/ejbca-rest-api` },
     secrets: { 'ejbca-client': clientOf('operator', clientCA), stranger: clientOf('stranger', clientCA) },
     root,
     behave: async (behaviour) => {

@@ -28,7 +28,10 @@ const TEXTS: readonly (readonly [text: RegExp, code: string])[] = [
   [/\bCAA\b/, 'CAA_VALIDATION_FAILED'],
   [/\bPOPO? verification|\bsignature\b.*\b(invalid|failed|not verif)/i, 'SIGNATURE_ERROR'],
   [/\billegal key|\bkey (length|size|algorithm|specification)\b/i, 'ILLEGAL_KEY'],
-  [/^wrong number of|\bsubject (DN|alternative name)\b.*\b(profile|fulfill?|exist|match)/i, 'USER_DOESNT_FULFILL_END_ENTITY_PROFILE'],
+  [
+    /^wrong number of|\bsubject (DN|alternative name)\b.*\b(profile|fulfill?|exist|match)/i,
+    'USER_DOESNT_FULFILL_END_ENTITY_PROFILE',
+  ],
   [/\boff-?line\b/i, 'CA_OFFLINE'],
   [/\bnot authori[sz]ed\b/i, 'NOT_AUTHORIZED'],
 ];
