@@ -42,7 +42,7 @@ function createEjbcaBackend(deps: BackendDeps, spec: EjbcaBackendSpec): Backend 
     lane: (request) => laneOf(spec, request),
     trustAnchors: () => Promise.resolve(anchors),
     sign: enrolment.sign,
-    ...(enrolment.search ? { search: enrolment.search } : {}),
+    ...(enrolment.search ? { search: enrolment.search } : { signsAgain: true as const }),
     revoke: createRevoke(protocol),
     limits: (model) => Promise.resolve(problemOf(() => requireAskable(spec, { id: '', model }))),
     notAfterLimit: () => Promise.resolve(spec.overrideValidity ? authorities.notAfter() : undefined),
