@@ -33,8 +33,7 @@ const CONFLICT_MS = 250;
 const FAULT_MS = 600_000;
 
 export function createEnrolment(deps: EnrolmentDeps): Enrolment {
-  const { protocol, spec, authorities, clock, random } = deps;
-  const { findCerts } = protocol;
+  const { protocol, spec, clock, random } = deps;
   let met: { health: BackendHealth; until: number } | undefined;
 
   return {
@@ -54,23 +53,18 @@ export function createEnrolment(deps: EnrolmentDeps): Enrolment {
         throw judged.thrown;
       }
     },
-    ...(findCerts ? { search: createSearch({ findCerts, spec, authorities }) } : {}),
+    ...(protocol.findCerts ? { search: createSearch(deps) } : {}),
     fault: () => (met && clock.monotonic() < met.until ? met.health : undefined),
   };
 }
 
-function createSearch({
-  findCerts,
-  spec,
-  authorities,
-}: Pick<EnrolmentDeps, 'spec' | 'authorities'> & Required<Pick<EjbcaProtocol, 'findCerts'>>): NonNullable<
-  Backend['search']
-> {
+function createSearch({ protocol, spec, authorities }: EnrolmentDeps): NonNullable<Backend['search']> {
   return async (request, since, signal) => {
     const username = attempt(() => usernameOf(spec, request));
     if (username instanceof Problem) return [];
     try {
-      const leaves = candidates(await findCerts(username, signal), request, since);
+      const found = (await protocol.findCerts?.(username, signal)) ?? [];
+      const leaves = candidates(found, request, since);
       const chains: (readonly Buffer[])[] = [];
       for (const leaf of leaves) chains.push(await authorities.chainOf(leaf, signal));
       return chains;

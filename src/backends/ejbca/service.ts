@@ -49,12 +49,9 @@ const STATUS_NEW = 10;
 /** EJBCA by its Web Service. */
 export function createSoapProtocol(deps: EjbcaServiceDeps): EjbcaProtocol {
   const service = createEjbcaService(deps);
-  const { findCerts, getLastCAChain, revokeCert } = service;
   return {
+    ...service,
     enrol: async (entity, csr, signal) => readPkcs7(await service.certificateRequest(entity, csr, signal)),
-    findCerts,
-    getLastCAChain,
-    revokeCert,
     requireReady: (spec, signal) => requireReady(service, spec, signal),
   };
 }
