@@ -48,6 +48,7 @@ import { createDnsUpdater } from '../validators/dns-update.ts';
 import { createJudgedAddresses } from '../validators/judged-addresses.ts';
 import { type Caches, createCaches } from './caches.ts';
 import { createEvidence, type EvidenceDeps } from './evidence.ts';
+import { issuerConditions } from './issuer-conditions.ts';
 import { createIssuerSecrets } from './issuer-secrets.ts';
 import { createLiveReads } from './live-reads.ts';
 
@@ -134,6 +135,7 @@ export function createOperator(given: OperatorDeps) {
     log: deps.log,
   });
   const lead = leading(deps, { caches, services, filled, forged });
+  deps.metrics.issuerConditions(() => issuerConditions(caches.issuers.list()));
 
   return {
     acme: acme.app,

@@ -73,6 +73,7 @@ export async function ejbcaImage(base: Image): Promise<Image> {
       await buildah('copy', '--quiet', container, java, '/java');
       await buildah('copy', '--quiet', container, folder, '/ejbca');
       await finish(container, reference, target);
+      await buildah('rmi', base.reference);
       return [];
     } finally {
       await rm(scratch, { recursive: true, force: true });

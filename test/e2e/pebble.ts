@@ -16,7 +16,8 @@ export interface PebbleInCluster {
   cutOff(): Promise<void>;
   /** It is reached again. */
   restore(): Promise<void>;
-  /** How many certificates it has issued. */
+  /** How many orders it has, and how many certificates it has issued. */
+  orders(): Promise<number>;
   issued(): Promise<number>;
 }
 
@@ -72,13 +73,14 @@ export async function startPebble(
     port: 14_000,
   });
   const path = `/api/v1/namespaces/${namespace}/services/https:${name}:15000/proxy/roots/0`;
+  const said = async (line: RegExp) => [...(await cluster.logs(`pod/${name}`, namespace)).matchAll(line)].length;
   return {
     directory: `https://${host}:14000/dir`,
     caBundle: tls.ca,
     root: await eventually('pebble shows its root', () => cluster.kubectl('get', '--raw', path).catch(() => undefined)),
     cutOff: async () => void (await serve('nobody')),
     restore: async () => void (await serve(name)),
-    issued: async () =>
-      [...(await cluster.logs(`pod/${name}`, namespace)).matchAll(/Issued certificate serial/g)].length,
+    orders: () => said(/Added order/g),
+    issued: () => said(/Issued certificate serial/g),
   };
 }

@@ -54,8 +54,8 @@ export interface NameServer {
 
 export const TSIG_KEY = 'cert-manager';
 
-/** BIND with one zone that cert-manager may change. */
-export async function startBind(cluster: Cluster, zone: string, namespace: string): Promise<NameServer> {
+/** BIND with one zone that cert-manager may change; `records` are in it from the start. */
+export async function startBind(cluster: Cluster, zone: string, namespace: string, records = ''): Promise<NameServer> {
   const secret = randomBytes(32).toString('base64');
   const options = [
     'directory "/work"',
@@ -75,7 +75,7 @@ export async function startBind(cluster: Cluster, zone: string, namespace: strin
   ];
   const data = {
     'named.conf': `${configuration.join('\n')}\n`,
-    zone: '$TTL 5\n@ SOA ns root 1 60 60 60 5\n@ NS ns\nns A 127.0.0.1\n',
+    zone: `$TTL 5\n@ SOA ns root 1 60 60 60 5\n@ NS ns\nns A 127.0.0.1\n${records}`,
   };
   const ports = ['UDP', 'TCP'].map((protocol) => ({ name: protocol.toLowerCase(), protocol, port: 53 }));
   await cluster.apply(
