@@ -28,7 +28,7 @@ export function elsewhere(name: string, backend: object, dnsNames: readonly stri
       apiVersion,
       kind: 'CertificateRequestPolicy',
       metadata: { name },
-      spec: { selector: { issuerRef: { name } }, allowed: { dnsNames: { values: dnsNames } } },
+      spec: { selector: { issuerRef: { name } }, allowed: { dnsNames: { values: dnsNames, wildcards: true } } },
     },
   ];
 }
@@ -53,10 +53,14 @@ export function watchElsewhere(cluster: Cluster) {
       .filter((line) => line.startsWith(`${name}{`) && wanted.every((part) => line.includes(part)))
       .reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
   };
+  const failed = (issuer: string) => metric('countersign_backend_calls_total', { issuer, outcome: 'failed' });
   return {
     records,
-    condition,
     metric,
+    /** Resolves once calls to the CA of the issuer have failed more often than `before`. */
+    failsMore: (issuer: string, before: number) =>
+      eventually(`calls to the CA of ${issuer} fail`, async () => ((await failed(issuer)) > before ? true : undefined)),
+    failed,
     /** Claims of one name each in `namespace`, by the name of the claim; `<claim>-tls` is to have the certificate. */
     async claim(namespace: string, issuer: string, names: Readonly<Record<string, string>>): Promise<void> {
       const made = Object.entries(names).map(([name, dnsName]) => claim(name, { issuer, names: [dnsName] }));

@@ -90,15 +90,17 @@ test('an ACME order has its certificate', async () => {
 });
 
 test('while EJBCA is away, claims and orders wait; conditions and metrics say so; once it is back each has one certificate', async () => {
-  const failed = () => seen.metric('countersign_backend_calls_total', { issuer: 'ejbca', outcome: 'failed' });
-  const before = await failed();
+  const before = await seen.failed('ejbca');
   await ejbca.cutOff();
   const claims = Object.fromEntries(['a', 'b', 'c'].map((name) => [name, nameOf(name)]));
   await seen.claim(ns, 'ejbca', claims);
   await cluster.apply(certbotPod(image, { issuer: 'ejbca', service: 'waits', namespace: ns }), ns);
   await seen.becomes('ejbca', 'BackendReachable', /^False /);
   await seen.becomes('ejbca', 'Ready', /^False /);
-  expect(await failed()).toBeGreaterThan(before);
+  await seen.failsMore('ejbca', before);
+  expect(await seen.metric('countersign_issuer_condition', { issuer: 'ejbca', backend: 'ejbca', type: 'Ready' })).toBe(
+    0,
+  );
   for (const name of Object.values(claims)) expect(await signedFor(name)).toEqual([]);
   const begun = performance.now();
   await ejbca.restore();
