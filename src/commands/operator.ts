@@ -15,6 +15,7 @@ import { createConfigMapReader } from '../cluster/config-map-reader.ts';
 import { type ControllersDeps, createControllers } from '../controllers/index.ts';
 import { createForgedRecords, type ForgedRecords } from '../controllers/forged-records.ts';
 import { createDistributionApp } from '../distribution/app.ts';
+import { createKeyAuthorizations } from '../distribution/key-authorizations.ts';
 import { createCrls } from '../distribution/crl.ts';
 import { clusterIssuer, issuerPath } from '../domain/issuer.ts';
 import type { DenyList } from '../domain/deny-list.ts';
@@ -129,7 +130,11 @@ export function createOperator(given: OperatorDeps) {
   const distribution = createDistributionApp({
     issuers: caches.issuers,
     crls,
-    keyAuthorization: keyAuthorizationIn(caches.issued),
+    keyAuthorization: createKeyAuthorizations({
+      records: caches.issued,
+      find: keyAuthorizationIn(caches.issued),
+      clock: deps.clock,
+    }),
     ready: () => Object.values(caches).every((cache) => cache.hasSynced()) && (deps.ready?.() ?? true),
     metrics: () => deps.metrics.render(),
     log: deps.log,

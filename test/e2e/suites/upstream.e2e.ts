@@ -2,7 +2,7 @@
 // server that takes updates; Pebble away and the leader killed while orders wait.
 //
 // The names are in a zone that has two faces: Pebble asks BIND, where each leads to the operator; to the cluster's own DNS they lead to who
-// orders, whom the operator has prove them in turn.
+// orders, whom the operator has prove them in turn. Below `dns.` of it there is but the face of BIND.
 import { beforeAll, expect, test } from 'vitest';
 import { eventually } from '../../support/eventually.ts';
 import { NAMESPACE, RELEASE } from '../../support/helm.ts';
@@ -27,6 +27,17 @@ const nameOf = (claim: string) => `${claim}.${ns}.${ZONE}`;
 
 const addressOf = async (service: string, namespace: string): Promise<string> =>
   (await cluster.get<ServiceObject>('service', service, namespace))?.spec.clusterIP ?? '';
+
+/** The cluster's DNS asks that address for names below the zone. */
+async function forward(zone: string, address: string): Promise<void> {
+  const where = ['--namespace', 'kube-system'];
+  const config = await cluster.get<{ data: Record<string, string> }>('configmap', 'coredns', 'kube-system');
+  const others = (config?.data['Corefile'] ?? '').replace(new RegExp(`^${zone}:53 \\{[^}]*\\}\n`, 'm'), '');
+  const data = { Corefile: `${others}${zone}:53 {\n    forward . ${address}\n}\n` };
+  await cluster.kubectl('patch', 'configmap', 'coredns', ...where, '--type=merge', '--patch', JSON.stringify({ data }));
+  await cluster.kubectl('rollout', 'restart', 'deployment/coredns', ...where);
+  await cluster.kubectl('rollout', 'status', 'deployment/coredns', ...where, '--timeout=180s');
+}
 
 /** A Pod that orders a certificate for a name of the zone, once the cluster's DNS leads to it. Resolves with the name. */
 async function order(service: string): Promise<string> {
@@ -57,9 +68,10 @@ beforeAll(async () => {
     caBundle: pebble.caBundle,
     trustAnchors: pebble.root,
     account: { keySecretRef: { name: 'upstream-account' }, termsOfService: PEBBLE_TERMS },
-    // It would go where the cluster's DNS leads.
-    preCheck: { enabled: false },
   };
+  // It would go where the cluster's DNS leads.
+  const preCheck = { enabled: false };
+  await forward(`dns.${ZONE}`, bind.address);
   const secretRef = { name: 'upstream-tsig', key: 'secret' };
   await cluster.apply({
     apiVersion: 'v1',
@@ -70,7 +82,7 @@ beforeAll(async () => {
   const rfc2136 = { nameserver: `${bind.address}:53`, tsig: { keyName: TSIG_KEY, secretRef } };
   const names = [`**.${ZONE}`];
   await cluster.apply([
-    ...elsewhere('upstream', { acme: { ...acme, challenges: ['http-01'] } }, names),
+    ...elsewhere('upstream', { acme: { ...acme, preCheck, challenges: ['http-01'] } }, names),
     ...elsewhere('upstream-dns', { acme: { ...acme, challenges: ['dns-01'], dns01: { rfc2136 } } }, names),
   ]);
   for (const issuer of ['upstream', 'upstream-dns'])
@@ -90,10 +102,11 @@ test('a claim has its certificate of Pebble, which looked at the operator', asyn
 });
 
 test('so has one for a wildcard, by a name server that takes updates', async () => {
-  await seen.claim(ns, 'upstream-dns', { wild: `*.${nameOf('wild')}` });
+  const name = `*.${ns}.dns.${ZONE}`;
+  await seen.claim(ns, 'upstream-dns', { wild: name });
   await cluster.waitFor('certificateclaim/wild', 'condition=Ready', ns);
   const leaf = await seen.leafOf(ns, 'wild');
-  expect(leaf.subjectAltName).toBe(`DNS:*.${nameOf('wild')}`);
+  expect(leaf.subjectAltName).toBe(`DNS:${name}`);
 });
 
 test('an ACME order is proved twice: to the operator by who orders, to Pebble by the operator', async () => {
