@@ -130,11 +130,7 @@ export function createOperator(given: OperatorDeps) {
   const distribution = createDistributionApp({
     issuers: caches.issuers,
     crls,
-    keyAuthorization: createKeyAuthorizations({
-      records: caches.issued,
-      find: keyAuthorizationIn(caches.issued),
-      clock: deps.clock,
-    }),
+    keyAuthorization: answersIn(caches.issued, deps.clock),
     ready: () => Object.values(caches).every((cache) => cache.hasSynced()) && (deps.ready?.() ?? true),
     metrics: () => deps.metrics.render(),
     log: deps.log,
@@ -232,6 +228,10 @@ function leading(
     await controllers.run(synced, signal);
     await events.flush();
   };
+}
+
+function answersIn(records: Caches['issued'], clock: Clock) {
+  return createKeyAuthorizations({ records, find: keyAuthorizationIn(records), clock });
 }
 
 function showQueue({ gauge }: Metrics, controller: Controller): void {

@@ -11,7 +11,7 @@ export interface KeyAuthorizationsDeps {
 }
 
 /** Longer than a watch is ever behind while it works; CAs give up after ten seconds or so. */
-const PATIENCE_MS = 4_000;
+const PATIENCE_MS = 3_000;
 /** Anybody may ask for anything. */
 const MAX_WAITING = 256;
 /** RFC 8555 section 8.1; CAs have them shorter. */

@@ -37,12 +37,12 @@ const median = (numbers: readonly number[]) =>
   [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
 
 /** Milliseconds of each, so many at a time. */
-async function times(clients: number, count: number, { once }: Side): Promise<number[]> {
+async function times(clients: number, count: number, side: Side): Promise<number[]> {
   const taken: number[] = [];
   const run = async (client: number): Promise<void> => {
     for (let i = client; i < count; i += clients) {
       const started = performance.now();
-      await once(client);
+      await side.once(client);
       taken.push(performance.now() - started);
     }
   };

@@ -36,11 +36,11 @@ const trusted = ({ caBundle, roots }: Pebble) => ({ caBundle, trustAnchors: root
 export const SUBJECTS = {
   async ejbca() {
     const peer = await startEjbcaPeer();
-    return { backend: { ejbca: { ...peer.spec, concurrency } }, secrets: peer.secrets, stop: peer.close };
+    return { backend: { ejbca: { ...peer.spec, concurrency } }, secrets: peer.secrets, stop: () => peer.close() };
   },
   async webhook() {
     const peer = await startWebhookPeer();
-    return { backend: { webhook: { ...peer.spec, concurrency } }, secrets: peer.secrets, stop: peer.close };
+    return { backend: { webhook: { ...peer.spec, concurrency } }, secrets: peer.secrets, stop: () => peer.close() };
   },
   async upstream(place) {
     const pebble = await startPebble(place);
@@ -51,7 +51,7 @@ export const SUBJECTS = {
       concurrency,
       ...trusted(pebble),
     };
-    return { backend: { acme }, secrets: {}, stop: pebble.stop };
+    return { backend: { acme }, secrets: {}, stop: () => pebble.stop() };
   },
   async certbot(place) {
     const pebble = await startPebble(place);
@@ -62,7 +62,7 @@ export const SUBJECTS = {
       backend: { certbot: { config, account: account('certbot'), concurrency, ...trusted(pebble) } },
       secrets: {},
       certbot: (secrets) => createChildRunner({ secrets, clock, random, answersURL }),
-      stop: pebble.stop,
+      stop: () => pebble.stop(),
     };
   },
 } satisfies Record<string, Subject>;
