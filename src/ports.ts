@@ -277,6 +277,11 @@ export interface Backend {
    * oldest first; those of other requests do no harm. Absent where the CA cannot be searched.
    */
   search?(request: SigningRequest, since: Date, signal: AbortSignal): Promise<readonly (readonly Buffer[])[]>;
+  /**
+   * That a request made again is signed again, and that nobody can search for what came of it before: of two certificates one is released, and
+   * the audit log says that the other may exist.
+   */
+  readonly signsAgain?: true;
   /** Revokes a certificate (DER) of the request. Doing so twice is one revocation. Absent where the CA takes no revocations from us. */
   revoke?(id: string, certificate: Buffer, entry: RevokedEntry, signal: AbortSignal): Promise<RevocationOutcome>;
   /** From when on the CA suggests that its certificate (DER) be renewed; undefined where it says nothing. */

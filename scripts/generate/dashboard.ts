@@ -20,6 +20,12 @@ const IN = 'namespace=~"$namespace"';
 const ISSUER = `${IN},issuer=~"$issuer"`;
 const rate = (metric: string, by: string, labels = IN) =>
   `sum by (${by}) (rate(${metric}{${labels}}[$__rate_interval]))`;
+/** 1 or 0. Each replica tells it. */
+const condition = (type: string, labels = ISSUER) =>
+  `max by (namespace, issuer, issuer_namespace, backend) (countersign_issuer_condition{${labels},type="${type}"})`;
+/** Of metrics that name the issuer alone. */
+const byBackend = (metric: string, by: string) =>
+  `sum by (${by}) (rate(${metric}{${ISSUER}}[$__rate_interval]) * on (namespace, issuer, issuer_namespace) group_left (backend) (${condition('Ready')} >= bool 0))`;
 const quantile = (of: number, metric: string, by: string, labels = IN) =>
   `histogram_quantile(${of}, ${rate(`${metric}_bucket`, `le, ${by}`, labels)})`;
 
@@ -92,11 +98,36 @@ const ROWS: readonly Row[] = [
     ],
   },
   {
-    title: 'CAs elsewhere',
+    title: 'Issuers and their CAs',
     panels: [
       {
-        title: 'Calls',
-        about: 'Calls to CAs, by issuer and outcome.',
+        title: 'Ready',
+        about: 'Whether each issuer is ready, with the backend that it signs by.',
+        unit: 'short',
+        series: [['{{backend}} {{issuer}}', condition('Ready')]],
+      },
+      {
+        title: 'CA reachable',
+        about: 'Whether the CA of each issuer answers.',
+        unit: 'short',
+        series: [['{{backend}} {{issuer}}', condition('BackendReachable')]],
+      },
+      {
+        title: 'Issued by backend',
+        about: 'Certificates issued, by what signed them.',
+        unit: 'ops',
+        stacked: true,
+        series: [['{{backend}}', byBackend('countersign_certificates_issued_total', 'backend')]],
+      },
+      {
+        title: 'Calls by backend',
+        about: 'Calls to CAs elsewhere, by backend and outcome.',
+        unit: 'ops',
+        series: [['{{backend}} {{outcome}}', byBackend('countersign_backend_calls_total', 'backend, outcome')]],
+      },
+      {
+        title: 'Calls by issuer',
+        about: 'Calls to CAs elsewhere, by issuer and outcome.',
         unit: 'ops',
         series: [['{{issuer}} {{outcome}}', rate('countersign_backend_calls_total', 'issuer, outcome', ISSUER)]],
       },
@@ -211,13 +242,13 @@ export function renderDashboard(): string {
     refresh: '1m',
     time: { from: 'now-6h', to: 'now' },
     timezone: '',
-    templating: { list: [datasource(), variable('namespace', 'countersign_leader'), variable('issuer', ISSUED)] },
+    templating: { list: [datasource(), variable('namespace', 'countersign_leader'), variable('issuer', ISSUERS)] },
     panels: laidOut(),
   };
   return `${JSON.stringify(dashboard, undefined, 2)}\n`;
 }
 
-const ISSUED = 'countersign_certificates_issued_total{namespace=~"$namespace"}';
+const ISSUERS = 'countersign_issuer_condition{namespace=~"$namespace"}';
 
 function datasource(): object {
   return { name: 'datasource', type: 'datasource', query: 'prometheus', label: 'Data source' };

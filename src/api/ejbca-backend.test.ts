@@ -29,6 +29,7 @@ test('an EJBCA with all that belongs to it is taken', () => {
   expect(
     faults({ caName: undefined, caNameByKey: { RSA: 'CA' }, username: 'acme-{CN}{O}', password: '{random}' }),
   ).toEqual([]);
+  expect(faults({ protocol: 'REST', notify: false })).toEqual([]);
   expect(faults({ caBundleRef: { kind: 'ConfigMap', name: 'a', key: 'b' }, email: 'a@b.test', notify: true })).toEqual(
     [],
   );
@@ -45,6 +46,17 @@ test.each<[string, object, string]>([
     ': caBundle and caBundleRef do not go together',
   ],
   ['notifications to nobody', { notify: true }, ': notify needs an email'],
+  [
+    'notifications by REST',
+    { protocol: 'REST', email: 'a@b.test', notify: true },
+    ': notify and overrideValidity need the protocol SOAP',
+  ],
+  [
+    'validity by REST',
+    { protocol: 'REST', overrideValidity: true },
+    ': notify and overrideValidity need the protocol SOAP',
+  ],
+  ['a protocol that is none', { protocol: 'rest' }, '.protocol: must be SOAP or REST, not "rest"'],
   [
     'an attribute that is none',
     { username: '{SAN}' },
@@ -71,8 +83,8 @@ test('a CAIssuer does not reach out', () => {
   expect(validateObject(CAIssuerKind, object as never)).not.toEqual([]);
 });
 
-test('the example is one the API accepts', () => {
-  const example = join(import.meta.dirname, '../../examples/ejbca/issuer.yaml');
+test.each(['issuer', 'rest'])('the example %s is one the API accepts', (name) => {
+  const example = join(import.meta.dirname, `../../examples/ejbca/${name}.yaml`);
   const issuer = parse(readFileSync(example, 'utf8')) as ClusterCAIssuer;
   expect(validateObject(ClusterCAIssuerKind, issuer)).toEqual([]);
 });

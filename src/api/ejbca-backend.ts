@@ -20,7 +20,16 @@ export type CaBundleRef = Static<typeof CaBundleRef>;
 
 export const EjbcaBackend = Closed(
   {
-    url: Text('https URL of the EJBCA Web Service, such as https://ejbca.test:8443/ejbca/ejbcaws/ejbcaws.', 2048),
+    protocol: Type.Optional(
+      Type.Enum(['SOAP', 'REST'], {
+        description:
+          'Interface of EJBCA that is asked: its Web Service, or REST, which cannot be searched and takes subject and names from the CSR. SOAP when absent.',
+      }),
+    ),
+    url: Text(
+      'https URL of that interface, such as https://ejbca.test:8443/ejbca/ejbcaws/ejbcaws or, of REST, https://ejbca.test:8443/ejbca/ejbca-rest-api.',
+      2048,
+    ),
     clientCertificateRef: SecretRef,
     trustAnchors: Text('CA certificates, PEM. Every certificate EJBCA issues must chain to one of them.', 65_536),
     caBundle: Type.Optional(
@@ -71,7 +80,7 @@ export const EjbcaBackend = Closed(
       }),
     ),
   },
-  'Have requests signed by EJBCA over its Web Service (docs/backends/ejbca.md). Its Secrets and ConfigMaps are in the namespace of the operator.',
+  'Have requests signed by EJBCA over its Web Service or its REST interface (docs/backends/ejbca.md). Its Secrets and ConfigMaps are in the namespace of the operator.',
 );
 export type EjbcaBackendSpec = Static<typeof EjbcaBackend>;
 
@@ -109,6 +118,12 @@ export const EJBCA_RULES: readonly PlaceRule[] = [
     cel: '!has(self.notify) || !self.notify || has(self.email)',
     message: 'notify needs an email',
     holds: (self) => self.notify !== true || self.email !== undefined,
+  }),
+  placeRule<EjbcaBackendSpec>({
+    at: AT,
+    cel: "!has(self.protocol) || self.protocol != 'REST' || ((!has(self.notify) || !self.notify) && (!has(self.overrideValidity) || !self.overrideValidity))",
+    message: 'notify and overrideValidity need the protocol SOAP',
+    holds: (self) => self.protocol !== 'REST' || (self.notify !== true && self.overrideValidity !== true),
   }),
   placeRule<NonNullable<EjbcaBackendSpec['caNameByKey']>>({
     at: `${AT}.caNameByKey`,

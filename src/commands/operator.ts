@@ -15,6 +15,7 @@ import { createConfigMapReader } from '../cluster/config-map-reader.ts';
 import { type ControllersDeps, createControllers } from '../controllers/index.ts';
 import { createForgedRecords, type ForgedRecords } from '../controllers/forged-records.ts';
 import { createDistributionApp } from '../distribution/app.ts';
+import { createKeyAuthorizations } from '../distribution/key-authorizations.ts';
 import { createCrls } from '../distribution/crl.ts';
 import { clusterIssuer, issuerPath } from '../domain/issuer.ts';
 import type { DenyList } from '../domain/deny-list.ts';
@@ -48,6 +49,7 @@ import { createDnsUpdater } from '../validators/dns-update.ts';
 import { createJudgedAddresses } from '../validators/judged-addresses.ts';
 import { type Caches, createCaches } from './caches.ts';
 import { createEvidence, type EvidenceDeps } from './evidence.ts';
+import { issuerConditions } from './issuer-conditions.ts';
 import { createIssuerSecrets } from './issuer-secrets.ts';
 import { createLiveReads } from './live-reads.ts';
 
@@ -128,12 +130,13 @@ export function createOperator(given: OperatorDeps) {
   const distribution = createDistributionApp({
     issuers: caches.issuers,
     crls,
-    keyAuthorization: keyAuthorizationIn(caches.issued),
+    keyAuthorization: answersIn(caches.issued, deps.clock),
     ready: () => Object.values(caches).every((cache) => cache.hasSynced()) && (deps.ready?.() ?? true),
     metrics: () => deps.metrics.render(),
     log: deps.log,
   });
   const lead = leading(deps, { caches, services, filled, forged });
+  deps.metrics.issuerConditions(() => issuerConditions(caches.issuers.list()));
 
   return {
     acme: acme.app,
@@ -225,6 +228,10 @@ function leading(
     await controllers.run(synced, signal);
     await events.flush();
   };
+}
+
+function answersIn(records: Caches['issued'], clock: Clock) {
+  return createKeyAuthorizations({ records, find: keyAuthorizationIn(records), clock });
 }
 
 function showQueue({ gauge }: Metrics, controller: Controller): void {

@@ -212,6 +212,41 @@ describe('after a crash', () => {
     await world.stop();
   });
 
+  test('a CA that signs again and cannot be searched has one certificate released, and the audit log tells of the other', async () => {
+    const store = createFakeStore();
+    const remote = createFakeRemote(store.clock, { signsAgain: true });
+    delete remote.backend.search;
+    remote.forgetful = true;
+    const first = await startRemoteWorld({ store, remote });
+    remote.lose = away();
+    await first.ask(first.request('a'));
+    await first.clock.advance(1);
+    first.die();
+    remote.lose = undefined;
+    const world = await startRemoteWorld({ store, remote });
+    await world.pass(MINUTE);
+    const serials = serialsOf(world, 'a');
+    expect(serials).toHaveLength(2);
+    expect(await serialOf(world, 'a')).toBe(serials[1]);
+    expect(world.counted).toEqual(['issued corporate ACME']);
+    const told = world.audit.entries.find(({ event }) => event === 'repetition');
+    const record = await world.record('a');
+    expect(told?.fields).toMatchObject({
+      record: record?.metadata.name,
+      names: record?.spec.names,
+      publicKey: record?.metadata.labels?.['countersign.dev/public-key'],
+    });
+    await world.stop();
+  });
+
+  test('of a CA that knows a request again nothing of the kind is said', async () => {
+    const { world } = await resumed((first) => {
+      first.remote.lose = away();
+    });
+    expect(events(world, 'repetition')).toEqual([]);
+    await world.stop();
+  });
+
   test('a certificate that is older than the reservation is not taken for its own', async () => {
     const store = createFakeStore();
     const remote = createFakeRemote(store.clock);

@@ -10,7 +10,7 @@ export interface DistributionDeps {
   issuers: Cache<Issuer>;
   crls: Crls;
   /** What a CA elsewhere may fetch to validate a name that is being issued there (RFC 8555 section 8.3). */
-  keyAuthorization: (token: string) => string | undefined;
+  keyAuthorization: (token: string) => Promise<string | undefined>;
   /** Whether caches are synced and TLS is loaded. */
   ready: () => boolean;
   /** Prometheus text. */
@@ -75,8 +75,8 @@ export function createDistributionApp(deps: DistributionDeps): FastifyInstance {
 
 /** Whatever the Host: names that are being proved may all lead here. */
 function serveKeyAuthorizations(app: FastifyInstance, { keyAuthorization }: DistributionDeps): void {
-  app.get<{ Params: { token: string } }>('/.well-known/acme-challenge/:token', (request, reply) => {
-    const found = keyAuthorization(request.params.token);
+  app.get<{ Params: { token: string } }>('/.well-known/acme-challenge/:token', async (request, reply) => {
+    const found = await keyAuthorization(request.params.token);
     return found === undefined
       ? reply.code(404).send('no such challenge\n')
       : reply.type('application/octet-stream').header('Cache-Control', 'no-store').send(found);

@@ -113,11 +113,26 @@ async function attempt(deps: FulfilmentDeps, given: CertificateRecord, context: 
   };
   const outcome = await context.ask(() => backend.sign(asked, context.signal));
   if (outcome.kind === 'pending') return outcome;
+  reportRepetition(deps, record, context);
   if (outcome.kind === 'refused') return refuse(deps, kept, outcome.problem);
   const verified = judgeAnswer(outcome.chain, request.model, { controls: backend.controls, anchors });
   return 'reasons' in verified
     ? reject(deps, kept, { ...verified, certificate: outcome.chain[0], desk: context })
     : finish(deps, kept, { verified, desk: context });
+}
+
+/** For whoever runs the CA: there may be a certificate of this key beside what comes of the request now. */
+function reportRepetition(
+  { audit, clock }: FulfilmentDeps,
+  record: CertificateRecord,
+  { issuer, backend, mayHaveBeenSent }: Attempt,
+): void {
+  if (!mayHaveBeenSent || !backend.signsAgain) return;
+  const { metadata, spec } = record;
+  const { name, creationTimestamp } = metadata;
+  const publicKey = metadata.labels?.[RecordLabel.publicKey];
+  const signed = { notBefore: creationTimestamp, notAfter: clock.now() };
+  audit.record('repetition', { record: name, ...issuerFields(issuer), names: spec.names, publicKey, signed });
 }
 
 async function replacedBy(

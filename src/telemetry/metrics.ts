@@ -47,10 +47,22 @@ export interface Metrics {
   breakerOpened: Counter;
   /** Shows a number that is read when metrics are asked for. */
   gauge(this: void, name: GaugeName, labels: Readonly<Record<string, string>>, read: () => number): void;
+  /** Shows the conditions of issuers, which are read when metrics are asked for. */
+  issuerConditions(this: void, read: () => Iterable<IssuerCondition>): void;
   /** The text format of Prometheus, and its media type. */
   render(): Promise<{ contentType: string; body: string }>;
   /** Stops watching the event loop. */
   close(): void;
+}
+
+export interface IssuerCondition {
+  /** Name, and namespace, none of a ClusterCAIssuer. */
+  issuer: string;
+  issuer_namespace: string;
+  /** The member of its spec. */
+  backend: string;
+  type: string;
+  isTrue: boolean;
 }
 
 const ISSUER = ['issuer', 'issuer_namespace'];
@@ -105,6 +117,7 @@ export function createMetrics(): Metrics {
     backendCalls: counter('backend_calls_total', 'Calls to CAs elsewhere.', ...ISSUER, 'outcome'),
     breakerOpened: counter('backend_breaker_opened_total', 'How often the breaker before a CA opened.', ...ISSUER),
     gauge: gauges.add,
+    issuerConditions: (read) => showIssuers(registry, read),
     async render() {
       return { contentType: registry.contentType, body: await registry.metrics() };
     },
@@ -162,6 +175,21 @@ function createGauges(registry: Registry) {
       registry.registerMetric(gauge);
     },
   };
+}
+
+function showIssuers(registry: Registry, read: () => Iterable<IssuerCondition>): void {
+  const gauge = new PrometheusGauge<string>({
+    name: 'countersign_issuer_condition',
+    help: 'Whether a condition of an issuer is True.',
+    labelNames: [...ISSUER, 'backend', 'type'],
+    registers: [],
+    collect() {
+      // Of issuers that are gone nothing stays.
+      this.reset();
+      for (const { isTrue, ...labels } of read()) this.set(labels, isTrue ? 1 : 0);
+    },
+  });
+  registry.registerMetric(gauge);
 }
 
 /** How late the event loop runs, since the last scrape. */

@@ -1,12 +1,13 @@
 // npm run bench -- scale [--short]: see scale/index.ts.
-// npm run bench -- upstream [--certificates N]: see upstream.ts.
+// npm run bench -- ejbca|upstream|certbot|webhook [--certificates N]: see overhead/index.ts.
 // npm run bench [-- --certificates N] [-- --repeats N]: CPU of each server per certificate, as ratios within this one run.
 // Protocol: the same client against every peer, warmed up, in turns; medians; a peer that did not run is a failure.
 import { spawnSync } from 'node:child_process';
 import { cpus, loadavg, release, type } from 'node:os';
 import { parseArgs } from 'node:util';
 import { runScale } from './scale/index.ts';
-import { runUpstream } from './upstream.ts';
+import { runOverhead } from './overhead/index.ts';
+import { SUBJECTS, type SubjectName } from './overhead/subjects.ts';
 import { startDnsServer } from '../support/dns-server.ts';
 import { startHttp01Responder } from '../support/http01-responder.ts';
 import { createFloorLoad, createLoad, type Counted, type LoadOptions } from './load.ts';
@@ -15,9 +16,10 @@ import { hostileCosts } from './hostile.ts';
 import { variantCosts } from './variants.ts';
 import { countWrites } from './writes.ts';
 
-const [subject, ...scaleArgs] = process.argv.slice(2);
+const [subject = '', ...subjectArgs] = process.argv.slice(2);
+const isBackend = (name: string): name is SubjectName => Object.hasOwn(SUBJECTS, name);
 const { values } = parseArgs({
-  ...(subject === 'scale' || subject === 'upstream' ? { args: [] } : {}),
+  ...(subject === 'scale' || isBackend(subject) ? { args: [] } : {}),
   options: { certificates: { type: 'string' }, repeats: { type: 'string' }, clients: { type: 'string' } },
 });
 const CERTIFICATES = Number(values.certificates ?? 3000);
@@ -32,8 +34,8 @@ const say = (text: string) => process.stdout.write(`${text}\n`);
 const median = (numbers: readonly number[]) =>
   [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
 
-if (subject === 'scale') await end(() => runScale(scaleArgs));
-if (subject === 'upstream') await end(() => runUpstream(scaleArgs));
+if (subject === 'scale') await end(() => runScale(subjectArgs));
+if (isBackend(subject)) await end(() => runOverhead(subject, subjectArgs));
 
 const dns = await startDnsServer();
 const http01 = await startHttp01Responder();

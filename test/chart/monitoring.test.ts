@@ -36,6 +36,7 @@ async function series(): Promise<Map<string, string[]>> {
     else if ('observe' in metric) (metric.observe as (labels: object, value: number) => void)({}, 1);
   }
   for (const name of Object.keys(GAUGES)) metrics.gauge(name as GaugeName, {}, () => 1);
+  metrics.issuerConditions(() => [{ issuer: '', issuer_namespace: '', backend: '', type: '', isTrue: true }]);
   const { body } = await metrics.render();
   metrics.close();
   const found = new Map<string, string[]>();

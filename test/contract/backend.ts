@@ -102,9 +102,9 @@ export interface RemoteContract<R extends string> {
   raw?: readonly R[];
   /**
    * How a request is made again: by its id, by a search for what came of it before, or by what was put on record (then the subject keeps
-   * that, and the CA is not searched).
+   * that, and the CA is not searched). Where it is by nothing, it is signed again, and whoever runs the CA was told so.
    */
-  resumesBy?: 'id' | 'search' | 'record';
+  resumesBy?: 'id' | 'search' | 'record' | 'nothing';
 }
 
 /** What a CA elsewhere owes beside that: it is asked again after crashes and lost answers, and may not be well-behaved. */
@@ -119,20 +119,21 @@ export function remoteBackendContract<R extends string = Raw>(
     return found ?? issued(backend, request);
   }
 
-  const isSearched = resumesBy !== 'record';
+  const isSearched = resumesBy === 'id' || resumesBy === 'search';
+  const signsAgain = resumesBy === 'nothing';
   const since = () => new Date(Date.now() - 900_000);
   const sole = (chain: readonly Buffer[]) => chain[0]?.toString('hex');
 
   describe(`${name} as a backend elsewhere`, () => {
-    test('one request is one certificate, however often it is asked for', async () => {
+    test(`one request is ${signsAgain ? 'a certificate each time' : 'one certificate, however often'} it is asked for`, async () => {
       const { backend, remote } = await setUp();
       const request = aSigningRequest();
       const first = sole(await issued(backend, request));
-      expect(sole(await again(backend, request))).toBe(first);
-      expect(await remote.live(request.id)).toBe(1);
+      expect(sole(await again(backend, request)) === first).toBe(!signsAgain);
+      expect(await remote.live(request.id)).toBe(signsAgain ? 2 : 1);
     });
 
-    test('a certificate whose answer was lost is found by a search, and by asking again', async () => {
+    test('after an answer that was lost the request is served, by a search or by asking again', async () => {
       const { backend, remote } = await setUp();
       const request = aSigningRequest();
       await remote.loseAnswer();
@@ -142,7 +143,7 @@ export function remoteBackendContract<R extends string = Raw>(
       expect(found !== undefined).toBe(isSearched);
       const released = sole(await again(backend, request));
       if (found) expect(sole(found)).toBe(released);
-      expect(await remote.live(request.id)).toBe(1);
+      expect(await remote.live(request.id)).toBe(signsAgain ? 2 : 1);
     });
 
     test('a search for what was never asked finds nothing', async () => {
@@ -150,7 +151,7 @@ export function remoteBackendContract<R extends string = Raw>(
       expect(await backend.search?.(aSigningRequest(), since(), none)).toEqual(isSearched ? [] : undefined);
     });
 
-    test.each(resumesBy === 'search' ? [] : [true, false])(
+    test.each(resumesBy === 'search' || signsAgain ? [] : [true, false])(
       'a request that waits is one certificate in the end, its handle kept: %s',
       async (kept) => {
         const { backend, remote } = await setUp();

@@ -172,7 +172,16 @@ function valuesFor(at: string): fc.Arbitrary<unknown> {
   if (at === 'spec.backend.webhook') return fc.record({ caBundle: word, caBundleRef: word }, { requiredKeys: [] });
   if (at === 'spec.backend.ejbca')
     return fc.record(
-      { caBundle: word, caBundleRef: word, caName: word, caNameByKey: word, email: word, notify: fc.boolean() },
+      {
+        caBundle: word,
+        caBundleRef: word,
+        caName: word,
+        caNameByKey: word,
+        email: word,
+        notify: fc.boolean(),
+        protocol: fc.constantFrom('SOAP', 'REST'),
+        overrideValidity: fc.boolean(),
+      },
       { requiredKeys: [] },
     );
   if (at === 'spec.backend.acme' || at === 'spec.backend.acme.backup') return upstream;

@@ -5,7 +5,7 @@
 //   test('…', async () => {
 //     const ns = await cluster.namespace('web');           // a fresh one, gone with the suite; labels as a second argument
 //     const image = await cluster.image('debian');         // built here and given to the nodes: 'debian' has certbot, nginx, openssl,
-//                                                          // curl, conntrack; any program of scripts/build-tools.ts by its name; 'countersign';
+//                                                          // curl, conntrack; any program of scripts/build-tools.ts by its name; 'countersign'; 'ejbca', its double;
 //                                                          // with packages as a second argument a Debian with these
 //     await cluster.apply(yamlOrObjects, ns);              // kubectl apply
 //     await cluster.waitFor('certificateclaim/a', 'condition=Ready', ns);          // kubectl wait
@@ -33,7 +33,7 @@ import { type AuditEntry, readAudit } from '../support/audit-log.ts';
 import { eventually } from '../support/eventually.ts';
 import { CHART, NAMESPACE, RELEASE, type Values } from '../support/helm.ts';
 import { cacheFolder } from '../support/kubernetes-programs.ts';
-import { debianImage, type Image, productImage, programImage } from './images.ts';
+import { debianImage, ejbcaImage, type Image, productImage, programImage } from './images.ts';
 import { addMeasure } from './measures.ts';
 import { readSession } from './session.ts';
 
@@ -170,9 +170,11 @@ export function connectCluster(): Cluster {
     const building = (async () => {
       const image = await (name === 'countersign'
         ? productImage()
-        : packages
-          ? debianImage(name, packages)
-          : programImage(name));
+        : name === 'ejbca'
+          ? ejbcaImage(await build('debian'))
+          : packages
+            ? debianImage(name, packages)
+            : programImage(name));
       const [program = '', ...args] = session.load;
       await succeed(program, [...args, image.archive]);
       return image;

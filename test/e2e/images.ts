@@ -15,9 +15,10 @@ import {
 } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { promisify } from 'node:util';
+import { ejbcaProgram } from '../support/ejbca-double.ts';
 import { cacheFolder } from '../support/kubernetes-programs.ts';
 
 const execute = promisify(execFile);
@@ -49,6 +50,34 @@ export async function programImage(program: string): Promise<Image> {
     await buildah('config', '--entrypoint', JSON.stringify([`/${program}`]), ...user, container);
     await finish(container, reference, target);
     return [];
+  });
+}
+
+/** Modules of Java that its libraries name. */
+const MODULES = 'java.se,jdk.crypto.ec,jdk.httpserver,jdk.unsupported';
+
+/** The double of EJBCA in /ejbca and a Java for it in /java, that of this machine, whose release of Debian `base` is. */
+export async function ejbcaImage(base: Image): Promise<Image> {
+  const program = ejbcaProgram();
+  if ('missing' in program) throw new Error(program.missing);
+  const folder = dirname(program.jar);
+  const { stderr: version } = await execute(program.java, ['-version']);
+  const inputs = [base.reference, version, readFileSync(join(folder, '.inputs'), 'utf8')].join();
+  return made('ejbca', createHash('sha256').update(inputs).digest('hex'), async (target, reference) => {
+    const scratch = await mkdtemp(join(tmpdir(), 'countersign-image-'));
+    try {
+      const java = join(scratch, 'java');
+      const bare = ['--strip-debug', '--no-header-files', '--no-man-pages'];
+      await execute('jlink', ['--add-modules', MODULES, ...bare, '--output', java], { maxBuffer: 2 ** 26 });
+      const container = await buildah('from', `oci-archive:${base.archive}`);
+      await buildah('copy', '--quiet', container, java, '/java');
+      await buildah('copy', '--quiet', container, folder, '/ejbca');
+      await finish(container, reference, target);
+      await buildah('rmi', base.reference);
+      return [];
+    } finally {
+      await rm(scratch, { recursive: true, force: true });
+    }
   });
 }
 

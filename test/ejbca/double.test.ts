@@ -16,16 +16,25 @@ import { describeWithEjbca } from '../support/ejbca-program.ts';
 import { freshName } from '../support/names.ts';
 import { type Serles, serlesFor, serlesMissing } from './serles.ts';
 import { type RawRequest, rightRequest, WRONG_REQUESTS } from './wrong-requests.ts';
+import { type RestRequest, rightRestRequest, WRONG_REST_REQUESTS } from './wrong-rest-requests.ts';
 
 let peer: EjbcaPeer;
 let serles: Serles;
 const folder = mkdtempSync(join(tmpdir(), 'countersign-serles-'));
 
-async function send({ body, headers }: RawRequest, withClient = true): Promise<{ status: number; text: string }> {
+interface Reply {
+  status: number;
+  text: string;
+}
+
+async function send(
+  { body, headers }: RawRequest,
+  { withClient = true, url = peer.spec.url, method = 'POST' } = {},
+): Promise<Reply> {
   const client = withClient ? peer.secrets['ejbca-client'] : undefined;
   const tls = { ca: peer.spec.caBundle, ...(client ? { cert: client['tls.crt'], key: client['tls.key'] } : {}) };
   return new Promise((resolve, reject) => {
-    const outgoing = request(peer.spec.url, { method: 'POST', headers, ...tls, agent: false }, (response) => {
+    const outgoing = request(url, { method, headers, ...tls, agent: false }, (response) => {
       let text = '';
       response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
       response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
@@ -34,6 +43,9 @@ async function send({ body, headers }: RawRequest, withClient = true): Promise<{
     outgoing.end(body);
   });
 }
+
+const sendRest = ({ method, path, ...raw }: RestRequest): Promise<Reply> =>
+  send(raw, { method, url: peer.restSpec.url + path });
 
 /** Facts of a request that nothing is wrong with: its subject, key and user name are those of no other. */
 function freshFacts(keys = createKey('P-256')) {
@@ -83,7 +95,7 @@ describeWithEjbca('the double of EJBCA', () => {
   });
 
   test('does not serve who has no client certificate', async () => {
-    await expect(send(rightRequest(freshFacts()), false)).rejects.toThrow(/alert|socket|ECONNRESET/i);
+    await expect(send(rightRequest(freshFacts()), { withClient: false })).rejects.toThrow(/alert|socket|ECONNRESET/i);
   });
 
   test('fails where two requests edit one end entity at a time', async () => {
@@ -95,6 +107,36 @@ describeWithEjbca('the double of EJBCA', () => {
     ]);
     expect(answers.map(({ status }) => status)).toContain(500);
     expect((await peer.state()).overlap).toBeGreaterThan(0);
+  });
+
+  test('serves a request by REST as that is documented', async () => {
+    const { status, text } = await sendRest(rightRestRequest(freshFacts()));
+    expect(status).toBe(201);
+    const { certificate, certificate_chain: above, serial_number: serial } = JSON.parse(text) as Record<string, string>;
+    const leaf = new X509Certificate(Buffer.from(certificate ?? '', 'base64'));
+    expect(leaf.serialNumber).toBe(serial);
+    expect(above).toHaveLength(2);
+  });
+
+  test('tells no chain by REST where nobody asks for it', async () => {
+    const { text } = await sendRest(rightRestRequest(freshFacts(), { include_chain: false }));
+    expect(JSON.parse(text)).not.toHaveProperty('certificate_chain');
+  });
+
+  test.each(WRONG_REST_REQUESTS)('does not serve by REST $title', async ({ change, status, answer }) => {
+    const before = (await peer.state()).certificates.length;
+    const reply = await sendRest(change(freshFacts()));
+    expect(reply).toMatchObject({ status, text: expect.stringMatching(answer) });
+    expect((await peer.state()).certificates).toHaveLength(before);
+  });
+
+  test('does not serve by REST a second user name for one key', async () => {
+    const name = freshName();
+    const { csr } = aSigningRequest({ names: { dnsNames: [name] }, keys: createKey('P-256') });
+    const facts = { ...freshFacts(), csr: csr.toString('base64') };
+    expect((await sendRest(rightRestRequest(facts))).status).toBe(201);
+    const { status, text } = await sendRest(rightRestRequest(facts, { username: freshName() }));
+    expect({ status, text }).toMatchObject({ status: 400, text: expect.stringContaining('use same key as') });
   });
 
   describe('and Serles', () => {

@@ -107,6 +107,7 @@ function field(
 const withRef = base({ caBundle: undefined, caBundleRef: { name: NAMES.bundle, key: 'ca.crt' } });
 
 export const EJBCA_CASES: readonly FieldCase[] = [
+  field('protocol', ['SOAP', 'REST'], sent('path')),
   field('url', [URL_OF_SERVICE, `${URL_OF_SERVICE}/elsewhere`], ready),
   field('clientCertificateRef.name', [NAMES.client, 'nowhere'], ready),
   field('trustAnchors', [ROOT, OTHER], ready),

@@ -19,7 +19,7 @@ export interface RecordingEjbca {
   caBundle: string;
   root: string;
   client: Record<string, string>;
-  /** Text of the fields of the last request to sign, by name. */
+  /** Text of the fields of the last request to sign, by name; of REST none but `path`. */
   asked(): Record<string, string>;
   /** Milliseconds before each answer to a request to sign. */
   delay: number;
@@ -56,9 +56,14 @@ export async function startRecordingEjbca(): Promise<RecordingEjbca> {
     request.setEncoding('utf8').on('data', (chunk: string) => (body += chunk));
     request.once('end', () => {
       const operation = /<ws:(\w+)>/.exec(body)?.[1] ?? '';
+      const path = request.url ?? '';
+      if (path.endsWith('/pkcs10enroll')) asked = { path };
       const isSigning = operation === 'certificateRequest';
       if (isSigning)
-        asked = Object.fromEntries([...body.matchAll(/<(\w+)>([^<]*)<\/\1>/g)].map(([, name, text]) => [name, text]));
+        asked = {
+          ...Object.fromEntries([...body.matchAll(/<(\w+)>([^<]*)<\/\1>/g)].map(([, name, text]) => [name, text])),
+          path,
+        };
       const inner = isSigning
         ? '<s:Fault><faultcode>s:Server</faultcode><faultstring>not here</faultstring></s:Fault>'
         : `<r:${operation}Response xmlns:r="http://ws.protocol.core.ejbca.org/">${answers[operation]}</r:${operation}Response>`;

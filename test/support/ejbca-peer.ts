@@ -14,7 +14,7 @@ import {
 } from './certificate-builder.ts';
 import { startProgram } from './child-process.ts';
 import { sanOf } from './csr-builder.ts';
-import { ejbcaProgram } from './ejbca-program.ts';
+import { ejbcaProgram } from './ejbca-double.ts';
 
 /** What it does with the requests that follow; see Behaviour.java and RawFilter.java. */
 export interface EjbcaBehaviour {
@@ -38,7 +38,9 @@ export interface EjbcaBehaviour {
     | 'raw'
     /** The `fault` with `code` and `message`, `times` times. */
     | 'fault'
-    | 'revocation approval';
+    | 'revocation approval'
+    /** REST is switched off. */
+    | 'disabled';
   [setting: string]: string | number;
 }
 
@@ -79,8 +81,31 @@ export const EJBCA_RAW = [
 
 export type EjbcaRaw = (typeof EJBCA_RAW)[number];
 
+/** The same for REST. */
+export const EJBCA_REST_RAW = [
+  'html',
+  'huge',
+  'endless',
+  'gzip',
+  'redirect',
+  'cut',
+  'no json',
+  'deep',
+  'key twice',
+  'list',
+  'no certificate',
+  'certificate of another type',
+  'another format',
+  'broken base64',
+  'a thousand certificates',
+] as const;
+
+export type EjbcaRestRaw = (typeof EJBCA_REST_RAW)[number];
+
 export interface EjbcaPeer {
   spec: EjbcaBackendSpec;
+  /** The same server by REST. */
+  restSpec: EjbcaBackendSpec;
   /** Secrets that the spec names, by name; `stranger` holds a certificate that is in no role. */
   secrets: Record<string, Record<string, string>>;
   /** PEM of the root that its certificates lead to. */
@@ -104,9 +129,7 @@ export async function startEjbcaPeer(): Promise<EjbcaPeer> {
     clientCA: pemOf('CERTIFICATE', buildCaCertificate('Management CA', clientCA)),
   };
   const file = join(home, 'settings.properties');
-  const escaped = (text: string) => text.replaceAll('\\', '\\\\').replaceAll('\n', '\\n');
-  const lines = Object.entries(settings).map(([name, value]) => `${name}=${escaped(value)}\n`);
-  writeFileSync(file, lines.join(''), { mode: 0o600 });
+  writeFileSync(file, propertiesOf(settings), { mode: 0o600 });
   const java = startProgram(
     program.java,
     ['-Xmx256m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-Dfile.encoding=UTF-8', '-jar', program.jar, file],
@@ -119,17 +142,11 @@ export async function startEjbcaPeer(): Promise<EjbcaPeer> {
     return answer.text();
   };
   const root = await told('root');
+  const origin = `https://127.0.0.1:${port}`;
+  const where = { origin, root, ca: server.ca };
   return {
-    spec: {
-      url: `https://127.0.0.1:${port}/ejbca/ejbcaws/ejbcaws`,
-      clientCertificateRef: { name: 'ejbca-client' },
-      trustAnchors: root,
-      caBundle: server.ca,
-      endEntityProfile: 'ACME',
-      certificateProfile: 'SERVER',
-      caName: 'CorpEC',
-      caNameByKey: { RSA: 'CorpRSA' },
-    },
+    spec: specOf(where, 'SOAP'),
+    restSpec: specOf(where, 'REST'),
     secrets: { 'ejbca-client': clientOf('operator', clientCA), stranger: clientOf('stranger', clientCA) },
     root,
     behave: async (behaviour) => {
@@ -138,13 +155,7 @@ export async function startEjbcaPeer(): Promise<EjbcaPeer> {
       );
       await told(`behave?${query.toString().replaceAll('+', '%20')}`);
     },
-    state: async () => {
-      const state = JSON.parse(await told('state')) as Omit<EjbcaState, 'certificates'> & {
-        certificates: (Omit<EjbcaCertificate, 'der'> & { der: string })[];
-      };
-      const certificates = state.certificates.map((each) => ({ ...each, der: Buffer.from(each.der, 'base64') }));
-      return { ...state, certificates };
-    },
+    state: async () => readState(await told('state')),
     requests: async () => JSON.parse(await told('requests')) as string[],
     close: async () => {
       await java.kill();
@@ -153,7 +164,43 @@ export async function startEjbcaPeer(): Promise<EjbcaPeer> {
   };
 }
 
-function clientOf(name: string, ca: ReturnType<typeof createKeyPair>): Record<string, string> {
+/** Of a server at `origin` whose certificate chains to `ca` and whose certificates lead to `root`, PEM. */
+export function specOf(
+  { origin, root, ca }: { origin: string; root: string; ca: string },
+  protocol: 'SOAP' | 'REST',
+): EjbcaBackendSpec {
+  const isRest = protocol === 'REST';
+  return {
+    ...(isRest ? { protocol } : {}),
+    url: `${origin}${isRest ? '/ejbca/ejbca-rest-api' : '/ejbca/ejbcaws/ejbcaws'}`,
+    clientCertificateRef: { name: 'ejbca-client' },
+    trustAnchors: root,
+    caBundle: ca,
+    endEntityProfile: 'ACME',
+    certificateProfile: 'SERVER',
+    caName: 'CorpEC',
+    caNameByKey: { RSA: 'CorpRSA' },
+  };
+}
+
+/** The text of a file of properties. */
+export function propertiesOf(settings: Readonly<Record<string, string>>): string {
+  const escaped = (text: string) => text.replaceAll('\\', '\\\\').replaceAll('\n', '\\n');
+  return Object.entries(settings)
+    .map(([name, value]) => `${name}=${escaped(value)}\n`)
+    .join('');
+}
+
+/** Of the text that the control port answers. */
+export function readState(text: string): EjbcaState {
+  const state = JSON.parse(text) as Omit<EjbcaState, 'certificates'> & {
+    certificates: (Omit<EjbcaCertificate, 'der'> & { der: string })[];
+  };
+  const certificates = state.certificates.map((each) => ({ ...each, der: Buffer.from(each.der, 'base64') }));
+  return { ...state, certificates };
+}
+
+export function clientOf(name: string, ca: ReturnType<typeof createKeyPair>): Record<string, string> {
   const keys = createKeyPair();
   const certificate = buildCertificate({
     subject: name,

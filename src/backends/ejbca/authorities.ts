@@ -2,10 +2,10 @@
 import { type CertificateFacts, parseCertificate } from '../../domain/certificate.ts';
 import { linkChain } from '../../domain/chain.ts';
 import { RemoteFault } from '../https/remote-fault.ts';
-import type { EjbcaService } from './service.ts';
+import type { EjbcaProtocol } from './protocol.ts';
 
 export interface Authorities {
-  /** Asks for all of them; the chain of the first, the CA first, as far up as is known. Throws RemoteFault, and as the service does. */
+  /** Asks for all of them; the chain of the first, the CA first, as far up as is known; empty where EJBCA shows none. Throws RemoteFault, and as the service does. */
   load(signal: AbortSignal): Promise<readonly Buffer[]>;
   /** The chain of a leaf through these CAs, leaf first. Asks for those that are not known yet. */
   chainOf(leaf: CertificateFacts, signal: AbortSignal): Promise<readonly Buffer[]>;
@@ -14,14 +14,16 @@ export interface Authorities {
 }
 
 export function createAuthorities(
-  service: Pick<EjbcaService, 'getLastCAChain'>,
+  protocol: Pick<EjbcaProtocol, 'getLastCAChain'>,
   { names, anchors }: { names: readonly string[]; anchors: readonly Buffer[] },
 ): Authorities {
   const trusted = anchors.map(parseCertificate);
   const known = new Map<string, readonly CertificateFacts[]>();
 
   async function loadOne(name: string, signal: AbortSignal): Promise<readonly CertificateFacts[]> {
-    const [first, ...others] = (await service.getLastCAChain(name, signal)).map(readCertificate);
+    const shown = await protocol.getLastCAChain(name, signal);
+    if (!shown) return [];
+    const [first, ...others] = shown.map(readCertificate);
     if (!first) throw new RemoteFault('BadAnswer', `EJBCA shows no certificate of the CA ${name}`);
     const chain = linkChain(first, [...others, ...trusted]);
     if (!chain.some(({ fingerprint }) => trusted.some((anchor) => anchor.fingerprint === fingerprint)))

@@ -6,7 +6,7 @@ import { hashName, sha256 } from '../../domain/encoding.ts';
 import { OID } from '../../domain/oid.ts';
 import { Problem } from '../../domain/problem.ts';
 import type { Random, SigningRequest } from '../../ports.ts';
-import type { EndEntity } from './service.ts';
+import type { EndEntity } from './protocol.ts';
 
 /** What EJBCA calls the attributes; for most of them as RFC 4514 does. `SN` is the serial number there. */
 const EJBCA_NAMES: Readonly<Record<string, string>> = {

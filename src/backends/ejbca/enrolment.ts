@@ -7,11 +7,11 @@ import type { Backend, BackendHealth, Clock, Random, SigningRequest } from '../.
 import type { Authorities } from './authorities.ts';
 import { endEntityOf, usernameOf } from './end-entity.ts';
 import { asRemoteFault, meaningOf, refusalOf, remoteFaultOf } from './fault-meaning.ts';
-import { readPkcs7 } from './pkcs7.ts';
-import { type EjbcaService, type EndEntity, ServiceFault } from './service.ts';
+import { ServiceFault } from './fault.ts';
+import type { EjbcaProtocol, EndEntity } from './protocol.ts';
 
 export interface EnrolmentDeps {
-  service: EjbcaService;
+  protocol: EjbcaProtocol;
   spec: EjbcaBackendSpec;
   authorities: Authorities;
   clock: Clock;
@@ -20,7 +20,8 @@ export interface EnrolmentDeps {
 
 export interface Enrolment {
   sign: Backend['sign'];
-  search: NonNullable<Backend['search']>;
+  /** Absent where EJBCA cannot be searched. */
+  search?: NonNullable<Backend['search']>;
   /** What signing met lately that no look at lists and rules shows, such as an approval that somebody would have to give. */
   fault(): BackendHealth | undefined;
 }
@@ -32,7 +33,7 @@ const CONFLICT_MS = 250;
 const FAULT_MS = 600_000;
 
 export function createEnrolment(deps: EnrolmentDeps): Enrolment {
-  const { service, spec, authorities, clock, random } = deps;
+  const { protocol, spec, clock, random } = deps;
   let met: { health: BackendHealth; until: number } | undefined;
 
   return {
@@ -42,7 +43,7 @@ export function createEnrolment(deps: EnrolmentDeps): Enrolment {
       try {
         const answer = await ask(deps, { entity, csr: request.csr }, signal);
         met = undefined;
-        return { kind: 'issued', chain: ordered(readPkcs7(answer), request) };
+        return { kind: 'issued', chain: ordered(answer, request) };
       } catch (error) {
         if (!(error instanceof ServiceFault)) throw error;
         const judged = judge(error, entity, countOf(request));
@@ -52,30 +53,35 @@ export function createEnrolment(deps: EnrolmentDeps): Enrolment {
         throw judged.thrown;
       }
     },
-    async search(request, since, signal) {
-      const username = attempt(() => usernameOf(spec, request));
-      if (username instanceof Problem) return [];
-      try {
-        const leaves = candidates(await service.findCerts(username, signal), request, since);
-        const chains: (readonly Buffer[])[] = [];
-        for (const leaf of leaves) chains.push(await authorities.chainOf(leaf, signal));
-        return chains;
-      } catch (error) {
-        throw asRemoteFault(error) ?? error;
-      }
-    },
+    ...(protocol.findCerts ? { search: createSearch(deps) } : {}),
     fault: () => (met && clock.monotonic() < met.until ? met.health : undefined),
   };
 }
 
+function createSearch({ protocol, spec, authorities }: EnrolmentDeps): NonNullable<Backend['search']> {
+  return async (request, since, signal) => {
+    const username = attempt(() => usernameOf(spec, request));
+    if (username instanceof Problem) return [];
+    try {
+      const found = (await protocol.findCerts?.(username, signal)) ?? [];
+      const leaves = candidates(found, request, since);
+      const chains: (readonly Buffer[])[] = [];
+      for (const leaf of leaves) chains.push(await authorities.chainOf(leaf, signal));
+      return chains;
+    } catch (error) {
+      throw asRemoteFault(error) ?? error;
+    }
+  };
+}
+
 async function ask(
-  { service, clock, random }: EnrolmentDeps,
+  { protocol, clock, random }: EnrolmentDeps,
   { entity, csr }: { entity: EndEntity; csr: Buffer },
   signal: AbortSignal,
-): Promise<Buffer> {
+): Promise<readonly Buffer[]> {
   for (let tries = 1; ; tries++) {
     try {
-      return await service.certificateRequest(entity, csr, signal);
+      return await protocol.enrol(entity, csr, signal);
     } catch (error) {
       // Its transaction was rolled back: nothing was issued.
       const isConflict = error instanceof ServiceFault && meaningOf(error.fault).kind === 'conflict';

@@ -2,8 +2,7 @@
 // setting that somebody must change. Codes first, then the kind of fault, then the Java class in its text: versions differ in which they give.
 import { Problem, type ProblemType } from '../../domain/problem.ts';
 import { RemoteFault } from '../https/remote-fault.ts';
-import { ServiceFault } from './service.ts';
-import type { SoapFault } from './soap.ts';
+import { type EjbcaFault, ServiceFault } from './fault.ts';
 
 export type Meaning =
   /** For good. `own` in place of what EJBCA said, where that could name other end entities. */
@@ -69,6 +68,8 @@ const CODES: Readonly<Record<string, Meaning>> = {
   DATE_NOT_VALID: SETTINGS,
   _FIELD_VALUE_NOT_VALID: SETTINGS,
   ALREADY_REVOKED: REVOKED,
+  // Of REST, which is off until somebody switches it on.
+  SERVICE_DISABLED: { kind: 'misconfigured', reason: 'ServiceDisabled' },
 };
 
 const EXCEPTIONS: Readonly<Record<string, Meaning>> = {
@@ -92,7 +93,7 @@ const EXCEPTIONS: Readonly<Record<string, Meaning>> = {
 /** `NOT_SPECIFIED` and the like say nothing. */
 const UNKNOWN: Meaning = { kind: 'unavailable', reason: 'InternalError' };
 
-export function meaningOf({ code, exception, className }: SoapFault): Meaning {
+export function meaningOf({ code, exception, className }: EjbcaFault): Meaning {
   const table = (words: Readonly<Record<string, Meaning>>, word: string) =>
     Object.hasOwn(words, word) ? words[word] : undefined;
   const known = table(CODES, code) ?? table(EXCEPTIONS, exception) ?? table(EXCEPTIONS, className);
@@ -102,7 +103,7 @@ export function meaningOf({ code, exception, className }: SoapFault): Meaning {
 
 /** The refusal that the client reads: in EJBCA's words where those are about the request, with nothing of the secret in them. */
 export function refusalOf(
-  { message }: SoapFault,
+  { message }: EjbcaFault,
   { type, own }: Extract<Meaning, { kind: 'refused' }>,
   secrets: readonly string[],
 ): Problem {
@@ -112,7 +113,7 @@ export function refusalOf(
 
 /** What stands in the condition of the issuer, and in the log. */
 export function remoteFaultOf(
-  { code, exception, message }: SoapFault,
+  { code, exception, message, retryAfterMs }: EjbcaFault,
   reason: string,
   secrets: readonly string[],
 ): RemoteFault {
@@ -121,6 +122,7 @@ export function remoteFaultOf(
   return new RemoteFault(
     reason,
     `EJBCA answered ${name === '' ? 'with a fault' : name}${said === '' ? '' : `: ${said}`}`,
+    retryAfterMs === undefined ? {} : { retryAfterMs },
   );
 }
 

@@ -1,4 +1,4 @@
-// The `ejbca` backend: has requests signed by EJBCA over its Web Service. What people must set up there: docs/backends/ejbca.md.
+// The `ejbca` backend: has requests signed by EJBCA over its Web Service or its REST interface. What people must set up there: docs/backends/ejbca.md.
 import type { EjbcaBackendSpec } from '../../api/ejbca-backend.ts';
 import { parsePemCertificates } from '../../domain/chain.ts';
 import { parseDuration } from '../../domain/duration.ts';
@@ -9,9 +9,9 @@ import { createAuthorities } from './authorities.ts';
 import { caNames, requireAskable, usernameOf } from './end-entity.ts';
 import { createEnrolment } from './enrolment.ts';
 import { asRemoteFault } from './fault-meaning.ts';
-import { requireReady } from './readiness.ts';
+import { createRestProtocol } from './rest.ts';
 import { createRevoke } from './revocation.ts';
-import { createEjbcaService } from './service.ts';
+import { createSoapProtocol } from './service.ts';
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 const DEFAULT_CONCURRENCY = 4;
@@ -27,30 +27,32 @@ function createEjbcaBackend(deps: BackendDeps, spec: EjbcaBackendSpec): Backend 
   const concurrency = spec.concurrency ?? DEFAULT_CONCURRENCY;
   const tls = createMutualTls(deps, spec, concurrency);
   const timeoutMs = spec.timeout === undefined ? DEFAULT_TIMEOUT_MS : parseDuration(spec.timeout);
-  const service = createEjbcaService({ ...deps, url: new URL(spec.url), tls, timeoutMs });
+  const isRest = spec.protocol === 'REST';
+  const createProtocol = isRest ? createRestProtocol : createSoapProtocol;
+  const protocol = createProtocol({ ...deps, url: new URL(spec.url), tls, timeoutMs });
   const anchors = parsePemCertificates(spec.trustAnchors);
-  const authorities = createAuthorities(service, { names: caNames(spec), anchors });
-  const enrolment = createEnrolment({ ...deps, service, spec, authorities });
+  const authorities = createAuthorities(protocol, { names: caNames(spec), anchors });
+  const enrolment = createEnrolment({ ...deps, protocol, spec, authorities });
 
   return {
-    // Subject and names are told beside the CSR, of which EJBCA takes the key; usages are those of the certificate profile.
-    controls: { subject: true, validity: spec.overrideValidity ? true : 'length', extensions: true },
+    // By SOAP subject and names are told beside the CSR, of which EJBCA takes the key; by REST they are those of the CSR.
+    controls: { subject: !isRest, validity: spec.overrideValidity ? true : 'length', extensions: !isRest },
     local: false,
     concurrency,
     lane: (request) => laneOf(spec, request),
     trustAnchors: () => Promise.resolve(anchors),
     sign: enrolment.sign,
-    search: enrolment.search,
-    revoke: createRevoke(service),
+    ...(enrolment.search ? { search: enrolment.search } : { signsAgain: true as const }),
+    revoke: createRevoke(protocol),
     limits: (model) => Promise.resolve(problemOf(() => requireAskable(spec, { id: '', model }))),
     notAfterLimit: () => Promise.resolve(spec.overrideValidity ? authorities.notAfter() : undefined),
     async check(signal) {
       signal.throwIfAborted();
       tls.refresh();
       try {
-        await requireReady(service, spec, signal);
+        await protocol.requireReady(spec, signal);
         const chain = await authorities.load(signal);
-        return enrolment.fault() ?? ready(chain);
+        return enrolment.fault() ?? ready(chain, isRest ? READY_BY_REST : READY);
       } catch (error) {
         signal.throwIfAborted();
         return health(error);
@@ -79,13 +81,13 @@ function problemOf(check: () => void): Problem | undefined {
   }
 }
 
-function ready(chain: readonly Buffer[]): BackendHealth {
+const READY = 'EJBCA answers, with the CA, the profiles and the access rules';
+const READY_BY_REST =
+  'EJBCA answers by REST, which shows no profiles and cannot be searched: a request whose answer is lost is signed again';
+
+function ready(chain: readonly Buffer[], message: string): BackendHealth {
   const [certificate] = chain;
-  const fine = {
-    ready: true,
-    reason: 'Ready',
-    message: 'EJBCA answers, with the CA, the profiles and the access rules',
-  };
+  const fine = { ready: true, reason: 'Ready', message };
   return certificate ? { ...fine, ca: { certificate, chains: [chain] } } : fine;
 }
 

@@ -5,16 +5,17 @@ import type { Backend } from '../../ports.ts';
 import { RemoteFault } from '../https/remote-fault.ts';
 import { renderDN } from './end-entity.ts';
 import { asRemoteFault, meaningOf } from './fault-meaning.ts';
-import { type EjbcaService, ServiceFault } from './service.ts';
+import { ServiceFault } from './fault.ts';
+import type { EjbcaProtocol } from './protocol.ts';
 
 /** People decide over approvals. */
 const APPROVAL_MS = 600_000;
 
-export function createRevoke(service: Pick<EjbcaService, 'revokeCert'>): NonNullable<Backend['revoke']> {
+export function createRevoke(protocol: Pick<EjbcaProtocol, 'revokeCert'>): NonNullable<Backend['revoke']> {
   return async (_id, certificate, { reason }, signal) => {
     const { issuer, serial } = parseCertificate(certificate);
     try {
-      await service.revokeCert({ issuerDN: renderDN(issuer), serial, reason }, signal);
+      await protocol.revokeCert({ issuerDN: renderDN(issuer), serial, reason }, signal);
       return { kind: 'revoked' };
     } catch (error) {
       if (!(error instanceof ServiceFault)) throw error;

@@ -4,38 +4,16 @@ import { createExchange } from '../https/exchange.ts';
 import type { MutualTls } from '../https/mutual-tls.ts';
 import type { BackendDeps } from '../../ports.ts';
 import { decodeTwice } from './double-base64.ts';
-import { type Fields, readEnvelope, renderEnvelope, SOAP_HEADERS, type SoapFault } from './soap.ts';
+import { ServiceFault } from './fault.ts';
+import { readPkcs7 } from './pkcs7.ts';
+import type { EjbcaProtocol, EndEntity } from './protocol.ts';
+import { requireReady } from './readiness.ts';
+import { type Fields, readEnvelope, renderEnvelope, SOAP_HEADERS } from './soap.ts';
 import { childText, type XmlElement } from './xml.ts';
-
-/** UserDataVOWS, what matters of it. */
-export interface EndEntity {
-  username: string;
-  password: string;
-  subjectDN: string;
-  caName: string;
-  subjectAltName: string;
-  email: string | undefined;
-  sendNotification: boolean;
-  endEntityProfileName: string;
-  certificateProfileName: string;
-  startTime: string | undefined;
-  endTime: string | undefined;
-}
 
 export interface NameAndID {
   name: string;
   id: string;
-}
-
-/** What EJBCA answers in place of a result. */
-export class ServiceFault extends Error {
-  override readonly name = 'ServiceFault';
-  readonly fault: SoapFault;
-
-  constructor(fault: SoapFault) {
-    super(`${fault.exception || 'Fault'} ${fault.code}: ${fault.message}`);
-    this.fault = fault;
-  }
 }
 
 /** Each method throws ServiceFault for a fault, RemoteFault for no usable answer, and the signal's reason once that aborts. */
@@ -46,7 +24,7 @@ export interface EjbcaService {
   findCerts(username: string, signal: AbortSignal): Promise<Buffer[]>;
   /** DER, the CA first, then up to its root. */
   getLastCAChain(caName: string, signal: AbortSignal): Promise<Buffer[]>;
-  revokeCert(certificate: { issuerDN: string; serial: string; reason: number }, signal: AbortSignal): Promise<void>;
+  revokeCert: EjbcaProtocol['revokeCert'];
   isAuthorized(rule: string, signal: AbortSignal): Promise<boolean>;
   getAvailableCAs(signal: AbortSignal): Promise<NameAndID[]>;
   getAuthorizedEndEntityProfiles(signal: AbortSignal): Promise<NameAndID[]>;
@@ -68,7 +46,17 @@ const MAX_CERTIFICATES = 16 * 1024 * 1024;
 const PKCS10 = 0;
 const STATUS_NEW = 10;
 
-export function createEjbcaService(deps: EjbcaServiceDeps): EjbcaService {
+/** EJBCA by its Web Service. */
+export function createSoapProtocol(deps: EjbcaServiceDeps): EjbcaProtocol {
+  const service = createEjbcaService(deps);
+  return {
+    ...service,
+    enrol: async (entity, csr, signal) => readPkcs7(await service.certificateRequest(entity, csr, signal)),
+    requireReady: (spec, signal) => requireReady(service, spec, signal),
+  };
+}
+
+function createEjbcaService(deps: EjbcaServiceDeps): EjbcaService {
   const call = createCall(deps);
   const names = async (operation: string, fields: Fields, signal: AbortSignal): Promise<NameAndID[]> =>
     (await call(operation, fields, { signal })).map(readNameAndID);

@@ -2,7 +2,7 @@
 // SOAPAction, which every version takes. The contract is static: no WSDL is read.
 import { RemoteFault } from '../https/remote-fault.ts';
 import type { Answer } from '../https/exchange.ts';
-import { shownText } from '../../domain/remote-text.ts';
+import { type EjbcaFault, withoutClass } from './fault.ts';
 import { childrenOf, childText, escapeXml, parseXml, type XmlElement, XmlError } from './xml.ts';
 
 export const SOAP = 'http://schemas.xmlsoap.org/soap/envelope/';
@@ -11,17 +11,6 @@ export const SERVICE = 'http://ws.protocol.core.ejbca.org/';
 /** Named children in the order of the wire; undefined ones are left out. */
 export type Fields = readonly (readonly [name: string, value: SoapValue | undefined])[];
 export type SoapValue = string | number | boolean | { fields: Fields };
-
-/** A fault that the service declares, or a plain one. */
-export interface SoapFault {
-  /** Element in the detail, such as EjbcaException; '' where there is none. */
-  exception: string;
-  /** internalErrorCode, '' where there is none. */
-  code: string;
-  /** What EJBCA says, class names of Java before it cut off and kept in `className`. */
-  message: string;
-  className: string;
-}
 
 /** Headers beside which the length stands. */
 export const SOAP_HEADERS = { 'Content-Type': 'text/xml; charset=utf-8', SOAPAction: '""', Accept: 'text/xml' };
@@ -46,7 +35,7 @@ function renderValue(value: SoapValue): string {
 /**
  * The `return` elements of an answer to the operation, or the fault. Throws RemoteFault for anything that is neither.
  */
-export function readEnvelope(operation: string, answer: Answer): { returns: XmlElement[] } | { fault: SoapFault } {
+export function readEnvelope(operation: string, answer: Answer): { returns: XmlElement[] } | { fault: EjbcaFault } {
   const { status, contentType } = answer;
   // Proxies and login pages answer in HTML.
   if (contentType !== 'text/xml' || (status !== 200 && status !== 500)) throw notSoap(answer);
@@ -85,7 +74,7 @@ function notSoap({ status, retryAfterMs }: Answer): RemoteFault {
 }
 
 /** Faults are declared in the namespace of the service, their children in none; prefixes and the case of codes differ by server. */
-function readFault(fault: XmlElement): SoapFault {
+function readFault(fault: XmlElement): EjbcaFault {
   const [detail] = childrenOf(fault, 'detail');
   const exception = detail?.children.find(({ namespace }) => namespace === SERVICE);
   const [errorCode] = exception ? childrenOf(exception, 'errorCode') : [];
@@ -95,17 +84,4 @@ function readFault(fault: XmlElement): SoapFault {
     code: (errorCode && childText(errorCode, 'internalErrorCode'))?.trim() ?? '',
     ...withoutClass(said),
   };
-}
-
-const CLASS = /^\s*((?:[a-z][A-Za-z0-9_]*\.){2,}[A-Z][A-Za-z0-9_$]*)(?::\s*|\s*$)/;
-
-/** `org.ejbca.…Exception: text` is the text; there may be several in a row, the last of which is the cause. */
-function withoutClass(text: string): { message: string; className: string } {
-  let [rest, className] = [text, ''];
-  for (let found = CLASS.exec(rest); found; found = CLASS.exec(rest)) {
-    className = found[1]?.split('.').at(-1) ?? '';
-    rest = rest.slice(found[0].length);
-  }
-  // Of a stack trace nobody needs more than the first line.
-  return { message: shownText(rest.split(/\n\s*at /)[0] ?? ''), className };
 }

@@ -17,7 +17,7 @@ export interface Answer {
 }
 
 export interface Call {
-  method: 'GET' | 'HEAD' | 'POST';
+  method: 'GET' | 'HEAD' | 'POST' | 'PUT';
   url: URL;
   headers: Readonly<Record<string, string>>;
   /** Absent where nothing is sent. */

@@ -16,7 +16,9 @@ import java.security.KeyStore;
 import java.security.PrivateKey;
 import java.security.Security;
 import java.security.cert.Certificate;
+import java.security.cert.CertificateEncodingException;
 import java.security.cert.CertificateFactory;
+import java.security.cert.X509Certificate;
 import java.security.spec.PKCS8EncodedKeySpec;
 import java.util.Base64;
 import java.util.EnumSet;
@@ -42,8 +44,8 @@ import org.eclipse.jetty.util.ssl.SslContextFactory;
 import org.eclipse.jetty.util.thread.QueuedThreadPool;
 
 /**
- * The server: a file of properties (certificate, key and clientCA, PEM) is its argument. Says `ready port=… control=…` once both ports of
- * the loopback interface answer.
+ * The server: a file of properties (certificate, key and clientCA, PEM; host, port and controlPort where they are not to be any of the loopback
+ * interface) is its argument. Says `ready port=… control=…` once both ports answer.
  */
 public final class Main {
   private Main() {}
@@ -65,14 +67,18 @@ public final class Main {
     Registry registry = new Registry();
     AtomicReference<Behaviour> behaviour = new AtomicReference<>(new Behaviour(Map.of()));
     RawFilter filter = new RawFilter(behaviour::get);
-    int port = serve(settings, filter, new EjbcaService(authorities, registry, behaviour::get));
-    String rootPem = pem(root.chain.get(0).getEncoded());
-    int control = control(behaviour, registry, filter, rootPem);
+    Enrolment enrolment = new Enrolment(authorities, registry);
+    EjbcaService service = new EjbcaService(authorities, registry, behaviour::get, enrolment);
+    RestServlet rest = new RestServlet(authorities, registry, behaviour::get, enrolment);
+    int port = serve(settings, filter, service, rest);
+    String rootPem = pem(root.chain.get(0));
+    int control = control(settings, new Control(behaviour, registry, filter, rootPem));
     System.out.println("ready port=" + port + " control=" + control);
     Thread.currentThread().join();
   }
 
-  private static int serve(Properties settings, RawFilter filter, EjbcaService service) throws Exception {
+  private static int serve(Properties settings, RawFilter filter, EjbcaService service, RestServlet rest)
+      throws Exception {
     Server server = new Server(new QueuedThreadPool(48, 4));
     SslContextFactory.Server ssl = new SslContextFactory.Server();
     ssl.setKeyStore(keyStore(settings));
@@ -83,18 +89,29 @@ public final class Main {
     https.addCustomizer(new SecureRequestCustomizer(false));
     ServerConnector connector =
         new ServerConnector(server, 1, 1, new SslConnectionFactory(ssl, "http/1.1"), new HttpConnectionFactory(https));
-    connector.setHost("127.0.0.1");
+    connector.setHost(host(settings));
+    connector.setPort(number(settings, "port"));
     server.addConnector(connector);
     ServletContextHandler handler = new ServletContextHandler();
     handler.setContextPath("/ejbca");
     CXFNonSpringServlet servlet = new CXFNonSpringServlet();
     handler.addFilter(new FilterHolder(filter), "/*", EnumSet.of(DispatcherType.REQUEST));
     handler.addServlet(new ServletHolder(servlet), "/ejbcaws/*");
+    handler.addServlet(new ServletHolder(rest), "/ejbca-rest-api/*");
     server.setHandler(handler);
     server.start();
     BusFactory.setDefaultBus(servlet.getBus());
     Endpoint.publish("/ejbcaws", service);
     return connector.getLocalPort();
+  }
+
+  private static String host(Properties settings) {
+    return settings.getProperty("host", InetAddress.getLoopbackAddress().getHostAddress());
+  }
+
+  /** 0, which is any, where there is none. */
+  private static int number(Properties settings, String name) {
+    return Integer.parseInt(settings.getProperty(name, "0"));
   }
 
   private static KeyStore keyStore(Properties settings) throws Exception {
@@ -119,26 +136,32 @@ public final class Main {
     return CertificateFactory.getInstance("X.509").generateCertificates(bytes).toArray(new Certificate[0]);
   }
 
-  private static String pem(byte[] der) {
-    String text = Base64.getMimeEncoder(64, new byte[] {'\n'}).encodeToString(der);
-    return "-----BEGIN CERTIFICATE-----\n" + text + "\n-----END CERTIFICATE-----\n";
+  static String pem(X509Certificate certificate) {
+    try {
+      String text = Base64.getMimeEncoder(64, new byte[] {'\n'}).encodeToString(certificate.getEncoded());
+      return "-----BEGIN CERTIFICATE-----\n" + text + "\n-----END CERTIFICATE-----\n";
+    } catch (CertificateEncodingException e) {
+      throw new IllegalStateException(e);
+    }
   }
 
-  /** Orders of the test: POST /behave?name=value&…, GET /state, /requests, /root. */
-  private static int control(
-      AtomicReference<Behaviour> behaviour, Registry registry, RawFilter filter, String root) throws Exception {
-    HttpServer control = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
+  record Control(AtomicReference<Behaviour> behaviour, Registry registry, RawFilter filter, String root) {}
+
+  /** Orders of the test: /behave?name=value&…, and what it asks: /state, /requests, /root. */
+  private static int control(Properties settings, Control subject) throws Exception {
+    InetSocketAddress address = new InetSocketAddress(host(settings), number(settings, "controlPort"));
+    HttpServer control = HttpServer.create(address, 0);
     control.setExecutor(Executors.newCachedThreadPool());
     control.createContext("/behave", exchange -> {
-      behaviour.set(new Behaviour(query(exchange)));
+      subject.behaviour().set(new Behaviour(query(exchange)));
       reply(exchange, "");
     });
-    control.createContext("/root", exchange -> reply(exchange, root));
+    control.createContext("/root", exchange -> reply(exchange, subject.root()));
     control.createContext("/requests", exchange ->
-        reply(exchange, "[" + String.join(",", filter.bodies().stream().map(Json::quote).toList()) + "]"));
+        reply(exchange, "[" + String.join(",", subject.filter().bodies().stream().map(Json::quote).toList()) + "]"));
     control.createContext("/state", exchange -> {
       try {
-        reply(exchange, registry.json());
+        reply(exchange, subject.registry().json());
       } catch (Exception e) {
         throw new IOException(e);
       }

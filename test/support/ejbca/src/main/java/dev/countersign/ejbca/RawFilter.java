@@ -63,17 +63,20 @@ public final class RawFilter implements Filter {
       chain.doFilter(given, answer);
       return;
     }
+    boolean isRest = request.getRequestURI().startsWith("/ejbca/ejbca-rest-api/");
     // CXF takes SOAP 1.1 by any name; Metro, of older versions, does not.
-    if (!String.valueOf(request.getContentType()).startsWith("text/xml")) {
+    String wanted = isRest ? "application/json" : "text/xml";
+    if (!String.valueOf(request.getContentType()).matches(wanted + "( *;.*)?")) {
       response.sendError(415);
       return;
     }
     byte[] body = request.getInputStream().readAllBytes();
     String text = new String(body, StandardCharsets.UTF_8);
-    boolean isSigning = text.contains("certificateRequest");
+    boolean isSigning = isRest ? request.getRequestURI().endsWith("/pkcs10enroll") : text.contains("certificateRequest");
     if (isSigning) keep(text);
     if (isSigning && now.is("mute")) hang();
     else if (isSigning && now.is("status")) status(response, now);
+    else if (isSigning && now.is("raw") && isRest) rawRest(request, response, now.text("what"));
     else if (isSigning && now.is("raw")) raw(request, response, now.text("what"));
     else chain.doFilter(new Body(request, body), answer);
   }
@@ -91,6 +94,26 @@ public final class RawFilter implements Filter {
     if (!now.text("retryAfter").isEmpty()) response.setHeader("Retry-After", now.text("retryAfter"));
     response.setContentType("text/html");
     response.getWriter().write("<html><body>This is not what you asked for.</body></html>");
+  }
+
+  /** What no REST interface should answer. */
+  private static void rawRest(HttpServletRequest request, HttpServletResponse response, String what) throws IOException {
+    response.setStatus(201);
+    response.setContentType("application/json");
+    switch (what) {
+      case "no json" -> response.getWriter().write("{\"certificate\": ");
+      case "deep" -> response.getWriter().write("[".repeat(400_000));
+      case "key twice" -> response.getWriter().write("{\"certificate\":\"AAAA\",\"certificate\":\"BBBB\",\"response_format\":\"DER\"}");
+      case "list" -> response.getWriter().write("[]");
+      case "no certificate" -> response.getWriter().write("{\"serial_number\":\"1\",\"response_format\":\"DER\"}");
+      case "certificate of another type" -> response.getWriter().write("{\"certificate\":7,\"response_format\":\"DER\"}");
+      case "another format" -> response.getWriter().write("{\"certificate\":\"AAAA\",\"response_format\":\"JKS\"}");
+      case "broken base64" -> response.getWriter().write("{\"certificate\":\"!!!\",\"response_format\":\"DER\"}");
+      case "a thousand certificates" ->
+          response.getWriter().write("{\"certificate\":\"AAAA\",\"response_format\":\"DER\",\"certificate_chain\":["
+              + "\"AAAA\",".repeat(1000) + "\"AAAA\"]}");
+      default -> raw(request, response, what);
+    }
   }
 
   private static void raw(HttpServletRequest request, HttpServletResponse response, String what) throws IOException {
