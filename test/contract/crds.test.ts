@@ -128,7 +128,7 @@ const listsOf = (...members: string[]) =>
   fc.record(Object.fromEntries(members.map((member) => [member, fc.constant(['x'])])), { requiredKeys: [] });
 
 const word = fc.constantFrom('x');
-const backend = fc.record({ acme: word, ca: word, ejbca: word, webhook: word }, { requiredKeys: [] });
+const backend = fc.record({ acme: word, ca: word, certbot: word, ejbca: word, webhook: word }, { requiredKeys: [] });
 const upstream = fc.record(
   {
     caBundle: word,
@@ -170,6 +170,8 @@ function valuesFor(at: string): fc.Arbitrary<unknown> {
   if (at === 'spec.acme.externalAccountBinding.keys[]') return bindingKey;
   if (at === 'spec.backend') return backend;
   if (at === 'spec.backend.webhook') return fc.record({ caBundle: word, caBundleRef: word }, { requiredKeys: [] });
+  if (at === 'spec.backend.certbot')
+    return fc.record({ config: word, configRef: word, caBundle: word, caBundleRef: word }, { requiredKeys: [] });
   if (at === 'spec.backend.ejbca')
     return fc.record(
       {
