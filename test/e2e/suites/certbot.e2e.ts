@@ -2,11 +2,10 @@
 // proved by the replicas of the operator, or by a plugin of certbot.
 import { X509Certificate } from 'node:crypto';
 import { beforeAll, expect, test } from 'vitest';
-import { buildServerCertificate } from '../../support/certificate-builder.ts';
-import { generalName } from '../../support/der-writer.ts';
 import { eventually } from '../../support/eventually.ts';
 import { NAMESPACE, RELEASE } from '../../support/helm.ts';
 import { connectCluster } from '../cluster.ts';
+import { PEBBLE_TERMS, type PebbleInCluster, startPebble } from '../pebble.ts';
 import { type NameServer, startBind, TSIG_KEY } from '../solvers.ts';
 
 interface OwnedObject {
@@ -37,12 +36,12 @@ interface ClaimObject {
 
 const cluster = connectCluster();
 const ZONE = 'certbot.example';
-const TERMS = 'data:text/plain,Do%20what%20thou%20wilt';
 /** Where pebble, which is asked to look there, has nothing at port 80. */
 const NOWHERE = '127.0.0.1';
 const inside = ['--namespace', NAMESPACE];
 let [ns, image] = ['', ''];
-const [pebble, bind] = [{ root: '', bundle: '' }, {} as NameServer];
+let pebble: PebbleInCluster;
+let bind: NameServer;
 
 async function list<T>(kind: string, selector = 'countersign.dev/certbot-run'): Promise<T[]> {
   const found = await cluster.kubectl('get', kind, ...inside, '--output', 'json', '--selector', selector);
@@ -66,51 +65,13 @@ async function jobOf(dnsName: string): Promise<JobObject> {
   );
 }
 
-async function startPebble(): Promise<void> {
-  const tls = buildServerCertificate([generalName.dns(`pebble.${ns}.svc`)]);
-  const config = {
-    pebble: {
-      listenAddress: '0.0.0.0:14000',
-      managementListenAddress: '0.0.0.0:15000',
-      certificate: '/pebble-files/cert.pem',
-      privateKey: '/pebble-files/key.pem',
-      httpPort: 80,
-      tlsPort: 1,
-      keyAlgorithm: 'ecdsa',
-      retryAfter: { authz: 1, order: 1 },
-      profiles: { default: { description: 'A week.', validityPeriod: 604_800 } },
-    },
-  };
-  const data = { 'config.json': JSON.stringify(config), 'cert.pem': tls.certificate, 'key.pem': tls.key };
-  const ports = [14_000, 15_000].map((port) => ({ name: `p${port}`, port }));
-  await cluster.apply(
-    [
-      { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'pebble-files' }, data },
-      { apiVersion: 'v1', kind: 'Service', metadata: { name: 'pebble' }, spec: { selector: { app: 'pebble' }, ports } },
-    ],
-    ns,
-  );
-  await cluster.start('pebble', ns, {
-    image: await cluster.image('pebble'),
-    command: ['/pebble', '-config', '/pebble-files/config.json', '-dnsserver', `${bind.address}:53`],
-    env: { PEBBLE_WFE_NONCEREJECT: '0', PEBBLE_AUTHZREUSE: '0', PEBBLE_VA_NOSLEEP: '1' },
-    mounts: { '/pebble-files': { configMap: 'pebble-files' } },
-    port: 14_000,
-  });
-  const path = `/api/v1/namespaces/${ns}/services/https:pebble:15000/proxy/roots/0`;
-  const root = await eventually('pebble gives its root', () =>
-    cluster.kubectl('get', '--raw', path).catch(() => undefined),
-  );
-  Object.assign(pebble, { root, bundle: tls.ca });
-}
-
 /** Ready, with the account that all of them have. */
 async function issuer(name: string, more: object = {}): Promise<void> {
   const certbot = {
-    config: `server = https://pebble.${ns}.svc:14000/dir\n`,
-    caBundle: pebble.bundle,
+    config: `server = ${pebble.directory}\n`,
+    caBundle: pebble.caBundle,
     trustAnchors: pebble.root,
-    account: { keySecretRef: { name: 'certbot-account' }, termsOfService: TERMS },
+    account: { keySecretRef: { name: 'certbot-account' }, termsOfService: PEBBLE_TERMS },
     image,
     ...more,
   };
@@ -200,8 +161,9 @@ beforeAll(async () => {
   ns = await cluster.namespace('certbot');
   const service = await cluster.get<{ spec: { clusterIP: string } }>('service', `${RELEASE}-distribution`, NAMESPACE);
   const records = [`* A ${service?.spec.clusterIP}`, `elsewhere A ${NOWHERE}`];
-  Object.assign(bind, await startBind(cluster, ZONE, ns, records));
-  await startPebble();
+  bind = await startBind(cluster, ZONE, ns, records);
+  const env = { PEBBLE_WFE_NONCEREJECT: '0', PEBBLE_VA_NOSLEEP: '1' };
+  pebble = await startPebble(cluster, { name: 'pebble', namespace: ns, nameserver: bind.address, env });
   const credentials = { server: bind.address, name: TSIG_KEY, secret: bind.secret, algorithm: 'HMAC-SHA256' };
   await cluster.apply([
     {
