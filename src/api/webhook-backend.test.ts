@@ -62,6 +62,6 @@ test('a certificate that cannot be read is refused', () => {
 
 test('an issuer has exactly one backend', () => {
   expect(faults({}, { ca: { secretRef: { name: 'ca' } } })).toEqual([
-    'spec.backend: has exactly one of acme, ca, ejbca, webhook',
+    'spec.backend: has exactly one of acme, ca, certbot, ejbca, webhook',
   ]);
 });

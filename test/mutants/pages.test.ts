@@ -99,7 +99,7 @@ test('the examples of docs/tenants.md and of the folder of examples are accepted
 
 /** What other programs say. */
 const FOREIGN =
-  /^(additional properties|exists and cannot be imported|namespaces "|AttributeError|RemoteDisconnected|SSL certificate|certificate verify|connection closed)/;
+  /^(additional properties|exists and cannot be imported|namespaces "|AttributeError|RemoteDisconnected|SSL certificate|certificate verify|connection closed|exceeded quota|maximum memory usage)/;
 /** A message in the source has gaps where names and numbers go; between them it has this many characters in a row. */
 const IN_A_ROW = 12;
 
