@@ -2,72 +2,29 @@
 import { X509Certificate } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { ClusterCAIssuerKind } from '../../src/api/ca-issuer.ts';
-import { SecretKind } from '../../src/api/core.ts';
-import { IssuedCertificateKind, isIssued } from '../../src/api/issued-certificate.ts';
-import { finalize, issue, newOrder, poll, readyOrder, register, type Responders } from '../support/acme-flow.ts';
-import { type AcmeWire, connect, createTransport } from '../support/acme-wire.ts';
+import { finalize, issue, newOrder, readyOrder } from '../support/acme-flow.ts';
 import { buildCsr } from '../support/csr-builder.ts';
-import { EJBCA_REST_RAW, type EjbcaCertificate, type EjbcaPeer, startEjbcaPeer } from '../support/ejbca-peer.ts';
+import { EJBCA_REST_RAW } from '../support/ejbca-peer.ts';
 import { describeWithEjbca } from '../support/ejbca-program.ts';
 import { eventually } from '../support/eventually.ts';
 import { base64url } from '../support/jws.ts';
 import { freshName } from '../support/names.ts';
-import { readyIssuer } from '../support/ready-issuer.ts';
-import { startResponders, stopResponders } from '../support/responders.ts';
-import { NAMESPACE, startOperator } from './harness.ts';
+import { type EjbcaStage, startEjbcaStage } from './ejbca-stage.ts';
 
-let peer: EjbcaPeer;
-let operator: Awaited<ReturnType<typeof startOperator>>;
-let responders: Responders;
-let acme: AcmeWire;
-
-async function recordOf(name: string) {
-  const { items } = await operator.cluster.list(IssuedCertificateKind);
-  return items.find(({ spec }) => spec.names.includes(`dns:${name}`));
-}
-
-/** What EJBCA signed for a name. */
-async function signedFor(name: string): Promise<EjbcaCertificate[]> {
-  const { certificates } = await peer.state();
-  return certificates.filter(({ der }) => new X509Certificate(der).subjectAltName?.includes(name));
-}
-
-async function released(name: string): Promise<string | false | undefined> {
-  const record = await recordOf(name);
-  return record && isIssued(record) && record.status.certificate;
-}
-
-const settled = (url: string) => poll(acme, url, ({ status }) => status !== 'processing');
+let stage: EjbcaStage;
+let peer: EjbcaStage['peer'];
+let operator: EjbcaStage['operator'];
+let responders: EjbcaStage['responders'];
+let acme: EjbcaStage['acme'];
 
 describeWithEjbca('EJBCA by REST behind the program', () => {
   beforeAll(async () => {
-    responders = await startResponders();
-    peer = await startEjbcaPeer();
-    operator = await startOperator({
-      issuer: {
-        backend: { ejbca: { ...peer.restSpec, timeout: '20s' } },
-        // That of the certificate profile.
-        defaults: { duration: '168h' },
-        acme: { finalizeTimeout: '2s' },
-      },
-      nameserver: `127.0.0.1:${responders.dns.port}`,
-      http01Port: responders.http01.port,
-      tlsAlpn01Port: responders.tlsAlpn.port,
-    });
-    for (const [name, data] of Object.entries(peer.secrets))
-      await operator.cluster.create(SecretKind, { metadata: { namespace: NAMESPACE, name }, stringData: data });
-    await readyIssuer(operator.cluster);
-    acme = await connect(createTransport(operator.ca), operator.directory);
-    await register(acme);
+    stage = await startEjbcaStage(({ restSpec }) => ({
+      backend: { ejbca: { ...restSpec, timeout: '20s' } },
+    }));
+    ({ peer, operator, responders, acme } = stage);
   });
-
-  afterAll(async () => {
-    acme?.transport.close();
-    await operator?.stop();
-    await peer?.close();
-    await stopResponders(responders);
-  });
-
+  afterAll(() => stage?.stop());
   afterEach(() => peer.behave({ kind: 'sign' }));
 
   test('an order gets a certificate of its CA, and a condition says what REST cannot do', async () => {
@@ -75,7 +32,9 @@ describeWithEjbca('EJBCA by REST behind the program', () => {
     const { certificateUrl, keys } = await issue(acme, responders, [name]);
     const leaf = new X509Certificate((await acme.get(certificateUrl)).text);
     expect([leaf.subjectAltName, leaf.checkPrivateKey(keys.privateKey)]).toEqual([`DNS:${name}`, true]);
-    expect((await signedFor(name)).map(({ der }) => der.toString('base64'))).toEqual([await released(name)]);
+    expect((await stage.signedFor(name)).map(({ der }) => der.toString('base64'))).toEqual([
+      await stage.released(name),
+    ]);
     const issuer = await operator.cluster.get(ClusterCAIssuerKind, { name: 'main' });
     const reachable = issuer?.status?.conditions?.find(({ type }) => type === 'BackendReachable');
     expect(reachable).toMatchObject({ status: 'True', message: expect.stringContaining('cannot be searched') });
@@ -86,7 +45,7 @@ describeWithEjbca('EJBCA by REST behind the program', () => {
     const order = await readyOrder(acme, responders, [name]);
     const reply = await finalize(acme, order, buildCsr({ names: [name, freshName()] }).der);
     expect(reply.problem?.type).toBe('urn:ietf:params:acme:error:badCSR');
-    expect(await signedFor(name)).toEqual([]);
+    expect(await stage.signedFor(name)).toEqual([]);
   });
 
   test('a subject of the issuer makes it not ready', async () => {
@@ -116,8 +75,8 @@ describeWithEjbca('EJBCA by REST behind the program', () => {
         const before = (await peer.state()).certificates.length;
         await peer.behave({ kind: 'wrong', what });
         await finalize(acme, order, buildCsr({ names: [name, other] }).der);
-        expect((await settled(order.url)).status).toBe('invalid');
-        expect(await released(name)).toBe(false);
+        expect((await stage.settled(order.url)).status).toBe('invalid');
+        expect(await stage.released(name)).toBe(false);
         await eventually('what EJBCA signed is revoked', async () => {
           const made = (await peer.state()).certificates.slice(before);
           return (made.length === 1 && made.every(({ reason }) => reason >= 0)) || undefined;
@@ -131,9 +90,9 @@ describeWithEjbca('EJBCA by REST behind the program', () => {
       await peer.behave({ kind: 'raw', what });
       await finalize(acme, order, buildCsr({ names: [name] }).der);
       expect((await acme.get(order.url)).json.status).toBe('processing');
-      expect(await released(name)).toBe(false);
+      expect(await stage.released(name)).toBe(false);
       await peer.behave({ kind: 'sign' });
-      expect((await settled(order.url)).status).toBe('valid');
+      expect((await stage.settled(order.url)).status).toBe('valid');
     });
   });
 
@@ -142,10 +101,10 @@ describeWithEjbca('EJBCA by REST behind the program', () => {
     const order = await readyOrder(acme, responders, [name]);
     await peer.behave({ kind: 'lose', times: 1 });
     await finalize(acme, order, buildCsr({ names: [name] }).der);
-    expect((await settled(order.url)).status).toBe('valid');
-    const signed = (await signedFor(name)).map(({ der }) => der.toString('base64'));
-    expect(signed).toEqual([expect.any(String), await released(name)]);
-    const record = (await recordOf(name))?.metadata.name;
+    expect((await stage.settled(order.url)).status).toBe('valid');
+    const signed = (await stage.signedFor(name)).map(({ der }) => der.toString('base64'));
+    expect(signed).toEqual([expect.any(String), await stage.released(name)]);
+    const record = (await stage.recordOf(name))?.metadata.name;
     expect(operator.audit.filter((line) => line['audit'] === 'repetition' && line['record'] === record)).toHaveLength(
       1,
     );
@@ -156,6 +115,6 @@ describeWithEjbca('EJBCA by REST behind the program', () => {
     const { certificateUrl } = await issue(acme, responders, [name]);
     const certificate = new X509Certificate((await acme.get(certificateUrl)).text);
     await acme.post(acme.directory.revokeCert, { certificate: base64url(certificate.raw), reason: 1 });
-    await eventually('EJBCA knows', async () => (await signedFor(name))[0]?.reason === 1 || undefined);
+    await eventually('EJBCA knows', async () => (await stage.signedFor(name))[0]?.reason === 1 || undefined);
   });
 });

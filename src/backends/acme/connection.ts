@@ -1,7 +1,6 @@
 // Signed requests to one ACME server (RFC 8555 section 6): the directory read, a nonce for each request, and a new one where it is refused.
-import type { Agent } from 'node:https';
 import { type Answer, type Call, createExchange, type Exchange } from '../https/exchange.ts';
-import { createMutualTls, type MutualTlsSpec } from '../https/mutual-tls.ts';
+import { createMutualTls, type MutualTls, type MutualTlsSpec } from '../https/mutual-tls.ts';
 import { RemoteFault } from '../https/remote-fault.ts';
 import type { BackendDeps } from '../../ports.ts';
 import type { AccountKey } from './account-key.ts';
@@ -93,17 +92,10 @@ export function createConnection(deps: BackendDeps, options: ConnectionOptions):
   };
 }
 
-function createSend(exchange: Exchange, tls: { agent(): Promise<Agent>; refresh(): void }): Send {
+function createSend(exchange: Exchange, tls: Pick<MutualTls, 'use'>): Send {
   return async (call, signal) => {
     signal.throwIfAborted();
-    const agent = await tls.agent();
-    try {
-      return await exchange({ ...call, agent, maxBytes: MAX_BYTES }, signal);
-    } catch (error) {
-      // A new CA bundle may be the cure.
-      if (error instanceof RemoteFault) tls.refresh();
-      throw error;
-    }
+    return tls.use((agent) => exchange({ ...call, agent, maxBytes: MAX_BYTES }, signal));
   };
 }
 

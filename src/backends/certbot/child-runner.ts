@@ -7,7 +7,7 @@ import { delimiter, join } from 'node:path';
 import process from 'node:process';
 import type { CertbotRun, CertbotRunner, Clock, Random, SecretReader } from '../../ports.ts';
 import { readValue } from '../https/mutual-tls.ts';
-import { PLAN_VARIABLE, type Plan, renderPlan, RUN_PROGRAM } from './program.ts';
+import { LOG_BYTES, PLAN_VARIABLE, planOf, renderPlan, RUN_PROGRAM } from './program.ts';
 
 export interface ChildRunnerDeps {
   secrets: SecretReader;
@@ -26,10 +26,8 @@ interface Child {
   end(): void;
 }
 
-const LOG_BYTES = 1024 * 1024;
 /** As long as the Jobs of a cluster stay. */
 const KEPT_MS = 3_600_000;
-const MARKER_BYTES = 24;
 
 export function createChildRunner(deps: ChildRunnerDeps): CertbotRunner {
   const { clock } = deps;
@@ -92,16 +90,7 @@ async function startChild(deps: ChildRunnerDeps, run: CertbotRun): Promise<Child
     writeFileSync(source, values[i] ?? '', { mode: 0o600 });
     secrets[source] = path;
   }
-  const plan: Plan = {
-    marker: deps.random.bytes(MARKER_BYTES).toString('base64url'),
-    arguments: run.arguments,
-    files: run.files,
-    secrets,
-    ...(run.caBundle === undefined ? {} : { caBundle: run.caBundle }),
-    answersURL: deps.answersURL,
-    deadlineSeconds: Math.ceil(run.deadlineMs / 1000),
-    attached: true,
-  };
+  const plan = planOf(run, { random: deps.random, secrets, answersURL: deps.answersURL, attached: true });
   const cwd = join(folder, 'run');
   mkdirSync(cwd);
   const program = spawn('python3', ['-c', RUN_PROGRAM], {

@@ -8,7 +8,7 @@ import { isClusterError } from '../../domain/cluster-error.ts';
 import { shownText } from '../../domain/remote-text.ts';
 import type { CertbotRun, CertbotRunner, CertbotState, Cluster, PodLogs, Random } from '../../ports.ts';
 import { RemoteFault } from '../https/remote-fault.ts';
-import { type Plan, renderPlan } from './program.ts';
+import { LOG_BYTES, planOf, renderPlan } from './program.ts';
 import { CONTAINER, podSpecOf, SECRETS_FOLDER } from './pod.ts';
 
 export const CERTBOT_RIGHTS: readonly Right[] = [
@@ -46,11 +46,9 @@ const Mark = {
   marker: 'countersign.dev/certbot-marker',
 } as const;
 
-const MARKER_BYTES = 24;
 /** Beside its own deadline certbot's image must be had, and a node. */
 const START_SECONDS = 300;
 const TTL_SECONDS = 3600;
-const LOG_BYTES = 1024 * 1024;
 /** Of one environment variable, by the kernel. */
 const PLAN_BYTES = 120_000;
 
@@ -90,17 +88,12 @@ function withReason(error: unknown): unknown {
 
 function jobOf({ namespace, random, answersURL }: JobRunnerDeps, run: CertbotRun): NewObject<Job> {
   const secrets = Object.entries(run.secrets);
-  const deadlineSeconds = Math.ceil(run.deadlineMs / 1000);
-  const plan: Plan = {
-    marker: random.bytes(MARKER_BYTES).toString('base64url'),
-    arguments: run.arguments,
-    files: run.files,
+  const plan = planOf(run, {
+    random,
     secrets: Object.fromEntries(secrets.map(([path], i) => [`${SECRETS_FOLDER}/${i}`, path])),
-    ...(run.caBundle === undefined ? {} : { caBundle: run.caBundle }),
     answersURL,
-    deadlineSeconds,
     attached: false,
-  };
+  });
   const text = renderPlan(plan);
   if (text.length > PLAN_BYTES)
     throw new RemoteFault('ConfigurationTooLarge', 'the CA bundle is too large to be handed to certbot');
@@ -111,7 +104,7 @@ function jobOf({ namespace, random, answersURL }: JobRunnerDeps, run: CertbotRun
     spec: {
       // A failed validation counts at the CA: whether there is to be another is decided here.
       backoffLimit: 0,
-      activeDeadlineSeconds: deadlineSeconds + START_SECONDS,
+      activeDeadlineSeconds: plan.deadlineSeconds + START_SECONDS,
       ttlSecondsAfterFinished: TTL_SECONDS,
       template: {
         metadata: { labels },

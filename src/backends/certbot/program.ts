@@ -1,6 +1,7 @@
 // What runs certbot, in a Job or as a child process: one Python program, for which any image with certbot has what it needs. It is given a
 // plan, runs certbot in the folder it finds itself in, and says on its standard output, on lines that begin with the plan's marker, what
 // the operator must know. All else there is what certbot said, without what stands in Secrets.
+import type { CertbotRun, Random } from '../../ports.ts';
 
 /** Marked lines, by their first word. */
 export const Word = {
@@ -32,6 +33,25 @@ export interface Plan {
   deadlineSeconds: number;
   /** Ends when its standard input does, for then nobody reads what it says, and removes the folder above its own; limits certbot's memory. */
   attached: boolean;
+}
+
+const MARKER_BYTES = 24;
+/** Of what a run writes, this much is read: more than it passes on. */
+export const LOG_BYTES = 1024 * 1024;
+
+/** The plan of a run, with a marker of its own; `secrets` are paths in the folder by where each is copied from. */
+export function planOf(
+  run: Pick<CertbotRun, 'arguments' | 'files' | 'caBundle' | 'deadlineMs'>,
+  { random, ...place }: { random: Random } & Pick<Plan, 'secrets' | 'answersURL' | 'attached'>,
+): Plan {
+  return {
+    marker: random.bytes(MARKER_BYTES).toString('base64url'),
+    arguments: run.arguments,
+    files: run.files,
+    ...(run.caBundle === undefined ? {} : { caBundle: run.caBundle }),
+    deadlineSeconds: Math.ceil(run.deadlineMs / 1000),
+    ...place,
+  };
 }
 
 /** Environment variable of the plan. */

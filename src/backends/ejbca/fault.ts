@@ -1,5 +1,7 @@
 // What EJBCA answers in place of a result, by whichever protocol.
 import { shownText } from '../../domain/remote-text.ts';
+import type { Answer } from '../https/exchange.ts';
+import { RemoteFault } from '../https/remote-fault.ts';
 
 /** A fault that EJBCA declares, or a plain one. */
 export interface EjbcaFault {
@@ -35,4 +37,19 @@ export function withoutClass(text: string): Pick<EjbcaFault, 'message' | 'classN
   }
   // Of a stack trace nobody needs more than the first line.
   return { message: shownText(rest.split(/\n\s*at /)[0] ?? ''), className };
+}
+
+/** What it means that an answer is not in the form of the service: it may come of something before EJBCA. */
+export function unreadable(
+  { status, retryAfterMs }: Pick<Answer, 'status' | 'retryAfterMs'>,
+  { service, format }: { service: string; format: string },
+): RemoteFault {
+  const later = retryAfterMs === undefined ? {} : { retryAfterMs };
+  if (status === 401 || status === 403) {
+    const message = `EJBCA answered with HTTP status ${status}: is the client certificate known there?`;
+    return new RemoteFault('Unauthorized', message, later);
+  }
+  if (status === 404)
+    return new RemoteFault('ServiceMissing', `there is no EJBCA ${service} at the URL (HTTP status 404)`, later);
+  return new RemoteFault('BadAnswer', `EJBCA answered with HTTP status ${status}, and not in ${format}`, later);
 }

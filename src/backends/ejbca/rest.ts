@@ -11,7 +11,7 @@ import type { MutualTls } from '../https/mutual-tls.ts';
 import { RemoteFault } from '../https/remote-fault.ts';
 import { decodeOnce } from './double-base64.ts';
 import { caNames } from './end-entity.ts';
-import { ServiceFault } from './fault.ts';
+import { ServiceFault, unreadable } from './fault.ts';
 import type { EjbcaProtocol, EndEntity } from './protocol.ts';
 import { readRestFault } from './rest-fault.ts';
 
@@ -79,7 +79,6 @@ function createSend({ url: base, tls, ...deps }: RestProtocolDeps): Send {
   const exchange = createExchange({ ...deps, peer: 'EJBCA' });
   return async ({ method, steps, query = {}, body, own = [] }, signal) => {
     signal.throwIfAborted();
-    const agent = await tls.agent();
     const url = new URL(`${base.pathname.replace(/\/$/, '')}/${steps.map(encodeURIComponent).join('/')}`, base);
     url.search = new URLSearchParams(query).toString();
     const payload = body && Buffer.from(JSON.stringify(body));
@@ -89,34 +88,22 @@ function createSend({ url: base, tls, ...deps }: RestProtocolDeps): Send {
       Accept: 'application/json',
       ...(payload ? { 'Content-Type': 'application/json' } : {}),
     };
-    const request = { method, url, headers, agent, maxBytes: MAX_ANSWER, ...(payload ? { payload } : {}) };
-    try {
-      const answer = await exchange(request, signal);
+    const request = { method, url, headers, maxBytes: MAX_ANSWER, ...(payload ? { payload } : {}) };
+    return tls.use(async (agent) => {
+      const answer = await exchange({ ...request, agent }, signal);
       if (answer.status === 200 || answer.status === 201) return answer;
       throw faultOf(answer, own);
-    } catch (error) {
-      // A new certificate or key may be the cure.
-      if (error instanceof RemoteFault) tls.refresh();
-      throw error;
-    }
+    });
   };
 }
 
 /** What is no JSON with an `error_message` is not of EJBCA: proxies and login pages answer in HTML. */
 function faultOf(answer: Answer, own: readonly string[]): RemoteFault | ServiceFault {
-  const { status, retryAfterMs } = answer;
   const { error_message: text } = answer.contentType === 'application/json' ? readJson(answer) : {};
   if (typeof text === 'string') return new ServiceFault(readRestFault(answer, text, own));
   // Something is asked for that waits for people; what that is stands in an answer of another form.
-  if (status === 202) return new ServiceFault(readRestFault(answer, '', own));
-  const later = retryAfterMs === undefined ? {} : { retryAfterMs };
-  if (status === 401 || status === 403) {
-    const message = `EJBCA answered with HTTP status ${status}: is the client certificate known there?`;
-    return new RemoteFault('Unauthorized', message, later);
-  }
-  if (status === 404)
-    return new RemoteFault('ServiceMissing', 'there is no EJBCA REST interface at the URL (HTTP status 404)', later);
-  return new RemoteFault('BadAnswer', `EJBCA answered with HTTP status ${status}, and not in JSON`, later);
+  if (answer.status === 202) return new ServiceFault(readRestFault(answer, '', own));
+  return unreadable(answer, { service: 'REST interface', format: 'JSON' });
 }
 
 function readJson({ body, contentType }: Answer): Readonly<Record<string, unknown>> {

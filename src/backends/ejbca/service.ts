@@ -1,5 +1,4 @@
 // The operations of the EJBCA Web Service that are used, typed.
-import { RemoteFault } from '../https/remote-fault.ts';
 import { createExchange } from '../https/exchange.ts';
 import type { MutualTls } from '../https/mutual-tls.ts';
 import type { BackendDeps } from '../../ports.ts';
@@ -111,18 +110,13 @@ function createCall({ url, tls, ...deps }: EjbcaServiceDeps): SoapCall {
   const exchange = createExchange({ ...deps, peer: 'EJBCA' });
   return async (operation, fields, { signal, maxBytes = MAX_ANSWER }) => {
     signal.throwIfAborted();
-    const agent = await tls.agent();
     const payload = renderEnvelope(operation, fields);
-    const request = { method: 'POST', url, headers: SOAP_HEADERS, payload, agent, maxBytes } as const;
-    try {
-      const answer = readEnvelope(operation, await exchange(request, signal));
+    const request = { method: 'POST', url, headers: SOAP_HEADERS, payload, maxBytes } as const;
+    return tls.use(async (agent) => {
+      const answer = readEnvelope(operation, await exchange({ ...request, agent }, signal));
       if ('returns' in answer) return answer.returns;
       throw new ServiceFault(answer.fault);
-    } catch (error) {
-      // A new certificate or key may be the cure.
-      if (error instanceof RemoteFault) tls.refresh();
-      throw error;
-    }
+    });
   };
 }
 

@@ -2,7 +2,7 @@
 // SOAPAction, which every version takes. The contract is static: no WSDL is read.
 import { RemoteFault } from '../https/remote-fault.ts';
 import type { Answer } from '../https/exchange.ts';
-import { type EjbcaFault, withoutClass } from './fault.ts';
+import { type EjbcaFault, unreadable, withoutClass } from './fault.ts';
 import { childrenOf, childText, escapeXml, parseXml, type XmlElement, XmlError } from './xml.ts';
 
 export const SOAP = 'http://schemas.xmlsoap.org/soap/envelope/';
@@ -38,7 +38,8 @@ function renderValue(value: SoapValue): string {
 export function readEnvelope(operation: string, answer: Answer): { returns: XmlElement[] } | { fault: EjbcaFault } {
   const { status, contentType } = answer;
   // Proxies and login pages answer in HTML.
-  if (contentType !== 'text/xml' || (status !== 200 && status !== 500)) throw notSoap(answer);
+  if (contentType !== 'text/xml' || (status !== 200 && status !== 500))
+    throw unreadable(answer, { service: 'Web Service', format: 'SOAP' });
   const body = bodyOf(answer);
   if (body.namespace === SOAP && body.name === 'Fault') return { fault: readFault(body) };
   if (status === 200 && body.namespace === SERVICE && body.name === `${operation}Response`)
@@ -58,19 +59,6 @@ function bodyOf({ body: bytes }: Answer): XmlElement {
     throw new RemoteFault('BadAnswer', `the answer of EJBCA is no XML that is taken: ${error.message}`);
   }
   throw new RemoteFault('BadAnswer', 'the answer of EJBCA is no SOAP 1.1 envelope');
-}
-
-function notSoap({ status, retryAfterMs }: Answer): RemoteFault {
-  const later = retryAfterMs === undefined ? {} : { retryAfterMs };
-  if (status === 401 || status === 403)
-    return new RemoteFault(
-      'Unauthorized',
-      `EJBCA answered with HTTP status ${status}: is the client certificate known there?`,
-      later,
-    );
-  if (status === 404)
-    return new RemoteFault('ServiceMissing', 'there is no EJBCA Web Service at the URL (HTTP status 404)', later);
-  return new RemoteFault('BadAnswer', `EJBCA answered with HTTP status ${status}, and not in SOAP`, later);
 }
 
 /** Faults are declared in the namespace of the service, their children in none; prefixes and the case of codes differ by server. */

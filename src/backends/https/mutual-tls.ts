@@ -19,6 +19,8 @@ export interface MutualTlsSpec {
 export interface MutualTls {
   /** Throws RemoteFault for what is missing or unusable. */
   agent(): Promise<Agent>;
+  /** Work with that agent. Where it ends in a RemoteFault, `agent` reads anew: another certificate, key or CA bundle may be the cure. */
+  use<T>(work: (agent: Agent) => Promise<T>): Promise<T>;
   /** The next `agent` reads Secrets and ConfigMaps again. */
   refresh(): void;
 }
@@ -48,18 +50,31 @@ export function createMutualTls(
     return kept.agent;
   }
 
+  function agent(): Promise<Agent> {
+    if (current) return current;
+    const loading = load();
+    current = loading;
+    loading.catch(() => {
+      if (current === loading) current = undefined;
+    });
+    return loading;
+  }
+
+  function refresh(): void {
+    current = undefined;
+  }
+
   return {
-    agent() {
-      if (current) return current;
-      const loading = load();
-      current = loading;
-      loading.catch(() => {
-        if (current === loading) current = undefined;
-      });
-      return loading;
-    },
-    refresh() {
-      current = undefined;
+    agent,
+    refresh,
+    async use(work) {
+      const ours = await agent();
+      try {
+        return await work(ours);
+      } catch (error) {
+        if (error instanceof RemoteFault) refresh();
+        throw error;
+      }
     },
   };
 }
