@@ -19,13 +19,14 @@ export interface SchemaNode {
   accepts?: string;
   'x-kubernetes-list-type'?: string;
   'x-kubernetes-list-map-keys'?: string[];
+  'x-kubernetes-map-type'?: 'atomic';
 }
 
 /** Everything a node may hold; a keyword that is not here would be lost in the CRD, so it is an error. */
 const KNOWN = new Set(
   (
     'type description properties patternProperties additionalProperties required items enum pattern accepts ' +
-    'minLength maxLength minItems maxItems maxProperties minimum maximum x-kubernetes-list-type x-kubernetes-list-map-keys'
+    'minLength maxLength minItems maxItems maxProperties minimum maximum x-kubernetes-list-type x-kubernetes-list-map-keys x-kubernetes-map-type'
   ).split(' '),
 );
 

@@ -1,14 +1,14 @@
 // Account and Authorization: what the ACME server must remember. Written by the operator only; each carries a MAC.
 import { type Static, Type } from 'typebox';
 import { ChallengeType } from './acme-offer.ts';
-import { ACME_GROUP, Closed, Instant, type Kind, type KubeObject, Text, VERSION } from './kind.ts';
+import { ACME_GROUP, Closed, Instant, type Kind, type KubeObject, Text, VERSION, Whole } from './kind.ts';
 
 const Mac = Text(
   'HMAC-SHA-256 over the rest of the spec and the name, base64url. An object without a good one is ignored.',
   128,
 );
 
-const AccountSpec = Closed({
+const AccountSpec = Whole({
   issuerUID: Text('metadata.uid of the issuer.', 64),
   thumbprint: Text('RFC 7638 thumbprint of the current key.', 64),
   spkiHash: Text('SHA-256 of the SubjectPublicKeyInfo, base64url.', 64),
@@ -55,7 +55,7 @@ export const AccountKind: Kind<Account> = {
   rules: () => [],
 };
 
-const AuthorizationSpec = Closed({
+const AuthorizationSpec = Whole({
   orderID: Text('Identifier of the order.', 64),
   index: Type.Integer({ minimum: 0, maximum: 99, description: 'Position in the order.' }),
   account: Text('Account.', 253),

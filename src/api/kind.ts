@@ -97,8 +97,21 @@ export const VERSION = 'v1alpha1';
 
 /** An object schema that refuses unknown fields. */
 export function Closed<P extends TProperties>(properties: P, description?: string): TObject<P> {
-  return Type.Object(properties, { additionalProperties: false, ...(description ? { description } : {}) });
+  return Type.Object(properties, closed(description));
 }
+
+/**
+ * As Closed, for what has one writer and is written whole: the API server then keeps no account of who owns which of its members,
+ * which is a tenth of its work for such an object.
+ */
+export function Whole<P extends TProperties>(properties: P, description?: string): TObject<P> {
+  return Type.Object(properties, { ...closed(description), 'x-kubernetes-map-type': 'atomic' });
+}
+
+const closed = (description: string | undefined) => ({
+  additionalProperties: false,
+  ...(description ? { description } : {}),
+});
 
 // `accepts` ends the sentence "must be …" in messages about a broken field; it is no part of the published schema.
 

@@ -133,3 +133,48 @@ test('metadata alone is passed on: it cannot be told', async () => {
   expect((await cluster.list(metadataOf(KIND))).items).toHaveLength(1);
   expect(forged).toEqual([]);
 });
+
+/** What a MAC is over. */
+function sealedText(change: object): string {
+  let text = '';
+  const mac = (_purpose: string, parts: readonly string[]) => {
+    text = JSON.stringify(parts);
+    return '';
+  };
+  sealRecord({ mac }, { ...record(NAMESPACE, 'ic-a'), ...change });
+  return text;
+}
+
+test('a MAC is over the same text whichever version of the program wrote it, and in whatever order members come', () => {
+  const { spec } = record(NAMESPACE, 'ic-a');
+  const labels = { 'countersign.dev/serial': '0a', team: 'theirs', 'countersign.dev/door': 'ACME' };
+  const annotations = { 'countersign.dev/handle': 'h"1\n', 'countersign.dev/mac': 'x' };
+  const metadata = { namespace: NAMESPACE, name: 'ic-a', labels, annotations };
+  const parts = [
+    '[{"countersign.dev/door":"ACME","countersign.dev/serial":"0a"},{"countersign.dev/handle":"h\\"1\\n"}',
+    '{"decisionID":"decision-1","door":"ACME","issuerRef":{"kind":"ClusterCAIssuer","name":"corporate"},"issuerUID":"00000000-0000-4000-8000-000000000000","names":["dns:a.example.test"],"policy":"open","requestID":"request-1","requester":{"account":"someone"}}',
+    '{"chain":"ab","issuedAt":"2030-01-01T00:00:00Z","notAfter":"2030-04-01T00:00:00Z","notBefore":"2030-01-01T00:00:00Z","serial":"0a"}]',
+  ];
+  const wanted = JSON.stringify(['ic-a', 'AAAA', 'AAAA', parts.join()]);
+  expect(sealedText({ metadata })).toBe(wanted);
+  const turned = Object.fromEntries(Object.entries(spec).toReversed());
+  expect(sealedText({ metadata, spec: turned })).toBe(wanted);
+});
+
+test('members whose names hold line ends are never taken for others', () => {
+  const { spec } = record(NAMESPACE, 'ic-a');
+  const texts = [
+    { a: 1, 'b\nc': 2 },
+    { a: 1, b: 2, c: 3 },
+    { 'a\nb': 1, c: 2 },
+    { a: 1, 'b\nc': 2 },
+  ].map((requester) => sealedText({ spec: { ...spec, requester } }));
+  expect(new Set(texts).size).toBe(3);
+  expect(texts[0]).toBe(texts[3]);
+  expect(texts.map((text) => text.includes(String.raw`{\"a\":1,\"b\":2,\"c\":3}`))).toEqual([
+    false,
+    true,
+    false,
+    false,
+  ]);
+});

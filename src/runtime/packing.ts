@@ -18,6 +18,8 @@ type Shape =
 const MAX_SHAPES = 1024;
 /** Texts kept for each leaf. What is mostly the same, such as an issuer, is among the first; what never is costs no more than these. */
 const MAX_COMMON = 128;
+/** Longer ones are not looked for: that would take longer than all else that is done with them. */
+const LONGEST_COMMON = 256;
 /** Tag of a leaf that is one of those. */
 const COMMON = 0x7f;
 /** Shape numbers are two characters; this one stands for plain JSON. */
@@ -105,9 +107,11 @@ function write(shape: Shape, value: unknown, pieces: string[]): boolean {
 function pieceOf(place: Shape & { leaf: true }, leaf: Leaf): string {
   if (typeof leaf !== 'string') return encodeLeaf(leaf);
   const { common, numbers } = place;
-  const number = numbers.get(leaf);
-  if (number !== undefined) return String.fromCharCode(COMMON, number);
-  if (common.length < MAX_COMMON) numbers.set(leaf, common.push(leaf) - 1);
+  if (leaf.length <= LONGEST_COMMON) {
+    const number = numbers.get(leaf);
+    if (number !== undefined) return String.fromCharCode(COMMON, number);
+    if (common.length < MAX_COMMON) numbers.set(leaf, common.push(leaf) - 1);
+  }
   const piece = encodeLeaf(leaf, place.tag);
   if (leaf.length >= SHORTEST_TRIED) place.tag = piece.charCodeAt(0);
   return piece;

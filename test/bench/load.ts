@@ -1,12 +1,13 @@
 // The load: clients that each keep one account and one connection and issue one certificate after another (full http-01 order,
 // ES256 account, P-256 key), the same against every ACME server; and the same number of requests against the floor.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type AcmeWire, connect, createTransport, type Reply, type Transport } from '../support/acme-wire.ts';
+import { type AcmeWire, connect, type Reply, type Transport } from '../support/acme-wire.ts';
 import { register } from '../support/acme-flow.ts';
 import { createKeyPair, type KeyPair } from '../support/certificate-builder.ts';
 import { buildCsr } from '../support/csr-builder.ts';
 import type { Http01Responder } from '../support/http01-responder.ts';
 import { base64url, createSigningKey, keyAuthorization, signJws, type SigningKey } from '../support/jws.ts';
+import { createLoadTransport } from './load-transport.ts';
 
 /** Between two looks at an authorization or order that is not final. */
 const POLL_MS = 20;
@@ -46,7 +47,7 @@ export async function createLoad(options: LoadOptions) {
   const counted: Counted = { requests: 0, signed: 0 };
   const clients = await Promise.all(
     Array.from({ length: options.clients }, async (_, index): Promise<Client> => {
-      const transport = counting(createTransport(options.ca), counted);
+      const transport = counting(createLoadTransport(options.ca), counted);
       const acme = await connect(transport, options.directory);
       await register(acme, options.keys?.[index] ?? createSigningKey(options.algorithm ?? 'ES256'));
       return { acme, transport, keys: createKeyPair(), index };
@@ -149,7 +150,7 @@ async function authorize(acme: AcmeWire, url: string, http01: LoadOptions['http0
 /** As many requests and signatures an order as `per` says, against the floor. */
 export async function createFloorLoad(options: { origin: string; ca: string; clients: number; per: Counted }) {
   const clients = Array.from({ length: options.clients }, (_, index) => ({
-    transport: createTransport(options.ca),
+    transport: createLoadTransport(options.ca),
     key: createSigningKey('ES256'),
     index,
     keys: createKeyPair(),

@@ -257,6 +257,14 @@ describeOnApiServer('CRDs on an API server', (plane) => {
     }
   }
 
+  test('of what the operator alone writes no account is kept by members', async () => {
+    const kind = kindOf('Authorization');
+    type Owned = { metadata: { managedFields: { fieldsV1: Record<string, unknown> }[] } };
+    const object = wholeObject(kind, baseOf(kind.kind, ''), { name: 'owned' });
+    const made = await plane().api.expect<Owned>('POST', collectionPath(kind), object);
+    expect(made.metadata.managedFields.map(({ fieldsV1 }) => fieldsV1['f:spec'])).toEqual([{}]);
+  });
+
   test('what CEL cannot say is listed for fields that there are', () => {
     const places = FIELDS.map(({ kind, leaf }) => `${kind.kind} ${leaf.path}`);
     expect(Object.keys(INEXPRESSIBLE).filter((place) => !places.includes(place))).toEqual([]);

@@ -87,7 +87,7 @@ export interface Reply {
   readonly json: AcmeObject;
   readonly problem: ProblemDocument;
   /** Targets of the Link header by relation. */
-  links: Readonly<Record<string, readonly string[]>>;
+  readonly links: Readonly<Record<string, readonly string[]>>;
   nonce: string | undefined;
   /** `undefined` where absent; tests of presence use `headers.location`. */
   location: string;
@@ -150,11 +150,14 @@ function serverName(url: string): string {
 async function readReply(response: IncomingMessage): Promise<Reply> {
   const chunks: Buffer[] = [];
   for await (const chunk of response) chunks.push(chunk as Buffer);
-  const body = Buffer.concat(chunks);
+  return replyOf(response.statusCode ?? 0, response.headers, Buffer.concat(chunks));
+}
+
+export function replyOf(status: number, headers: IncomingHttpHeaders, body: Buffer): Reply {
   const text = body.toString('utf8');
   return {
-    status: response.statusCode ?? 0,
-    headers: response.headers,
+    status,
+    headers,
     body,
     text,
     get json() {
@@ -163,9 +166,11 @@ async function readReply(response: IncomingMessage): Promise<Reply> {
     get problem() {
       return JSON.parse(text) as ProblemDocument;
     },
-    links: parseLinks(response.headers.link),
-    nonce: response.headers['replay-nonce'] as string | undefined,
-    location: response.headers.location as string,
+    get links() {
+      return parseLinks(headers.link);
+    },
+    nonce: headers['replay-nonce'] as string | undefined,
+    location: headers.location as string,
   };
 }
 

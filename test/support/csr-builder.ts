@@ -1,5 +1,5 @@
 // PKCS#10 requests: good ones by default, hostile ones by option. Independent of src/.
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { createKeyPair, type KeyPair, signatureAlgorithm, signDer } from './certificate-builder.ts';
 import {
   bitString,
@@ -51,6 +51,15 @@ export const attribute = (type: string, ...values: readonly Der[]): Der => seque
 export const extensionRequest = (extensions: readonly Extension[]): Der =>
   attribute(EXTENSION_REQUEST, sequence(...extensions.map(extension)));
 
+/** Made once: an export costs more than a signature. */
+const publicKeyInfos = new WeakMap<KeyObject, Buffer>();
+
+function publicKeyInfo(key: KeyObject): Buffer {
+  const info = publicKeyInfos.get(key) ?? key.export({ type: 'spki', format: 'der' });
+  publicKeyInfos.set(key, info);
+  return info;
+}
+
 export function buildCsr(options: CsrOptions): Csr {
   const keys = options.keys ?? createKeyPair();
   const signer = options.signer ?? keys;
@@ -62,7 +71,7 @@ export function buildCsr(options: CsrOptions): Csr {
   const content = sequence(
     integer(0),
     distinguishedName(subject),
-    keys.publicKey.export({ type: 'spki', format: 'der' }),
+    publicKeyInfo(keys.publicKey),
     context(0, ...attributes),
   );
   const hash = options.hash ?? 'sha256';
