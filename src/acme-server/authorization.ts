@@ -8,7 +8,7 @@ import { parseProblem, Problem } from '../domain/problem.ts';
 import type { Clock } from '../ports.ts';
 import { unsigned } from './account.ts';
 import type { Births } from './birth.ts';
-import { type Authenticated, readPayload, type Reply } from './exchange.ts';
+import { type Authenticated, authorizationUrl, readPayload, type Reply } from './exchange.ts';
 import type { FirstLooks } from './first-looks.ts';
 import { doneWithin } from './hold.ts';
 import type { Keyring } from './keyring.ts';
@@ -71,8 +71,10 @@ function tokenOf({ keyring }: AuthorizationDeps, { orderID, index, tokenKey }: A
 async function isBorn(deps: AuthorizationDeps, { exchange, ref, found }: Shown): Promise<boolean> {
   if (authorizationStatus(ref, found, deps.clock.now()) !== 'pending') return false;
   const identifier = orderedIdentifier(ref);
-  const url = exchange.urls.authorization(exchange.params.sealed ?? '');
-  const birth = await deps.births.of(exchange, { about: { url, orderID: ref.orderID }, identifiers: [identifier] });
+  const birth = await deps.births.of(exchange, {
+    about: { url: authorizationUrl(exchange), orderID: ref.orderID },
+    identifiers: [identifier],
+  });
   if (birth?.refusal) throw birth.refusal;
   return birth?.valid.has(identifierKey(identifier)) ?? false;
 }
@@ -170,7 +172,7 @@ async function challenge(deps: AuthorizationDeps, exchange: Authenticated): Prom
 function challengeReply(deps: AuthorizationDeps, shown: Shown, type: ChallengeType): Reply {
   const { exchange, ref } = shown;
   const waiting = deps.runs.find(ref, type) && !shown.found ? { 'Retry-After': String(RETRY_AFTER_SECONDS) } : {};
-  const up = `<${exchange.urls.authorization(exchange.params.sealed ?? '')}>;rel="up"`;
+  const up = `<${authorizationUrl(exchange)}>;rel="up"`;
   return {
     status: 200,
     headers: { Link: [up], ...waiting },

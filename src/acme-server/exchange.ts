@@ -32,6 +32,12 @@ export interface Authenticated extends Signed {
   account: Account;
 }
 
+/** URL of the order that the request is about, in its canonical form. */
+export const orderUrl = ({ urls, params }: Exchange): string => urls.order(params.sealed ?? '');
+
+/** As orderUrl, of the authorization. */
+export const authorizationUrl = ({ urls, params }: Exchange): string => urls.authorization(params.sealed ?? '');
+
 /**
  * cert-manager gives an order that reads `processing` one of its five workers, and may never look at it again: it is told to come
  * back instead, to an order that still reads `ready`.

@@ -11,7 +11,7 @@ import type { IssuanceRequest, Issue, Requester } from '../issuance/types.ts';
 import type { Clock, Log, Random } from '../ports.ts';
 import { type Attribution, attributes } from './attribution.ts';
 import type { CaaChecks } from './caa-checks.ts';
-import { type Authenticated, isCertManager, readPayload } from './exchange.ts';
+import { type Authenticated, isCertManager, orderUrl, readPayload } from './exchange.ts';
 import { requireOpen } from './new-order.ts';
 import type { LateAnswers } from './late-answers.ts';
 import type { OrderFacts } from './order.ts';
@@ -113,7 +113,7 @@ async function requesterOf(
   if (facts.birth) return facts.birth.requester;
   // Where there is a record, it says who asked.
   if (facts.record || !attributes(exchange.issuer)) return (await attribution.atNewOrder(exchange)).requester;
-  const about = { url: urlOf(exchange), orderID: order.id };
+  const about = { url: orderUrl(exchange), orderID: order.id };
   return (await attribution.of(exchange, about)).requester;
 }
 
@@ -176,11 +176,9 @@ async function held(
   running.goesOn ||= !done;
   const record = done ? await running.outcome : undefined;
   if (record || !isCertManager(exchange)) return record;
-  lateAnswers.expect({ id: order.id, url: urlOf(exchange) });
+  lateAnswers.expect({ id: order.id, url: orderUrl(exchange) });
   throw unavailable(5);
 }
-
-const urlOf = ({ urls, params }: Authenticated) => urls.order(params.sealed ?? '');
 
 function readCsr(exchange: Authenticated): Buffer {
   const { csr } = readPayload(exchange);

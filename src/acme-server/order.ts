@@ -15,7 +15,7 @@ import { problemOf } from '../issuance/record.ts';
 import { type Records, recordName } from '../issuance/records.ts';
 import type { Clock } from '../ports.ts';
 import type { Birth, Births } from './birth.ts';
-import { type Authenticated, isCertManager, type Reply, requireEmptyPayload } from './exchange.ts';
+import { type Authenticated, isCertManager, orderUrl, type Reply, requireEmptyPayload } from './exchange.ts';
 import type { Finalizations } from './finalize.ts';
 import type { AcmeObjects } from './objects.ts';
 import type { Sealed } from './sealed.ts';
@@ -112,7 +112,7 @@ async function birthOf(
   { order, undecided }: { order: Order; undecided: readonly Identifier[] },
 ) {
   if (undecided.length === 0) return undefined;
-  const about = { url: exchange.urls.order(exchange.params.sealed ?? ''), orderID: order.id };
+  const about = { url: orderUrl(exchange), orderID: order.id };
   return births.of(exchange, { about, identifiers: undecided });
 }
 

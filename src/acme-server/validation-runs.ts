@@ -12,7 +12,7 @@ import type { Requester } from '../issuance/types.ts';
 import type { Audit, Clock, Counter, Log, Resolver, ValidationResult, Validators } from '../ports.ts';
 import type { Attribution } from './attribution.ts';
 import type { CaaChecks } from './caa-checks.ts';
-import type { Authenticated } from './exchange.ts';
+import { type Authenticated, authorizationUrl } from './exchange.ts';
 import type { AcmeObjects } from './objects.ts';
 import type { RateLimits } from './rate-limits.ts';
 
@@ -152,7 +152,7 @@ type Attempt = ValidationResult & { namespace?: string };
 
 async function attempt(deps: ValidationRunsDeps, work: Work): Promise<Attempt> {
   const { exchange, ref } = work;
-  const about = { url: exchange.urls.authorization(exchange.params.sealed ?? ''), orderID: ref.orderID };
+  const about = { url: authorizationUrl(exchange), orderID: ref.orderID };
   const asked = await deps.attribution.of(exchange, about).catch((error: unknown) => {
     if (error instanceof Problem) return error;
     throw error;
