@@ -66,6 +66,14 @@ export interface Cluster {
   get<T extends KubeObject>(kind: Kind<T>, ref: ObjectRef): Promise<T | undefined>;
   /** All objects of the kind in one namespace or everywhere, sorted by namespace and name. Always a live read. */
   list<T extends KubeObject>(kind: Kind<T>, options?: ListOptions): Promise<ObjectList<T>>;
+  /**
+   * All objects there are, as events: each ADDED, what changes meanwhile, and at the end a BOOKMARK from which a watch may start. For
+   * kinds of which there may be very many; absent where a list is as cheap. Throws Invalid where this API cannot do it.
+   */
+  stream?: <T extends KubeObject>(
+    kind: Kind<T>,
+    options: { namespace?: string },
+  ) => AsyncIterable<readonly WatchEvent<T>[]>;
   /** Events after `resourceVersion`, in order, until the signal aborts (then it returns). Ends by throwing; resume from the last version seen. */
   watch<T extends KubeObject>(kind: Kind<T>, options: WatchOptions): AsyncIterable<WatchEvent<T>>;
   /** Atomic: of two creates of one name, one gets AlreadyExists. Fills uid, resourceVersion, generation, creationTimestamp. */

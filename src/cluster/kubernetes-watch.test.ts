@@ -270,3 +270,43 @@ test('of a kind by its metadata the server is asked for no more', async () => {
   stop.abort();
   expect((await next).done).toBe(true);
 });
+
+const WHOLE = `${JSON.stringify({
+  type: 'BOOKMARK',
+  object: { metadata: { resourceVersion: '30', annotations: { 'k8s.io/initial-events-end': 'true' } } },
+})}\n`;
+
+async function streamed(): Promise<string[]> {
+  const told: string[] = [];
+  for await (const events of cluster.stream?.(SecretKind, { namespace: 'team' }) ?? []) told.push(...events.map(show));
+  return told;
+}
+
+test('a stream tells of all there is and of what changes meanwhile, and ends with the version to go on from', async () => {
+  server.answer = (_request, response) => {
+    begin(response);
+    response.write(event('ADDED', 'a', '6') + event('ADDED', 'b', '7') + bookmark('8'));
+    setImmediate(() => response.write(event('DELETED', 'a', '9') + WHOLE));
+  };
+  expect(await streamed()).toEqual(['ADDED a', 'ADDED b', 'BOOKMARK 8', 'DELETED a', 'BOOKMARK 30']);
+  const [{ path, query } = {}] = server.requests;
+  expect(path).toBe('/api/v1/namespaces/team/secrets');
+  expect(Object.fromEntries(query ?? [])).toMatchObject({
+    watch: 'true',
+    allowWatchBookmarks: 'true',
+    sendInitialEvents: 'true',
+    resourceVersionMatch: 'NotOlderThan',
+  });
+  await until('the connection is let go', () => cluster.openSockets() === 0);
+});
+
+test('a stream that ends before it has told of all, or that the server does not know, is an error', async () => {
+  server.answer = (_request, response) => {
+    begin(response);
+    response.end(event('ADDED', 'a', '6'));
+  };
+  await expect(streamed()).rejects.toMatchObject({ reason: 'Unavailable' });
+  server.answer = (_request, response) =>
+    sendStatus(response, 422, 'Invalid', { message: 'sendInitialEvents is forbidden' });
+  await expect(streamed()).rejects.toMatchObject({ reason: 'Invalid' });
+});

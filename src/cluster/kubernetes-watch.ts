@@ -6,7 +6,7 @@ import { ClusterError } from '../domain/cluster-error.ts';
 import type { Clock, Random, WatchEvent, WatchOptions } from '../ports.ts';
 import { errorOf, type Status } from './kubernetes-errors.ts';
 import { received } from './kubernetes-objects.ts';
-import { collectionPath, withQuery } from './kubernetes-paths.ts';
+import { collectionPath, type Query, withQuery } from './kubernetes-paths.ts';
 import { readable, type Requests } from './kubernetes-requests.ts';
 import { createLineBuffer } from './line-buffer.ts';
 
@@ -49,7 +49,8 @@ export async function* watchKind<T extends KubeObject>(
     const seconds = spread(deps);
     const due = clock.monotonic() + seconds * 1000;
     try {
-      for await (const event of connection(deps, kind, { namespace, from, seconds, signal })) {
+      const opened = { namespace, query: { resourceVersion: from }, seconds, signal };
+      for await (const event of oneByOne(connection(deps, kind, opened))) {
         from = event.type === 'BOOKMARK' ? event.resourceVersion : event.object.metadata.resourceVersion;
         yield event;
       }
@@ -62,22 +63,58 @@ export async function* watchKind<T extends KubeObject>(
   }
 }
 
+async function* oneByOne<E>(portions: AsyncIterable<readonly E[]>): AsyncGenerator<E> {
+  for await (const portion of portions) yield* portion;
+}
+
+/** A stream that brings nothing for so long is over. */
+const STREAM_SILENCE_MS = 20_000;
+const STREAM_SECONDS = 600;
+
+/**
+ * All objects there are, as a watch that begins with them (KEP-3157): the API server takes them from its memory one by one, where of a
+ * list it reads every page but the first from etcd unless the kind has changed of late. Throws ClusterError; Invalid where the server has
+ * no such watches.
+ */
+export async function* streamKind<T extends KubeObject>(
+  deps: WatcherDeps,
+  kind: Kind<T>,
+  { namespace }: { namespace?: string },
+): AsyncGenerator<readonly WatchEvent<T>[]> {
+  const opened = {
+    namespace,
+    query: { sendInitialEvents: true, resourceVersionMatch: 'NotOlderThan' },
+    seconds: STREAM_SECONDS,
+    silenceMs: STREAM_SILENCE_MS,
+    signal: new AbortController().signal,
+  };
+  for await (const told of connection(deps, kind, opened)) {
+    yield told;
+    if (told.some(({ isWhole }) => isWhole)) return;
+  }
+  throw new ClusterError('Unavailable', `the API server ended a stream of ${kind.plural} before its time`);
+}
+
 interface Connection {
   namespace: string | undefined;
-  from: string;
+  query: Query;
+  /** After which the server ends it. */
   seconds: number;
+  /** Without a word in between; for as long as it lasts when absent. */
+  silenceMs?: number;
   signal: AbortSignal;
 }
 
+/** Events as they come, some at a time, until the server ends the watch. */
 async function* connection<T extends KubeObject>(
   { requests, clock, times }: WatcherDeps,
   kind: Kind<T>,
-  { namespace, from, seconds, signal }: Connection,
-): AsyncGenerator<WatchEvent<T>> {
+  { namespace, query, seconds, silenceMs, signal }: Connection,
+): AsyncGenerator<readonly Told<T>[]> {
   const path = withQuery(collectionPath(kind, namespace), {
     watch: true,
     allowWatchBookmarks: true,
-    resourceVersion: from,
+    ...query,
     timeoutSeconds: seconds,
   });
   const headers = { accept: acceptOf(kind) };
@@ -85,12 +122,18 @@ async function* connection<T extends KubeObject>(
   const stream = await unlessAborted(requests.stream({ method: 'GET', ...request }), signal);
   const over = new AbortController();
   signal.addEventListener('abort', () => void stream.destroy(), { once: true, signal: over.signal });
-  clock.sleep(seconds * 1000 + times.graceMs, over.signal).then(
-    () => stream.destroy(new Error('it fell silent')),
-    () => undefined,
-  );
+  const limitMs = silenceMs ?? seconds * 1000 + times.graceMs;
+  let until = clock.monotonic() + limitMs;
+  const supervise = async () => {
+    for (let left = limitMs; left > 0; left = until - clock.monotonic()) await clock.sleep(left, over.signal);
+    stream.destroy(new Error('it fell silent'));
+  };
+  supervise().catch(() => undefined);
   try {
-    yield* eventsOf(kind, stream);
+    for await (const told of eventsOf(kind, stream)) {
+      if (silenceMs !== undefined) until = clock.monotonic() + silenceMs;
+      yield told;
+    }
   } catch (error) {
     if (error instanceof ClusterError) throw error;
     throw new ClusterError('Unavailable', `the watch of ${kind.plural} broke: ${(error as Error).message}`);
@@ -118,16 +161,32 @@ async function unlessAborted(opening: Promise<IncomingMessage>, signal: AbortSig
   }
 }
 
-async function* eventsOf<T extends KubeObject>(kind: Kind<T>, stream: IncomingMessage): AsyncGenerator<WatchEvent<T>> {
+/** Of a bookmark also whether a stream has told of all there was. */
+type Told<T> = WatchEvent<T> & { isWhole?: boolean };
+
+const WHOLE = 'k8s.io/initial-events-end';
+
+async function* eventsOf<T extends KubeObject>(
+  kind: Kind<T>,
+  stream: IncomingMessage,
+): AsyncGenerator<readonly Told<T>[]> {
   readable(stream.headers);
   const buffer = createLineBuffer(MAX_EVENT_BYTES);
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    for (const line of buffer.push(chunk)) if (line !== '') yield eventOf(kind, line);
-  }
+  for await (const chunk of stream as AsyncIterable<Buffer>) yield* eventsIn(kind, buffer.push(chunk));
   if (buffer.pending()) throw new Error('it ended within an event');
 }
 
-function eventOf<T extends KubeObject>(kind: Kind<T>, line: string): WatchEvent<T> {
+/** All at once; where one is an error, those before it, which count, and then the error. */
+function* eventsIn<T extends KubeObject>(kind: Kind<T>, lines: readonly string[]): Generator<readonly Told<T>[]> {
+  const told: Told<T>[] = [];
+  try {
+    for (const line of lines) if (line !== '') told.push(eventOf(kind, line));
+  } finally {
+    if (told.length > 0) yield told;
+  }
+}
+
+function eventOf<T extends KubeObject>(kind: Kind<T>, line: string): Told<T> {
   const { type, object } = JSON.parse(line) as { type?: string; object?: unknown };
   switch (type) {
     case 'ADDED':
@@ -135,8 +194,8 @@ function eventOf<T extends KubeObject>(kind: Kind<T>, line: string): WatchEvent<
     case 'DELETED':
       return { type, object: received(kind, object) };
     case 'BOOKMARK': {
-      const { resourceVersion } = (object as KubeObject).metadata;
-      return { type, resourceVersion };
+      const { resourceVersion, annotations } = (object as KubeObject).metadata;
+      return { type, resourceVersion, ...(annotations?.[WHOLE] === 'true' ? { isWhole: true } : {}) };
     }
     case 'ERROR': {
       const status = object as Status;

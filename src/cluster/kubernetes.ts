@@ -1,7 +1,7 @@
 // The Cluster port on a Kubernetes API server.
-import type { Kind, KubeObject } from '../api/kind.ts';
+import type { Kind } from '../api/kind.ts';
 import { ClusterError } from '../domain/cluster-error.ts';
-import type { Clock, Cluster, PodLogs, Random, WatchEvent, WatchOptions } from '../ports.ts';
+import type { Clock, Cluster, PodLogs, Random } from '../ports.ts';
 import type { ApiConfig } from './kubernetes-access.ts';
 import { type Call, completed } from './kubernetes-calls.ts';
 import { errorOf, type Refusal } from './kubernetes-errors.ts';
@@ -9,7 +9,7 @@ import { createPodLogs } from './pod-logs.ts';
 import { createReads } from './kubernetes-reads.ts';
 import { createRequests } from './kubernetes-requests.ts';
 import { createTransport, type SocketLimits } from './kubernetes-transport.ts';
-import { WATCH_TIMES, watchKind, type WatchTimes } from './kubernetes-watch.ts';
+import { streamKind, WATCH_TIMES, watchKind, type WatchTimes } from './kubernetes-watch.ts';
 import { createWrites } from './kubernetes-writes.ts';
 import { createServerTime } from './server-time.ts';
 
@@ -54,22 +54,24 @@ export function createKubernetesCluster(options: KubernetesOptions): KubernetesC
     return result.value;
   }
 
-  async function* watch<T extends KubeObject>(kind: Kind<T>, given: WatchOptions): AsyncGenerator<WatchEvent<T>> {
+  async function* counted<T>(begin: () => AsyncGenerator<T>): AsyncGenerator<T> {
     if (closed) throw ended();
     if (watching >= sockets.watches)
       throw new ClusterError('Unavailable', `more watches than the ${sockets.watches} that may be open at a time`);
     watching++;
     try {
-      yield* watchKind({ requests, clock, random, times: watches }, kind, given);
+      yield* begin();
     } finally {
       watching--;
     }
   }
+  const watcher = { requests, clock, random, times: watches };
 
   return {
     ...createReads(call, answer),
     ...createWrites(call, answer, (ms) => clock.sleep(ms)),
-    watch,
+    stream: (kind, given) => counted(() => streamKind(watcher, kind, given)),
+    watch: (kind, given) => counted(() => watchKind(watcher, kind, given)),
     logs: createPodLogs({ text: (request) => (closed ? Promise.reject(ended()) : requests.text(request)) }),
     serverTimeOffsetMs: () => serverTime.offsetMs(),
     openSockets: () => transport.openSockets(),

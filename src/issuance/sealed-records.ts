@@ -39,6 +39,8 @@ export function sealRecord<R extends Sealable>(marks: Pick<RecordMarks, 'mac'>, 
 
 /** The same cluster; its records are sealed when they are written, and those without a good MAC are not there. */
 export function sealRecords(cluster: Cluster, { marks, onForged }: SealedRecordsDeps): Cluster {
+  const { stream } = cluster;
+
   async function genuine<T extends KubeObject>(kind: Kind<T>, object: T | undefined): Promise<T | undefined> {
     if (!object || !isSealed(kind)) return object;
     const record = object as unknown as CertificateRecord;
@@ -50,15 +52,24 @@ export function sealRecords(cluster: Cluster, { marks, onForged }: SealedRecords
   const sealed = <T extends KubeObject, O>(kind: Kind<T>, object: O): O =>
     isSealed(kind) ? (sealRecord(marks, object as O & Sealable) as O) : object;
 
+  /** What is no record of ours any more is gone. */
+  async function told<T extends KubeObject>(kind: Kind<T>, event: WatchEvent<T>): Promise<WatchEvent<T>> {
+    const isKnown = event.type === 'BOOKMARK' || (await genuine(kind, event.object)) !== undefined;
+    return isKnown ? event : { ...event, type: 'DELETED' };
+  }
+
+  async function* streamed<T extends KubeObject>(
+    kind: Kind<T>,
+    portions: AsyncIterable<readonly WatchEvent<T>[]>,
+  ): AsyncIterable<readonly WatchEvent<T>[]> {
+    for await (const events of portions) yield await Promise.all(events.map((event) => told(kind, event)));
+  }
+
   async function* watch<T extends KubeObject>(
     kind: Kind<T>,
     options: Parameters<Cluster['watch']>[1],
   ): AsyncIterable<WatchEvent<T>> {
-    for await (const event of cluster.watch(kind, options)) {
-      const isKnown = event.type === 'BOOKMARK' || (await genuine(kind, event.object)) !== undefined;
-      // What is no record of ours any more is gone.
-      yield isKnown ? event : { ...event, type: 'DELETED' };
-    }
+    for await (const event of cluster.watch(kind, options)) yield told(kind, event);
   }
 
   return {
@@ -69,6 +80,11 @@ export function sealRecords(cluster: Cluster, { marks, onForged }: SealedRecords
       const items = await Promise.all(page.items.map((item) => genuine(kind, item)));
       return { ...page, items: items.filter((item) => item !== undefined) };
     },
+    ...(stream
+      ? {
+          stream: (kind, options) => (isSealed(kind) ? streamed(kind, stream(kind, options)) : stream(kind, options)),
+        }
+      : {}),
     watch: (kind, options) => (isSealed(kind) ? watch(kind, options) : cluster.watch(kind, options)),
     create: (kind, object) => cluster.create(kind, sealed(kind, object)),
     replace: (kind, object) => cluster.replace(kind, sealed(kind, object)),

@@ -13,6 +13,7 @@ export function fenceCluster(cluster: Cluster, election: Pick<LeaderElection, 'i
   return {
     get: (kind, ref) => cluster.get(kind, ref),
     list: (kind, options) => cluster.list(kind, options),
+    ...(cluster.stream ? { stream: cluster.stream } : {}),
     watch: (kind, options) => cluster.watch(kind, options),
     create: (kind, object) => fenced(() => cluster.create(kind, object)),
     replace: (kind, object) => fenced(() => cluster.replace(kind, object)),

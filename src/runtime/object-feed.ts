@@ -1,7 +1,8 @@
 // Brings a store to what the API has, by lists and by events. Lists are the truth; of events, those that come twice, late or out of
 // order change nothing.
 import type { Kind, KubeObject } from '../api/kind.ts';
-import type { Cluster, ObjectList } from '../ports.ts';
+import { isClusterError } from '../domain/cluster-error.ts';
+import type { Cluster, ObjectList, WatchEvent } from '../ports.ts';
 import { remember } from './remembered.ts';
 import type { Store } from './store.ts';
 
@@ -11,12 +12,14 @@ export type ChangeType = 'ADDED' | 'MODIFIED' | 'DELETED';
 export type Tell<T> = (object: T, type: ChangeType, before?: T) => void;
 
 export interface FeedDeps<T extends KubeObject> {
-  cluster: Pick<Cluster, 'list' | 'watch'>;
+  cluster: Pick<Cluster, 'list' | 'stream' | 'watch'>;
   kind: Kind<T>;
   /** One namespace; everywhere when absent. */
   namespace?: string;
   /** What is kept of an object. Identity fields of metadata must stay. */
   transform?: (object: T) => T;
+  /** Whether there may be very many. */
+  many?: boolean;
   store: Store<T>;
   tell: Tell<T>;
   /** Called whenever the API has said something. */
@@ -24,7 +27,7 @@ export interface FeedDeps<T extends KubeObject> {
 }
 
 export interface Feed {
-  /** Makes the store what the API has, a page at a time; gives the version from which to watch. */
+  /** Makes the store what the API has, a page or a portion at a time; gives the version from which to watch. */
   list(): Promise<string>;
   /** Applies events as they come, giving the version from which to resume after each. */
   watch(resourceVersion: string, signal: AbortSignal): AsyncIterable<string>;
@@ -37,32 +40,13 @@ const METADATA_PAGE = 2000;
 const DELETED = 4096;
 
 export function createFeed<T extends KubeObject>(deps: FeedDeps<T>): Feed {
-  const { cluster, kind, store, heard } = deps;
-  const scope = deps.namespace === undefined ? {} : { namespace: deps.namespace };
+  const { cluster, kind, heard } = deps;
   const copy = createCopy(deps);
-  const limit = kind.metadataOnly ? METADATA_PAGE : PAGE;
-  const read = (token?: string) =>
-    cluster.list(kind, { ...scope, limit, ...(token === undefined ? {} : { continue: token }) });
   return {
-    async list() {
-      store.mark();
-      // The version of the first page: what changed while the pages were read is then seen again by the watch.
-      let version: string | undefined;
-      for (let reading: Promise<ObjectList<T>> | undefined = read(); reading; ) {
-        const page: ObjectList<T> = await reading;
-        heard();
-        // The API finds the next page while this one is taken up.
-        reading = page.continue === undefined ? undefined : read(page.continue);
-        reading?.catch(() => undefined);
-        for (const item of page.items) copy.put(item);
-        version ??= page.resourceVersion;
-      }
-      copy.dropMarked();
-      return version ?? '';
-    },
+    list: createList(deps, copy),
     async *watch(resourceVersion, signal) {
       let resume = resourceVersion;
-      for await (const event of cluster.watch(kind, { ...scope, resourceVersion, signal })) {
+      for await (const event of cluster.watch(kind, { ...scopeOf(deps), resourceVersion, signal })) {
         heard();
         const version = event.type === 'BOOKMARK' ? event.resourceVersion : event.object.metadata.resourceVersion;
         if (event.type === 'DELETED') copy.remove(event.object);
@@ -72,6 +56,70 @@ export function createFeed<T extends KubeObject>(deps: FeedDeps<T>): Feed {
       }
     },
   };
+}
+
+type Copy<T extends KubeObject> = ReturnType<typeof createCopy<T>>;
+
+const scopeOf = ({ namespace }: { namespace?: string }) => (namespace === undefined ? {} : { namespace });
+
+/** As a stream for as long as those work; after one that did not by pages, which ask less of what is between us and the API. */
+function createList<T extends KubeObject>(deps: FeedDeps<T>, copy: Copy<T>): () => Promise<string> {
+  const { cluster, kind, store, many = false } = deps;
+  let stream = many ? cluster.stream : undefined;
+  let byPages = false;
+
+  return async function list(): Promise<string> {
+    const portions = byPages ? undefined : stream?.(kind, scopeOf(deps));
+    store.mark();
+    byPages = false;
+    try {
+      const version = await (portions ? takeStream(deps, copy, portions) : takePages(deps, copy));
+      copy.dropMarked();
+      return version;
+    } catch (error) {
+      byPages = portions !== undefined;
+      if (!portions || !isClusterError(error, 'Invalid', 'Forbidden', 'NotFound')) throw error;
+      // There are no such streams here.
+      stream = undefined;
+      return list();
+    }
+  };
+}
+
+async function takeStream<T extends KubeObject>(
+  { heard }: FeedDeps<T>,
+  copy: Copy<T>,
+  portions: AsyncIterable<readonly WatchEvent<T>[]>,
+): Promise<string> {
+  let version = '';
+  for await (const events of portions) {
+    heard();
+    for (const event of events) {
+      if (event.type === 'BOOKMARK') version = event.resourceVersion;
+      else if (event.type === 'DELETED') copy.remove(event.object);
+      else copy.put(event.object);
+    }
+  }
+  return version;
+}
+
+async function takePages<T extends KubeObject>(deps: FeedDeps<T>, copy: Copy<T>): Promise<string> {
+  const { cluster, kind, heard } = deps;
+  const limit = kind.metadataOnly ? METADATA_PAGE : PAGE;
+  const read = (token?: string) =>
+    cluster.list(kind, { ...scopeOf(deps), limit, ...(token === undefined ? {} : { continue: token }) });
+  // The version of the first page: what changed while the pages were read is then seen again by the watch.
+  let version: string | undefined;
+  for (let reading: Promise<ObjectList<T>> | undefined = read(); reading; ) {
+    const page: ObjectList<T> = await reading;
+    heard();
+    // The API finds the next page while this one is taken up.
+    reading = page.continue === undefined ? undefined : read(page.continue);
+    reading?.catch(() => undefined);
+    for (const item of page.items) copy.put(item);
+    version ??= page.resourceVersion;
+  }
+  return version ?? '';
 }
 
 /** The store, and who is told of its changes. */

@@ -7,9 +7,10 @@ import { createFakeStore } from '../../test/fakes/world.ts';
 import { type Secret, SecretKind } from '../api/core.ts';
 import { ClusterError } from '../domain/cluster-error.ts';
 import type { Cluster, WatchEvent } from '../ports.ts';
+import { createPacking } from './packing.ts';
 import { createReflector, onEach, type ReflectorDeps } from './reflector.ts';
 
-type Wrap = (cluster: Cluster) => Pick<Cluster, 'list' | 'watch'>;
+type Wrap = (cluster: Cluster) => Pick<Cluster, 'list' | 'stream' | 'watch'>;
 
 function reflect(more: Partial<ReflectorDeps<Secret>> = {}, wrap: Wrap = (cluster) => cluster) {
   const store = createFakeStore();
@@ -489,5 +490,94 @@ test('lists, watches and restarts are counted', async () => {
     'restarts Secret watch': 1,
     'restarts Secret stalled': 1,
   });
+  await ended();
+});
+
+/** What a stream does in its turn: what it tells of the objects there are, and what it ends with. */
+type Turn = (present: readonly Secret[], version: string) => readonly (readonly WatchEvent<Secret>[] | ClusterError)[];
+
+const whole: Turn = (present, resourceVersion) => [
+  present.map((object) => ({ type: 'ADDED', object })),
+  [{ type: 'BOOKMARK', resourceVersion }],
+];
+
+/** A reflector of a kind of which there may be very many, on an API that has these objects and streams as it is told. */
+function streaming(present: readonly string[], ...turns: readonly Turn[]) {
+  const asked: string[] = [];
+  const reflected = reflect({ packing: createPacking<Secret>(), relistMs: 3_600_000 }, (cluster) => ({
+    list: (kind, options) => {
+      asked.push('list');
+      return cluster.list(kind, options);
+    },
+    watch: (kind, options) => cluster.watch(kind, options),
+    async *stream<T>() {
+      const turn = turns[asked.filter((each) => each === 'stream').length] ?? whole;
+      if (asked.length === 0) for (const name of present) await cluster.create(SecretKind, secret(name));
+      asked.push('stream');
+      const { items, resourceVersion } = await cluster.list(SecretKind);
+      for (const portion of turn(items, resourceVersion)) {
+        if (portion instanceof ClusterError) throw portion;
+        yield portion as unknown as readonly WatchEvent<T>[];
+      }
+    },
+  }));
+  return { ...reflected, asked };
+}
+
+test('of what there may be very many a stream tells instead of pages, with what changes meanwhile', async () => {
+  const { cluster, reflector, changes, asked, ended } = streaming(['a', 'b'], (present, resourceVersion) => [
+    present.map((object) => ({ type: 'ADDED', object })),
+    present.slice(0, 1).map((object) => ({ type: 'DELETED', object })),
+    present.slice(1).map((object) => ({ type: 'MODIFIED', object: { ...object, data: { x: 'eA==' } } })),
+    [{ type: 'BOOKMARK', resourceVersion }],
+  ]);
+  await reflector.synced();
+  expect(reflector.list().map(({ metadata, data }) => [metadata.name, data])).toEqual([['b', { x: 'eA==' }]]);
+  await cluster.create(SecretKind, secret('c'));
+  await settle(2);
+  expect(names(reflector.list())).toEqual(['b', 'c']);
+  expect(changes.at(-1)).toBe('ADDED c');
+  expect(asked).toEqual(['stream']);
+  await ended();
+});
+
+test('what a stream does not tell of any more is gone', async () => {
+  const { reflector, clock, changes, asked, ended } = streaming(['a', 'b'], whole, (present, resourceVersion) =>
+    whole(present.slice(1), resourceVersion),
+  );
+  await reflector.synced();
+  await clock.advance(1.1 * 3_600_000);
+  expect(names(reflector.list())).toEqual(['b']);
+  expect(changes).toEqual(['ADDED a', 'ADDED b', 'DELETED a']);
+  expect(asked).toEqual(['stream', 'stream']);
+  await ended();
+});
+
+test('after a stream that broke pages are read, and what it told of too early is not taken for what is there', async () => {
+  const gone = { apiVersion: 'v1', kind: 'Secret', ...secret('gone') } as unknown as Secret;
+  Object.assign(gone.metadata, { uid: 'gone', resourceVersion: '1' });
+  const broken: Turn = () => [[{ type: 'ADDED', object: gone }], new ClusterError('Unavailable', 'it was cut')];
+  const { reflector, clock, asked, ended } = streaming(['a'], broken);
+  await settle();
+  expect(reflector.hasSynced()).toBe(false);
+  await clock.advance(10_000);
+  expect(names(reflector.list())).toEqual(['a']);
+  expect(asked).toEqual(['stream', 'list']);
+  await clock.advance(1.1 * 3_600_000);
+  expect(asked).toEqual(['stream', 'list', 'stream']);
+  await ended();
+});
+
+test('an API without streams is asked once, and for pages at once', async () => {
+  const { reflector, clock, asked, ended } = streaming(['a'], () => [
+    new ClusterError(
+      'Invalid',
+      'sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled',
+    ),
+  ]);
+  await reflector.synced();
+  expect(names(reflector.list())).toEqual(['a']);
+  await clock.advance(1.1 * 3_600_000);
+  expect(asked).toEqual(['stream', 'list', 'list']);
   await ended();
 });

@@ -1,4 +1,4 @@
-// Keeps a copy of all objects of a kind: list in pages, then watch; resume where the watch broke or fell silent; list again when it
+// Keeps a copy of all objects of a kind: list in pages or as a stream, then watch; resume where the watch broke or fell silent; list again when it
 // has fallen too far behind, keeping the copy meanwhile and telling listeners what vanished in between.
 import type { Kind, KubeObject } from '../api/kind.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
@@ -9,7 +9,7 @@ import type { Packing } from './packing.ts';
 import { createStore, type Indexes } from './store.ts';
 
 export interface ReflectorDeps<T extends KubeObject> {
-  cluster: Pick<Cluster, 'list' | 'watch'>;
+  cluster: Pick<Cluster, 'list' | 'stream' | 'watch'>;
   kind: Kind<T>;
   clock: Clock;
   random: Random;
@@ -70,7 +70,13 @@ export function createReflector<T extends KubeObject>(deps: ReflectorDeps<T>): R
   const firstList = Promise.withResolvers<void>();
   let hasSynced = false;
   let heardAt = clock.monotonic();
-  const feed = createFeed({ ...deps, store, tell: listeners.tell, heard: () => void (heardAt = clock.monotonic()) });
+  const feed = createFeed({
+    ...deps,
+    many: deps.packing !== undefined,
+    store,
+    tell: listeners.tell,
+    heard: () => void (heardAt = clock.monotonic()),
+  });
   const follower = { ...deps, feed, heardAt: () => heardAt };
 
   return {

@@ -18,6 +18,7 @@ export function countWrites(cluster: Cluster, writes: Counter): Cluster {
   return {
     get: (kind, ref) => cluster.get(kind, ref),
     list: (kind, options) => cluster.list(kind, options),
+    ...(cluster.stream ? { stream: cluster.stream } : {}),
     watch: <T extends KubeObject>(kind: Kind<T>, options: Parameters<Cluster['watch']>[1]) =>
       cluster.watch(kind, options),
     create: (kind, object) => counted('create', kind, () => cluster.create(kind, object)),

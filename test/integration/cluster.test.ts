@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { type Secret, SecretKind } from '../../src/api/core.ts';
-import { metadataOf } from '../../src/api/kind.ts';
+import { type Kind, type KubeObject, metadataOf } from '../../src/api/kind.ts';
 import { CertificateClaimKind } from '../../src/api/certificate-claim.ts';
 import { type ApiConfigOptions, loadApiConfig } from '../../src/cluster/kubernetes-config.ts';
 import {
@@ -46,6 +46,17 @@ describeOnApiServer('the Kubernetes adapter', (plane) => {
   });
   const put = (cluster: KubernetesCluster, name: string, value?: string) =>
     cluster.apply(SecretKind, secret(name, value), { fieldManager: 'test' });
+
+  /** What a stream of a namespace tells of, and the version it ends with. */
+  async function streamed(cluster: KubernetesCluster, kind: Kind) {
+    const told: KubeObject[] = [];
+    let version = '';
+    for await (const events of cluster.stream?.(kind, { namespace: 'default' }) ?? []) {
+      told.push(...events.flatMap((event) => (event.type === 'BOOKMARK' ? [] : [event.object])));
+      version = events.findLast((event) => event.type === 'BOOKMARK')?.resourceVersion ?? version;
+    }
+    return { told, version };
+  }
 
   /** A copy of all Secrets, kept up to date. */
   async function follow(cluster: KubernetesCluster) {
@@ -194,6 +205,25 @@ describeOnApiServer('the Kubernetes adapter', (plane) => {
       read(reflector.get({ namespace: 'default', name: 'compacted-0' })) === 'newer' ? true : undefined,
     );
     expect(read(reflector.get({ namespace: 'default', name: 'compacted-4' }))).toBe('new');
+  });
+
+  test('a stream tells of all that a list has, whole and by its metadata, and a watch goes on where it ends', async () => {
+    const cluster = await connect();
+    const names = Array.from({ length: 60 }, (_none, i) => `stream-${i}`);
+    for (const name of names) await put(cluster, name);
+    for (const kind of [SecretKind, metadataOf(SecretKind)]) {
+      const { told, version } = await streamed(cluster, kind);
+      const { items } = await cluster.list(kind, { namespace: 'default' });
+      expect(told).toEqual(items);
+      expect(told.length).toBeGreaterThanOrEqual(names.length);
+      await put(cluster, 'stream-0', version);
+      const { signal } = stop;
+      for await (const event of cluster.watch(kind, { namespace: 'default', resourceVersion: version, signal })) {
+        if (event.type === 'BOOKMARK') continue;
+        expect([event.type, event.object.metadata.name]).toEqual(['MODIFIED', 'stream-0']);
+        break;
+      }
+    }
   });
 
   test('tells what is served, what is not, and what time it is there', async () => {

@@ -96,9 +96,14 @@ async function askedBy(plane: ControlPlane, username: string): Promise<AuditEntr
   });
 }
 
+/** A watch that begins with all there is stands for the list that servers without such watches are asked for. */
+const verbsOf = ({ verb, requestURI }: AuditEntry) =>
+  requestURI.includes('sendInitialEvents=true') ? [verb, 'list'] : [verb];
+
 function rightsOf(entries: readonly AuditEntry[]): Set<string> {
   const used = new Set<string>();
-  for (const { verb, objectRef } of entries) {
+  const each = entries.flatMap((entry) => verbsOf(entry).map((verb) => ({ ...entry, verb })));
+  for (const { verb, objectRef } of each) {
     if (!objectRef) continue;
     const { resource: plural, apiGroup: group = '', subresource, namespace } = objectRef;
     const kind = ALL_KINDS.find((each) => each.plural === plural && each.group === group);
