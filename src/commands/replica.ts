@@ -63,7 +63,7 @@ export async function startReplica(deps: ReplicaDeps): Promise<Replica> {
   const parts = await assemble(deps);
   const { operator, tls, election } = parts;
   const stopping = { keep: new AbortController(), lead: new AbortController() };
-  const keeping = operator.keep(stopping.keep.signal);
+  let keeping: Promise<void> = Promise.resolve();
   let leading: Promise<void> = Promise.resolve();
   let begun = false;
 
@@ -71,8 +71,10 @@ export async function startReplica(deps: ReplicaDeps): Promise<Replica> {
     await listenAt(deps, operator.distribution, 'distribution');
     await tls.loaded(stopping.keep.signal);
     if (operator.peerApp) await listenAt(deps, operator.peerApp, 'peers');
-    // Directory and nonces need no copies, which may be large; all else is put off until they are whole.
+    // Directory and nonces need no copies, which may be large, and take every moment while they are read: all else is put off until
+    // they are whole.
     await listenAt(deps, operator.acme, 'acme');
+    if (!parts.state.stopping) keeping = operator.keep(stopping.keep.signal);
     await operator.synced(stopping.keep.signal);
     follow(parts);
     await Promise.all([parts.keyring.reload(), tls.refresh()]);
