@@ -71,10 +71,8 @@ function tokenOf({ keyring }: AuthorizationDeps, { orderID, index, tokenKey }: A
 async function isBorn(deps: AuthorizationDeps, { exchange, ref, found }: Shown): Promise<boolean> {
   if (authorizationStatus(ref, found, deps.clock.now()) !== 'pending') return false;
   const identifier = orderedIdentifier(ref);
-  const birth = await deps.births.of(exchange, {
-    about: { url: authorizationUrl(exchange), orderID: ref.orderID },
-    identifiers: [identifier],
-  });
+  const about = { url: authorizationUrl(exchange), orderID: ref.orderID };
+  const birth = await deps.births.of(exchange, { about, identifiers: [identifier] });
   if (birth?.refusal) throw birth.refusal;
   return birth?.valid.has(identifierKey(identifier)) ?? false;
 }

@@ -26,8 +26,8 @@ afterEach(async () => {
 
 const event = (type: string, name: string, resourceVersion: string) =>
   `${JSON.stringify({ type, object: { metadata: { name, namespace: 'default', resourceVersion, uid: name } } })}\n`;
-const bookmark = (resourceVersion: string) =>
-  `${JSON.stringify({ type: 'BOOKMARK', object: { kind: 'Secret', metadata: { resourceVersion } } })}\n`;
+const bookmark = (resourceVersion: string, more: object = {}) =>
+  `${JSON.stringify({ type: 'BOOKMARK', object: { kind: 'Secret', metadata: { resourceVersion, ...more } } })}\n`;
 
 const LETTERS = ['ä', 'ö', 'ü', '€', '😀'];
 
@@ -271,10 +271,7 @@ test('of a kind by its metadata the server is asked for no more', async () => {
   expect((await next).done).toBe(true);
 });
 
-const WHOLE = `${JSON.stringify({
-  type: 'BOOKMARK',
-  object: { metadata: { resourceVersion: '30', annotations: { 'k8s.io/initial-events-end': 'true' } } },
-})}\n`;
+const WHOLE = bookmark('30', { annotations: { 'k8s.io/initial-events-end': 'true' } });
 
 async function streamed(): Promise<string[]> {
   const told: string[] = [];

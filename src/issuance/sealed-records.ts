@@ -140,16 +140,17 @@ function canonical(value: unknown): string {
 type Members = readonly (readonly [name: string, quoted: string])[];
 
 /** By the names as they come: records have few shapes, and a start reads every record there is. */
-const orders = new Map<string, Members>();
-const MAX_ORDERS = 256;
+const membersByShape = new Map<string, Members>();
+const MAX_SHAPES = 256;
 
 function membersInOrder(value: object): Members {
   const names = Object.keys(value);
   const shape = names.join('\n');
-  const known = orders.get(shape);
+  const known = membersByShape.get(shape);
   // No name in there has a line end, so one that has makes for fewer.
   if (known?.length === names.length) return known;
   const members = names.sort().map((name) => [name, JSON.stringify(name)] as const);
-  if (orders.size < MAX_ORDERS && !names.some((name) => name.includes('\n'))) orders.set(shape, members);
+  if (membersByShape.size < MAX_SHAPES && !names.some((name) => name.includes('\n')))
+    membersByShape.set(shape, members);
   return members;
 }

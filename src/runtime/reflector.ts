@@ -1,5 +1,5 @@
-// Keeps a copy of all objects of a kind: list in pages or as a stream, then watch; resume where the watch broke or fell silent; list again when it
-// has fallen too far behind, keeping the copy meanwhile and telling listeners what vanished in between.
+// Keeps a copy of all objects of a kind: list in pages or as a stream, then watch; resume where the watch broke or fell silent; list
+// again when it has fallen too far behind, keeping the copy meanwhile and telling listeners what vanished in between.
 import type { Kind, KubeObject } from '../api/kind.ts';
 import { isClusterError } from '../domain/cluster-error.ts';
 import type { Cache, Clock, Cluster, Counter, Log, Random } from '../ports.ts';

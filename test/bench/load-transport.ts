@@ -1,8 +1,7 @@
 // HTTP/1.1 over one kept TLS connection, one request at a time: what a client of the load needs, for a fraction of the CPU that node:http
 // takes, so that a machine which holds server and clients measures the server. It reads what an HTTP server may send and no more.
-import { isIP } from 'node:net';
-import { connect, type TLSSocket } from 'node:tls';
-import { type HttpOptions, type Reply, replyOf, type Transport } from '../support/acme-wire.ts';
+import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
+import { type HttpOptions, type Reply, replyOf, serverName, type Transport } from '../support/acme-wire.ts';
 
 const HEAD_END = Buffer.from('\r\n\r\n');
 const LINE_END = Buffer.from('\r\n');
@@ -14,7 +13,10 @@ export function createLoadTransport(ca: string): Transport {
   return {
     request: async (method, url, options = {}) => {
       const { hostname, port, pathname, search, host } = new URL(url);
-      if (!connection?.isOpen()) connection = await open(hostname.replace(/^\[|\]$/g, ''), Number(port || 443), ca);
+      if (!connection?.isOpen()) {
+        const at = { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 443) };
+        connection = await open({ ...at, servername: serverName(url), ca });
+      }
       return connection.exchange(requestOf(method, { host, path: pathname + search }, options), method === 'HEAD');
     },
     close: () => connection?.close(),
@@ -35,9 +37,8 @@ interface Connection {
   close(): void;
 }
 
-async function open(host: string, port: number, ca: string): Promise<Connection> {
-  const name = isIP(host) === 0 ? { servername: host } : {};
-  const socket = connect({ host, port, ca, ...name, ALPNProtocols: ['http/1.1'] });
+async function open(to: Pick<ConnectionOptions, 'host' | 'port' | 'servername' | 'ca'>): Promise<Connection> {
+  const socket = connect({ ...to, ALPNProtocols: ['http/1.1'] });
   socket.setNoDelay();
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   socket.once('secureConnect', resolve).once('error', reject);

@@ -102,8 +102,8 @@ const verbsOf = ({ verb, requestURI }: AuditEntry) =>
 
 function rightsOf(entries: readonly AuditEntry[]): Set<string> {
   const used = new Set<string>();
-  const each = entries.flatMap((entry) => verbsOf(entry).map((verb) => ({ ...entry, verb })));
-  for (const { verb, objectRef } of each) {
+  const asked = entries.flatMap((entry) => verbsOf(entry).map((verb) => ({ ...entry, verb })));
+  for (const { verb, objectRef } of asked) {
     if (!objectRef) continue;
     const { resource: plural, apiGroup: group = '', subresource, namespace } = objectRef;
     const kind = ALL_KINDS.find((each) => each.plural === plural && each.group === group);

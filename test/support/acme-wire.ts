@@ -142,7 +142,7 @@ export function createTransport(ca: string, { keepAlive = true, localAddress }: 
 }
 
 /** SNI from the URL alone: tests may send any Host header. */
-function serverName(url: string): string {
+export function serverName(url: string): string {
   const { hostname } = new URL(url);
   return isIP(hostname.replace(/^\[|\]$/g, '')) === 0 ? hostname : '';
 }
