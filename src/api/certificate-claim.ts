@@ -20,6 +20,7 @@ import {
   Text,
   Usage,
   VERSION,
+  Whole,
 } from './kind.ts';
 
 const Values = (what: string) => Type.Optional(List(Text(what, 128), what, 8));
@@ -114,7 +115,7 @@ const Spec = Closed({
   ),
 });
 
-const Status = Closed({
+const Status = Whole({
   conditions: Type.Optional(Conditions),
   revision: Type.Optional(Type.Integer({ minimum: 0, description: 'Counts certificates issued for this claim.' })),
   refusedRevision: Type.Optional(

@@ -15,6 +15,7 @@ import {
   Text,
   Usage,
   VERSION,
+  Whole,
 } from './kind.ts';
 
 const Requester = Closed(
@@ -63,7 +64,7 @@ const Approved = Closed(
   'What was approved beside names, key and profile, for a CA that is asked later: what it is to sign, and what its answer is held against.',
 );
 
-const Spec = Closed({
+const Spec = Whole({
   requestID: Text('Identifier of the request within its door.', 512),
   door: Door,
   issuerRef: RecordedIssuer,
@@ -107,7 +108,7 @@ const issuedMembers = {
 const Issued = Closed(issuedMembers);
 
 /** Absent while the CA has yet to answer; then a certificate or a refusal, for good. */
-const Status = Closed({ ...Type.Partial(Issued).properties, refusal: Type.Optional(Refusal) });
+const Status = Whole({ ...Type.Partial(Issued).properties, refusal: Type.Optional(Refusal) });
 
 const Schema = Closed({ spec: Spec, status: Type.Optional(Status) });
 export type IssuedCertificateSpec = Static<typeof Spec>;

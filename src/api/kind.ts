@@ -102,7 +102,7 @@ export function Closed<P extends TProperties>(properties: P, description?: strin
 
 /**
  * As Closed, for what has one writer and is written whole: the API server then keeps no account of who owns which of its members,
- * which is a tenth of its work for such an object.
+ * which is a tenth of its work for such an object (docs/adr/0021).
  */
 export function Whole<P extends TProperties>(properties: P, description?: string): TObject<P> {
   return Type.Object(properties, { ...closed(description), 'x-kubernetes-map-type': 'atomic' });

@@ -36,6 +36,7 @@ import { createClaimReconciler } from './certificate-claim.ts';
 import { createPolicyReconciler } from './certificate-request-policy.ts';
 import type { Marks } from './claim-secret.ts';
 import { createMintedKeyReconciler } from './minted-keys.ts';
+import { createRevocationReconciler } from './revocations.ts';
 import { createTrustReconciler } from './trust.ts';
 import { watchClaims } from './claim-triggers.ts';
 import { createUpstreamRenewals } from './upstream-renewals.ts';
@@ -162,6 +163,11 @@ function reconcilersOf(deps: ControllersDeps, mismatches: Mismatches): Reconcile
       name: 'minted-key',
       reconciler: createMintedKeyReconciler({ ...deps, ...caches }),
       cache: caches.namespaces,
+    },
+    {
+      name: 'revocation',
+      reconciler: createRevocationReconciler({ ...deps, recordCache: caches.records }),
+      cache: { list: () => [] },
     },
     { name: 'trust', reconciler: createTrustReconciler({ ...deps, ...caches }), cache: { list: () => [] } },
     { name: 'certificate-claim', reconciler: claimReconciler(deps), cache: caches.claims, workers: CLAIM_WORKERS },

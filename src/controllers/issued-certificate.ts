@@ -11,7 +11,7 @@ import {
 import type { Desk, Fulfilment, Progress } from '../issuance/fulfilment.ts';
 import type { Orphans } from '../issuance/orphans.ts';
 import { signingRequestOf } from '../issuance/record.ts';
-import { isToBeCarried } from '../issuance/remote-revocation.ts';
+import { type Heard, isToBeCarried } from '../issuance/remote-revocation.ts';
 import type { Backend, Cache, Log } from '../ports.ts';
 import { fraction } from '../runtime/back-off.ts';
 import type { Controller, Enqueue } from '../runtime/controller.ts';
@@ -29,7 +29,7 @@ export interface IssuedCertificateDeps extends LanesDeps {
   fulfilment: Fulfilment;
   orphans: Orphans;
   abandoned: AbandonedRequests;
-  carryRevocation: (record: CertificateRecord, desk: Desk) => Promise<void>;
+  carryRevocation: (record: CertificateRecord, desk: Desk, heard: Heard) => Promise<void>;
   renewals: UpstreamRenewals;
 }
 
@@ -56,7 +56,7 @@ const NEVER = new AbortController().signal;
 const NO_BACKEND_MS = 30_000;
 
 /** What this process knows of a record beside what is stored. */
-interface Memory {
+interface Memory extends Heard {
   /** The CA may have signed without our knowing. */
   suspect: boolean;
   handle?: string;
@@ -162,7 +162,7 @@ async function work(shared: Shared, name: string, { signal, log }: { signal: Abo
   const desk = lanes.deskOf(record, signal);
   if (!desk) return isReserved(record) ? NO_BACKEND_MS : undefined;
   if (isReserved(record)) return fulfil(shared, record, desk);
-  if (isToBeCarried(record, desk.backend)) await deps.carryRevocation(record, desk);
+  if (isToBeCarried(record, desk.backend)) await deps.carryRevocation(record, desk, memories.of(name));
   else if (deps.renewals.isDue(record, desk.backend)) await deps.renewals.ask(record, desk);
   return sweep(shared, record, { desk, log });
 }

@@ -60,6 +60,10 @@ export interface Records {
   replacing(record: string): readonly CertificateRecord[];
   /** Marks the record revoked, once: the first revocation stands. Returns whether this call was the one. */
   revoke(record: CertificateRecord, revocation: Revocation): Promise<boolean>;
+  /** Gives a record the label that goes with a revocation which somebody else has set. */
+  markRevoked(record: CertificateRecord): Promise<void>;
+  /** Puts on record, once, what became of a revocation at a CA elsewhere. */
+  noteRevocation(record: CertificateRecord, said: string): Promise<void>;
   /** Ends a reservation without a certificate. Returns the record as it is then: where a certificate was faster, that stands. */
   refuse(record: CertificateRecord, refusal: Refusal): Promise<CertificateRecord | undefined>;
 }
@@ -72,6 +76,12 @@ const byLabel = (index: 'serial' | 'account' | 'publicKey' | 'replaces') => (rec
   return value === undefined ? [] : [value];
 };
 
+/** Whether it was revoked without the label that the operator's own revocations have from the start. */
+export function isUnmarked(record: CertificateRecord): boolean {
+  const isRevoked = record.spec.revocation !== undefined && isIssued(record);
+  return isRevoked && record.metadata.labels?.[RecordLabel.revoked] === undefined;
+}
+
 /** Indexes the record cache must have. */
 export const RECORD_INDEXES = {
   /** Of CAs elsewhere: `all` of them, and those that may want something of their CA still. */
@@ -83,6 +93,8 @@ export const RECORD_INDEXES = {
   account: byLabel('account'),
   publicKey: byLabel('publicKey'),
   replaces: byLabel('replaces'),
+  /** Revoked by somebody else, and not seen to yet. */
+  unmarked: (record: CertificateRecord) => (isUnmarked(record) ? ['all'] : []),
   /** Reservations, by the tokens that a CA elsewhere may ask for. */
   token: (record: CertificateRecord) =>
     isReserved(record) ? keyAuthorizationsOf(record).map((each) => each.slice(0, each.indexOf('.'))) : [],
@@ -139,7 +151,6 @@ export function createRecords(deps: RecordsDeps): Records {
     return record && saw(record);
   }
 
-  const update = createUpdate(deps, saw);
   const bySerial = (authorityKeyID: string, serial: string) =>
     cache
       .byIndex('serial', serial)
@@ -175,8 +186,33 @@ export function createRecords(deps: RecordsDeps): Records {
     ofPublicKey: (spkiHash) => cache.byIndex('publicKey', spkiHash),
     isCompromised: (spkiHash) => cache.has('compromisedKey', spkiHash),
     replacing: (record) => cache.byIndex('replaces', record).filter((each) => !isRefused(each)),
+    ...createChanges(deps, saw),
+  };
+}
+
+/** What becomes of a record after it was made. */
+function createChanges(
+  deps: RecordsDeps,
+  saw: Records['saw'],
+): Pick<Records, 'revoke' | 'markRevoked' | 'noteRevocation' | 'refuse'> {
+  const update = createUpdate(deps, saw);
+  return {
     revoke: async (record, revocation) =>
       (await update(record, (current) => (current.spec.revocation ? undefined : revoked(current, revocation)))).written,
+    markRevoked: async (record) => {
+      await update(record, (current) => {
+        const { revocation } = current.spec;
+        return revocation && isUnmarked(current) ? revoked(current, revocation) : undefined;
+      });
+    },
+    noteRevocation: async (record, said) => {
+      await update(record, (current) => {
+        const { annotations } = current.metadata;
+        if (annotations?.[RecordAnnotation.revocation] !== undefined) return undefined;
+        const noted = { ...annotations, [RecordAnnotation.revocation]: said };
+        return { ...current, metadata: { ...current.metadata, annotations: noted } };
+      });
+    },
     refuse: async (record, refusal) =>
       (await update(record, (current) => (isReserved(current) ? refused(current, refusal) : undefined))).record,
   };

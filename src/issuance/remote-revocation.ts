@@ -3,16 +3,16 @@
 import {
   type CertificateRecord,
   type IssuedCertificate,
-  IssuedCertificateKind,
   isIssued,
   RecordAnnotation,
 } from '../api/issued-certificate.ts';
 import { issuerFields } from '../domain/issuer.ts';
-import type { Audit, Backend, Cluster, RevocationOutcome } from '../ports.ts';
+import type { Audit, Backend, RevocationOutcome } from '../ports.ts';
 import type { Desk } from './fulfilment.ts';
+import type { Records } from './records.ts';
 
 export interface CarryRevocationDeps {
-  cluster: Pick<Cluster, 'replace'>;
+  records: Pick<Records, 'noteRevocation'>;
   audit: Audit;
 }
 
@@ -22,21 +22,36 @@ export function isToBeCarried(record: CertificateRecord, backend: Backend): reco
   return record.metadata.annotations?.[RecordAnnotation.revocation] === undefined;
 }
 
-/** Safe to repeat. Throws where the CA cannot answer now, and Conflict where the record changed meanwhile. */
-export function createCarryRevocation({ cluster, audit }: CarryRevocationDeps) {
-  return async (record: CertificateRecord, { issuer, backend, ask, signal }: Desk): Promise<void> => {
-    const { revocation } = record.spec;
-    const revoke = backend.revoke?.bind(backend);
-    if (!revocation || !revoke || !isToBeCarried(record, backend)) return;
-    const { serial, certificate } = record.status;
-    const { name } = record.metadata;
-    const entry = { serial, revokedAt: new Date(revocation.revokedAt), reason: revocation.reason };
-    const outcome = await ask(() => revoke(name, Buffer.from(certificate, 'base64'), entry, signal));
-    const said = render(outcome);
-    audit.record('revocation at CA', { record: name, ...issuerFields(issuer), serial, outcome: said });
-    const annotations = { ...record.metadata.annotations, [RecordAnnotation.revocation]: said };
-    await cluster.replace(IssuedCertificateKind, { ...record, metadata: { ...record.metadata, annotations } });
+/** What the CA said to the revocation of a record, for as long as this process knows. */
+export interface Heard {
+  revocation?: string;
+}
+
+/** Safe to repeat: a CA that was heard is not asked again. Throws where the CA, or the cluster, cannot answer now. */
+export function createCarryRevocation({ records, audit }: CarryRevocationDeps) {
+  return async (record: CertificateRecord, desk: Desk, heard: Heard): Promise<void> => {
+    if (!isToBeCarried(record, desk.backend)) return;
+    if (heard.revocation === undefined) {
+      heard.revocation = await tell(record, desk);
+      const { name } = record.metadata;
+      const { serial } = record.status;
+      audit.record('revocation at CA', {
+        record: name,
+        ...issuerFields(desk.issuer),
+        serial,
+        outcome: heard.revocation,
+      });
+    }
+    await records.noteRevocation(record, heard.revocation);
   };
+}
+
+async function tell({ metadata, spec, status }: IssuedCertificate, { backend, ask, signal }: Desk): Promise<string> {
+  const { revokedAt = '', reason = 0 } = spec.revocation ?? {};
+  const entry = { serial: status.serial, revokedAt: new Date(revokedAt), reason };
+  const der = Buffer.from(status.certificate, 'base64');
+  const outcome = await ask(async () => backend.revoke?.(metadata.name, der, entry, signal));
+  return outcome ? render(outcome) : 'Unsupported';
 }
 
 function render(outcome: RevocationOutcome): string {

@@ -3,6 +3,7 @@
 export const INSTALLING = ['docs/install.md', 'charts/countersign/README.md'];
 export const INSTALLED = [
   'docs/first-steps.md',
+  'docs/revocation.md',
   'docs/troubleshooting.md',
   'docs/migrate-from-serles.md',
   'docs/migrate-from-acmems.md',

@@ -426,11 +426,17 @@ describeOnStage('without the admission policy', 1, (stage) => {
     const revocation = { reason: 1, revokedAt: new Date().toISOString(), by: NASTY };
     await api.expect('PATCH', `${RECORDS}/${record.metadata.name}`, { spec: { revocation } }, MERGE);
     await eventually('it is on the list', async () => (await onCrl(record.status?.serial ?? '')) || undefined);
+    await eventually('it has the label of what is revoked', async () => {
+      const { metadata } = await api.expect<Stored>('GET', `${RECORDS}/${record.metadata.name}`);
+      return metadata.labels?.['countersign.dev/revoked'];
+    });
     const { items } = await api.expect<{ items: Event[] }>('GET', '/apis/events.k8s.io/v1/events');
     for (const { note } of items) expect(note ?? '').toMatch(PRINTABLE);
     // Each line of the log is one JSON object whose text a terminal shows as it is.
     const lines = (replicas.programs[0]?.output() ?? '').split('\n').filter((line) => line.startsWith('{'));
     expect(lines.some((line) => line.includes('forged: line'))).toBe(true);
+    const told = lines.filter((line) => line.includes('"audit":"revocation"') && line.includes(record.metadata.name));
+    expect(told).toEqual([expect.stringContaining('"via":"record"')]);
     for (const line of lines) {
       expect(line).toMatch(PRINTABLE);
       expect(() => JSON.parse(line) as unknown).not.toThrow();
