@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { certificateID } from '../conformance/certificates.ts';
 import { attempt, challengeOf, issue, newOrder, provision, register } from '../support/acme-flow.ts';
 import { type AcmeWire, connect } from '../support/acme-wire.ts';
+import { APPLY_PATCH } from '../support/api-client.ts';
 import { buildCaCertificate, createKeyPair } from '../support/certificate-builder.ts';
 import { buildCsr } from '../support/csr-builder.ts';
 import { eventually } from '../support/eventually.ts';
@@ -424,10 +425,22 @@ describeOnStage('without the admission policy', 1, (stage) => {
 
     const { record } = await genuine();
     const revocation = { reason: 1, revokedAt: new Date().toISOString(), by: NASTY };
-    await api.expect('PATCH', `${RECORDS}/${record.metadata.name}`, { spec: { revocation } }, MERGE);
+    const path = `${RECORDS}/${record.metadata.name}`;
+    // Its spec is owned whole (docs/adr/0021): what is applied in part would be all of it.
+    const applied = {
+      apiVersion,
+      kind: 'IssuedCertificate',
+      metadata: { name: record.metadata.name },
+      spec: { revocation: { ...revocation, by: 'somebody' } },
+    };
+    for (const force of [false, true]) {
+      const reply = await api.request('PATCH', `${path}?fieldManager=somebody&force=${force}`, applied, APPLY_PATCH);
+      expect(reply.status).toBe(force ? 422 : 409);
+    }
+    await api.expect('PATCH', path, { spec: { revocation } }, MERGE);
     await eventually('it is on the list', async () => (await onCrl(record.status?.serial ?? '')) || undefined);
     await eventually('it has the label of what is revoked', async () => {
-      const { metadata } = await api.expect<Stored>('GET', `${RECORDS}/${record.metadata.name}`);
+      const { metadata } = await api.expect<Stored>('GET', path);
       return metadata.labels?.['countersign.dev/revoked'];
     });
     const { items } = await api.expect<{ items: Event[] }>('GET', '/apis/events.k8s.io/v1/events');
