@@ -598,6 +598,23 @@ describe('a revocation', () => {
     await next.stop();
   });
 
+  test('is carried once, however often what the CA said could not be written', async () => {
+    const world = await revoked();
+    let failures = 0;
+    world.cluster.intercept = ({ kind, verb }, phase) => {
+      if (kind !== 'IssuedCertificate' || verb !== 'replace' || phase !== 'before' || failures === 4) return;
+      failures++;
+      throw new ClusterError('Unavailable', 'not now');
+    };
+    await revoke(world);
+    await world.pass(10 * MINUTE, 60);
+    expect(failures).toBe(4);
+    expect(await annotation(world)).toBe('Done');
+    expect(world.remote.revoked).toEqual(serialsOf(world, 'a'));
+    expect(events(world, 'revocation at CA')).toHaveLength(1);
+    await world.stop();
+  });
+
   test('waits for a CA that is away', async () => {
     const world = await revoked();
     world.remote.down = away();
