@@ -1,12 +1,5 @@
 import { expect, test } from 'vitest';
-import {
-  createFakeStore,
-  anIssuer,
-  OPERATOR_NAMESPACE,
-  recordsOf,
-  startWorld,
-  type World,
-} from '../../test/fakes/world.ts';
+import { anIssuer, OPERATOR_NAMESPACE, recordsOf, startWorld, type World } from '../../test/fakes/world.ts';
 import { ClusterCAIssuerKind } from '../api/ca-issuer.ts';
 import { CertificateClaimKind } from '../api/certificate-claim.ts';
 import { type IssuedCertificate, IssuedCertificateKind, RecordLabel } from '../api/issued-certificate.ts';
@@ -15,28 +8,27 @@ import { ClusterError } from '../domain/cluster-error.ts';
 const REVOCATION = { reason: 4, revokedAt: '2030-01-01T00:00:00Z', by: 'security team' };
 
 /** With one certificate. */
-async function withRecord(store = createFakeStore()): Promise<{ world: World; record: IssuedCertificate }> {
-  const world = await startWorld(store);
+async function withRecord(): Promise<{ world: World; record: IssuedCertificate }> {
+  const world = await startWorld();
   await world.store.cluster.create(ClusterCAIssuerKind, anIssuer());
   await world.store.cluster.create(CertificateClaimKind, {
     metadata: { namespace: 'default', name: 'web' },
     spec: { secretName: 'web-tls', issuerRef: { kind: 'ClusterCAIssuer', name: 'corporate' }, dnsNames: ['a.example'] },
   });
   await world.quiet();
-  const [record] = await recordsOf(store.cluster);
+  const [record] = await recordsOf(world.store.cluster);
   if (!record) throw new Error('nothing was issued');
   world.writes();
   return { world, record };
 }
 
 /** As a person does, past the operator. */
-const revoke = ({ store }: Pick<World, 'store'>, record: IssuedCertificate) =>
+const revoke = ({ store }: World, record: IssuedCertificate) =>
   store.cluster.replace(IssuedCertificateKind, { ...record, spec: { ...record.spec, revocation: REVOCATION } });
 
 const stored = async ({ store }: World, { metadata: { name } }: IssuedCertificate) =>
   store.cluster.get(IssuedCertificateKind, { namespace: OPERATOR_NAMESPACE, name });
 const lines = ({ audit }: World) => audit.entries.filter(({ event }) => event === 'revocation');
-const isWriteOf = (name: string) => (write: string) => write === name;
 
 test('a revocation that somebody set at a record is told in the audit log once, and gets its label by one write', async () => {
   const { world, record } = await withRecord();
@@ -48,7 +40,7 @@ test('a revocation that somebody set at a record is told in the audit log once, 
   ]);
   expect((await stored(world, record))?.metadata.labels?.[RecordLabel.revoked]).toBe('true');
   expect((await stored(world, record))?.spec.revocation).toEqual(REVOCATION);
-  expect(world.writes().filter(isWriteOf('replace IssuedCertificate'))).toHaveLength(1);
+  expect(world.writes().filter((write) => write === 'replace IssuedCertificate')).toHaveLength(1);
   await world.stop();
 });
 

@@ -21,15 +21,17 @@ export function createRevocationReconciler({ namespace, recordCache, records, au
   return {
     async reconcile({ name }) {
       const record = recordCache.get({ namespace, name });
-      if (!record || !isUnmarked(record)) return void told.delete(name);
+      if (!record || !isUnmarked(record)) return undefined;
       if (!told.has(name)) audit.record('revocation', lineOf(record));
       told.add(name);
       await records.markRevoked(record);
+      return undefined;
     },
     watch(enqueue) {
       for (const { metadata } of recordCache.byIndex('unmarked', 'all')) enqueue(metadata);
-      return recordCache.onChange((record) => {
-        if (isUnmarked(record) || told.has(record.metadata.name)) enqueue(record.metadata);
+      return recordCache.onChange((record, type) => {
+        if (type !== 'DELETED' && isUnmarked(record)) enqueue(record.metadata);
+        else told.delete(record.metadata.name);
       });
     },
   };

@@ -29,29 +29,20 @@ export interface Heard {
 
 /** Safe to repeat: a CA that was heard is not asked again. Throws where the CA, or the cluster, cannot answer now. */
 export function createCarryRevocation({ records, audit }: CarryRevocationDeps) {
-  return async (record: CertificateRecord, desk: Desk, heard: Heard): Promise<void> => {
-    if (!isToBeCarried(record, desk.backend)) return;
+  return async (record: CertificateRecord, { issuer, backend, ask, signal }: Desk, heard: Heard): Promise<void> => {
+    const { revocation } = record.spec;
+    const revoke = backend.revoke?.bind(backend);
+    if (!revocation || !revoke || !isToBeCarried(record, backend)) return;
     if (heard.revocation === undefined) {
-      heard.revocation = await tell(record, desk);
+      const { serial, certificate } = record.status;
       const { name } = record.metadata;
-      const { serial } = record.status;
-      audit.record('revocation at CA', {
-        record: name,
-        ...issuerFields(desk.issuer),
-        serial,
-        outcome: heard.revocation,
-      });
+      const entry = { serial, revokedAt: new Date(revocation.revokedAt), reason: revocation.reason };
+      const outcome = render(await ask(() => revoke(name, Buffer.from(certificate, 'base64'), entry, signal)));
+      heard.revocation = outcome;
+      audit.record('revocation at CA', { record: name, ...issuerFields(issuer), serial, outcome });
     }
     await records.noteRevocation(record, heard.revocation);
   };
-}
-
-async function tell({ metadata, spec, status }: IssuedCertificate, { backend, ask, signal }: Desk): Promise<string> {
-  const { revokedAt = '', reason = 0 } = spec.revocation ?? {};
-  const entry = { serial: status.serial, revokedAt: new Date(revokedAt), reason };
-  const der = Buffer.from(status.certificate, 'base64');
-  const outcome = await ask(async () => backend.revoke?.(metadata.name, der, entry, signal));
-  return outcome ? render(outcome) : 'Unsupported';
 }
 
 function render(outcome: RevocationOutcome): string {
